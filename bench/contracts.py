@@ -1,0 +1,205 @@
+"""What plugs in: samples, maps, datasets, base networks and refiners, with shapes and units.
+
+Everything may import this module; it imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image: TypeAlias = NDArray[np.uint8]
+"""``(H, W, 3)`` RGB, 0..255."""
+
+ProbabilityMap: TypeAlias = NDArray[np.float32]
+"""``(H, W)``, probability of foreground in [0, 1]. The paper calls it a "logit map"."""
+
+Mask: TypeAlias = NDArray[np.bool_]
+"""``(H, W)``: the ground truth, or a map binarised at ``>= DECISION``."""
+
+Split: TypeAlias = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+DECISION = 0.5
+"""A pixel is foreground where its probability is at least this."""
+
+
+class UserError(Exception):
+    """Something the user can fix: one line that says what, where and how; exit code 2.
+
+    Args:
+        what: what is wrong, e.g. ``"no such refiner 'pnr'"``.
+        where: the file, key or option it stands in, e.g. ``"--refiner"``.
+        fix: the way out, e.g. ``"did you mean 'prn'?"``.
+    """
+
+    def __init__(self, what: str, where: object, fix: str) -> None:
+        super().__init__(what, where, fix)
+        self.what, self.where, self.fix = what, str(where), fix
+
+    def __str__(self) -> str:
+        return " ".join(f"{self.what} ({self.where}): {self.fix}".split())
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image with its ground truth, at native size.
+
+    Attributes:
+        id: unique in its dataset; file-system safe but for ``/``, which few-shot sets use (``class/3``).
+        image: uint8 ``(H, W, 3)`` RGB.
+        mask: bool ``(H, W)``.
+        support: for few-shot sets, the labelled samples of the same class; else empty.
+    """
+
+    id: str
+    image: Image
+    mask: Mask
+    support: tuple[Sample, ...] = ()
+
+
+class Dataset(Protocol):
+    """One split: a sequence that reads a sample from disk when it is asked for, and keeps none."""
+
+    name: str
+    split: Split
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """Sample ids, in the order of the split."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Sample:
+        """Raises UserError that names the file where one is missing, unreadable or of another size."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Hex digest of the ids and of the contents of every file a sample is read from."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that ``bench data verify`` found.
+
+    Attributes:
+        kind: ``count``, ``unreadable``, ``size``, ``non-binary``, ``defect`` or ``stray``.
+        where: the file or folder.
+        message: what it is, and what the harness does about it.
+        error: whether a run would stop or be wrong because of it; False where it is handled.
+    """
+
+    kind: str
+    where: str
+    message: str
+    error: bool
+
+
+class DatasetSource(Protocol):
+    """What plugs in under ``bench.datasets``: a dataset with its three splits.
+
+    The class is constructed as ``Class(root=Path, **parameters)``: ``root`` is the folder that
+    ``[datasets]`` of bench.toml gives; parameters are the other keyword-only arguments. Nothing is read
+    before `split` or `verify` is called.
+    """
+
+    name: str
+
+    def split(self, split: Split) -> Dataset:
+        """The split, possibly empty. Raises UserError where the folder or a listing is missing."""
+        ...
+
+    @property
+    def expected(self) -> Mapping[Split, int]:
+        """Number of samples a complete copy has in each split; empty where that is not fixed."""
+        ...
+
+    def verify(self) -> list[Finding]:
+        """Read every file once and list what is not as the dataset's fact sheet says."""
+        ...
+
+
+class MapDataset(Protocol):
+    """A split with the base's maps: what a refiner is fitted on. Reads lazily, keeps nothing."""
+
+    @property
+    def ids(self) -> Sequence[str]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> tuple[Sample, ProbabilityMap]:
+        """The sample and its float32 map of the same ``(H, W)``."""
+        ...
+
+
+class Plugin(Protocol):
+    """What the registry reads off any base or refiner class before it makes one.
+
+    A class is constructed with keyword-only parameters, each annotated and with a default, so that
+    ``name[key=value]`` can set them. ``device`` (``"cpu"`` or ``"cuda"``) and ``seed`` (int) are filled in
+    by the harness where the constructor takes them, and are no parameters. A parameter annotated
+    ``Path`` or ``Path | None`` is a file or folder whose contents enter the cell's identity.
+
+    Attributes:
+        requires: importable module names it needs beyond the core install.
+        extra: the extra of this package that installs them, or "" where it is not one of ours.
+        version: raised by the author when the numbers change though the parameters do not.
+    """
+
+    requires: tuple[str, ...]
+    extra: str
+    version: int
+
+
+class BaseNetwork(Plugin, Protocol):
+    """Maps an RGB image to a probability map.
+
+    Attributes:
+        trainable: `fit` has something to learn (no checkpoint was given).
+    """
+
+    trainable: bool
+
+    def fit(self, train: Dataset, val: Dataset, workdir: Path) -> None:
+        """Train, or load what an earlier, finished call left in ``workdir``; resume an unfinished one."""
+        ...
+
+    def predict(self, samples: Sequence[Sample]) -> list[ProbabilityMap]:
+        """Maps at each sample's own size. Must not look at ``sample.mask`` (``support`` is allowed)."""
+        ...
+
+
+@runtime_checkable
+class PartialBase(Protocol):
+    """A base that may have maps for some of the samples only (maps on disk)."""
+
+    def covered(self, ids: Sequence[str]) -> list[str]:
+        """Those of ``ids`` it has maps for. Raises UserError where a gap is not to be passed over."""
+        ...
+
+
+class Refiner(Plugin, Protocol):
+    """Maps (image, probability map) to a probability map of the same size.
+
+    Attributes:
+        trainable: `fit` is called on val maps before `refine`.
+        uses_ground_truth: True only for oracles; the report sets them apart.
+    """
+
+    trainable: bool
+    uses_ground_truth: bool
+
+    def fit(self, val: MapDataset, workdir: Path) -> None:
+        """Learn from val, or load what an earlier, finished call left in ``workdir``; resume an unfinished one."""
+        ...
+
+    def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
+        """New float32 maps in [0, 1], of the same sizes; the inputs are not changed."""
+        ...

@@ -1,0 +1,185 @@
+"""Finished cells: one Parquet file of records and one JSON manifest each, renamed into place.
+
+The files are the database. A cell is finished when its manifest says ``done``; the manifest is written last.
+``cells/NAME.json`` and ``cells/NAME.parquet`` lie side by side, NAME being readable and ending in the key.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bench.contracts import UserError
+
+RECORD_COLUMNS: dict[str, str] = {
+    "id": "str",
+    # metrics
+    "iou": "float64",
+    "intersection": "int64",
+    "union": "int64",
+    "boundary_iou": "float64",
+    "boundary_iou_2pct": "float64",
+    "boundary_accuracy": "float64",
+    "mae": "float64",
+    # the refine step alone, one image
+    "seconds": "float64",
+    "peak_gpu_mb": "float64",
+    "peak_gpu_nvml_mb": "float64",
+    "peak_rss_mb": "float64",
+    "energy_j": "float64",
+    # the base's own share, one image
+    "base_seconds": "float64",
+    "base_peak_gpu_mb": "float64",
+    "base_peak_gpu_nvml_mb": "float64",
+    "base_peak_rss_mb": "float64",
+    "base_energy_j": "float64",
+}
+"""Columns of a cell's Parquet file and their dtypes; one row an image; NaN is undefined or not measured."""
+
+METRIC_COLUMNS = ("iou", "intersection", "union", "boundary_iou", "boundary_iou_2pct", "boundary_accuracy", "mae")
+
+
+class Manifest(BaseModel):
+    """What a cell is, and how it came about.
+
+    Attributes:
+        key: hash of everything that changes the cell's numbers.
+        status: ``planned`` (no numbers yet), ``failed`` (see `error`) or ``done``.
+        dataset, base, refiner: canonical variant names, e.g. ``prn[size=128]``.
+        seed, protocol, limit: the rest of the cell's name; limit is the cap on samples per split, or None.
+        position: place in the grid it was planned in; reports keep that order.
+        uses_ground_truth: the refiner is an oracle.
+        complete: ``"6 of 6226 pairs"`` where the dataset's copy is partial, else "".
+        error: one line, for ``failed``.
+        images: number of test images scored.
+        fit_seconds: wall time of refiner.fit, None where nothing was fitted or it came from the cache.
+        written: ISO time of the last change, UTC.
+        environment: versions, device, git commit of the harness's checkout.
+        identity: the fields whose hash is the key: fingerprints, parameters, metric version.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    key: str
+    status: Literal["planned", "failed", "done"]
+    dataset: str
+    base: str
+    refiner: str
+    seed: int
+    protocol: str
+    limit: int | None = None
+    position: int = 0
+    uses_ground_truth: bool = False
+    complete: str = ""
+    error: str = ""
+    images: int = 0
+    fit_seconds: float | None = None
+    written: str = ""
+    environment: dict[str, Any] = {}
+    identity: dict[str, Any] = {}
+
+    @property
+    def file_stem(self) -> str:
+        name = f"{self.dataset}__{self.base}__{self.refiner}__s{self.seed}"
+        return f"{re.sub(r'[^A-Za-z0-9_.=,+-]+', '_', name)[:150]}__{self.key[:12]}"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its place when the block ends well, and is removed otherwise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class Store:
+    """A folder of cells, with the maps and checkpoints they were made from.
+
+    Args:
+        root: the folder; made where absent.
+
+    Raises:
+        UserError: it cannot be made or written.
+    """
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+
+    @property
+    def cells(self) -> Path:
+        return self.root / "cells"
+
+    def open_for_writing(self) -> None:
+        """Make the folder and prove that it can be written. Raises UserError otherwise."""
+        probe = self.cells / f".probe.{os.getpid()}"
+        try:
+            self.cells.mkdir(parents=True, exist_ok=True)
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise UserError(
+                f"cannot write the store, {error.strerror}", self.root, "name a writable folder with --store"
+            ) from None
+
+    def open_for_reading(self) -> None:
+        """Raises UserError where there is no store."""
+        if not self.cells.is_dir():
+            raise UserError("no store here", self.root, "name one with --store, or fill it with 'bench run'")
+
+    def manifests(self) -> list[Manifest]:
+        """All manifests, in the order of their file names. Raises UserError for a damaged one."""
+        found = []
+        for path in sorted(self.cells.glob("*.json")):
+            try:
+                found.append(Manifest.model_validate_json(path.read_bytes()))
+            except (ValidationError, OSError) as error:
+                problem = str(error).splitlines()[0]
+                raise UserError(f"damaged manifest, {problem}", path, "delete it and run the cell again") from None
+        return found
+
+    def find(self, cell: Manifest) -> Manifest | None:
+        """The stored manifest with the cell's key, if any."""
+        path = self.cells / f"{cell.file_stem}.json"
+        return Manifest.model_validate_json(path.read_bytes()) if path.is_file() else None
+
+    def is_done(self, cell: Manifest) -> bool:
+        stored = self.find(cell)
+        return stored is not None and stored.status == "done" and self._records_path(cell).is_file()
+
+    def records(self, cell: Manifest) -> pd.DataFrame:
+        """One row an image, with `RECORD_COLUMNS`. Raises UserError where the file is missing or damaged."""
+        path = self._records_path(cell)
+        try:
+            return pd.read_parquet(path)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"cannot read the records, {str(error).splitlines()[0]}", path, "run the cell again with --force"
+            ) from None
+
+    def write(self, manifest: Manifest, records: pd.DataFrame | None = None) -> None:
+        """Write a cell: the records first, the manifest last, each renamed into place."""
+        if records is not None:
+            with replacing(self._records_path(manifest)) as path:
+                records.astype(RECORD_COLUMNS)[list(RECORD_COLUMNS)].to_parquet(path, index=False)
+        with replacing(self.cells / f"{manifest.file_stem}.json") as path:
+            path.write_text(json.dumps(manifest.model_dump(), indent=2) + "\n")
+
+    def remove(self, manifest: Manifest) -> None:
+        """Forget a cell, manifest first."""
+        (self.cells / f"{manifest.file_stem}.json").unlink(missing_ok=True)
+        self._records_path(manifest).unlink(missing_ok=True)
+
+    def _records_path(self, manifest: Manifest) -> Path:
+        return self.cells / f"{manifest.file_stem}.parquet"
