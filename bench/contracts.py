@@ -121,6 +121,10 @@ class DatasetSource(Protocol):
         """Number of samples a complete copy has in each split; empty where that is not fixed."""
         ...
 
+    def completeness(self) -> str:
+        """E.g. ``"6 of 6226 pairs"`` for a partial copy; "" for a complete one, or where no count is expected."""
+        ...
+
     def verify(self) -> list[Finding]:
         """Read every file once and list what is not as the dataset's fact sheet says."""
         ...

@@ -18,7 +18,7 @@ def _open(path: Path, mode: str | None) -> np.ndarray:
     # Pillow and not OpenCV: OpenCV fills the missing part of a truncated JPEG with grey and goes on.
     try:
         with PillowImage.open(path) as picture:
-            return np.asarray(picture if mode is None else picture.convert(mode))
+            return np.array(picture if mode is None else picture.convert(mode))
     except FileNotFoundError:
         raise UserError("no such file", path, "restore it, or take its id out of the split") from None
     except (OSError, SyntaxError, ValueError, PillowImage.DecompressionBombError) as error:

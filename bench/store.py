@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +16,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bench.contracts import UserError
+from bench.files import replacing
 
 RECORD_COLUMNS: dict[str, str] = {
     "id": "str",
@@ -90,18 +89,6 @@ class Manifest(BaseModel):
     def file_stem(self) -> str:
         name = f"{self.dataset}__{self.base}__{self.refiner}__s{self.seed}"
         return f"{re.sub(r'[^A-Za-z0-9_.=,+-]+', '_', name)[:150]}__{self.key[:12]}"
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place when the block ends well, and is removed otherwise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class Store:

@@ -1,0 +1,33 @@
+# Two commands for a fresh machine: `make demo` and `make test`. Both set up .venv first.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test lint venv clean
+
+demo: venv
+	$(BIN)/bench run --experiment quickstart --store runs/quickstart
+	$(BIN)/bench report --store runs/quickstart --markdown --latex --csv --out runs/quickstart/report
+
+test: lint
+	$(BIN)/pytest
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+venv: $(INSTALLED)
+
+# torch from the registry unless one is there already (README: CPU-only users install theirs first).
+$(INSTALLED): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs/quickstart

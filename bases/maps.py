@@ -1,0 +1,60 @@
+"""Maps on disk: any method's outputs, without its model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from bench.contracts import Dataset, ProbabilityMap, Sample, UserError
+from bench.images import MAP_SUFFIXES, read_map
+
+
+class Maps:
+    """A folder of probability maps, 8/16-bit PNG or NPY, named by sample id (``class/3.png`` for few-shot sets).
+
+    Args:
+        path: the folder.
+        missing: what a sample of val or test without a map means: ``error``, or ``drop`` the sample.
+
+    Raises:
+        UserError: see `covered`; or a map is unreadable or of another size than its image.
+    """
+
+    requires: tuple[str, ...] = ()
+    extra = ""
+    version = 1
+    trainable = False
+
+    def __init__(self, *, path: Path, missing: Literal["error", "drop"] = "error") -> None:
+        self.path, self.missing = path, missing
+
+    def covered(self, ids: Sequence[str]) -> list[str]:
+        """Those of ``ids`` with a map. Raises UserError with the number and first names of those without."""
+        absent = [sample_id for sample_id in ids if self._file(sample_id) is None]
+        if absent and self.missing == "error":
+            named = ", ".join(absent[:3]) + (", ..." if len(absent) > 3 else "")
+            fix = "add them, or keep the rest with maps[missing=drop]"
+            raise UserError(f"{len(absent)} of {len(ids)} samples have no map: {named}", self.path, fix)
+        gone = set(absent)
+        return [sample_id for sample_id in ids if sample_id not in gone]
+
+    def fit(self, train: Dataset, val: Dataset, workdir: Path) -> None:
+        """Nothing to learn."""
+
+    def predict(self, samples: Sequence[Sample]) -> list[ProbabilityMap]:
+        """See `bench.contracts.BaseNetwork`."""
+        return [self._read(sample) for sample in samples]
+
+    def _read(self, sample: Sample) -> ProbabilityMap:
+        file = self._file(sample.id)
+        if file is None:
+            raise UserError("no map", self.path / sample.id, "add it, or use maps[missing=drop]")
+        probs, size = read_map(file), sample.image.shape[:2]
+        if probs.shape != size:
+            raise UserError(f"the map is {probs.shape}, its image {size}", file, "resize the map to the image")
+        return probs
+
+    def _file(self, sample_id: str) -> Path | None:
+        candidates = (self.path / f"{sample_id}{suffix}" for suffix in MAP_SUFFIXES)
+        return next((file for file in candidates if file.is_file()), None)

@@ -1,0 +1,218 @@
+"""What the bases built with segmentation-models-pytorch share: weights, recipe, training, prediction."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bench.contracts import DECISION, Dataset, Image, ProbabilityMap, Sample, UserError
+from bench.images import resize, resize_mask
+from bench.training import Batch, Recipe, TrainingArrays, load_finished, seeded, train
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+TIMM = "tu-"
+
+EncoderWeights = Path | Literal["imagenet", "none"]
+
+
+class SmpBase(ABC):
+    """A network of segmentation-models-pytorch, trained on the train split unless ``weights`` are given.
+
+    Images are resized to ``size`` x ``size``, normalised as the encoder's ImageNet weights want it, and the map is
+    resized back. Recipe: the sum of binary cross-entropy and soft Dice, Adam with a cosine decay to zero, flips and
+    quarter turns; the best epoch by mean IoU on val is kept (`specs/smp_baselines.md`: D-LinkNet's loss and rates,
+    since the paper names none).
+
+    Args:
+        encoder: name of an smp encoder, or ``tu-NAME`` of a timm one; None is the class's `default_encoder`.
+        encoder_weights: ``imagenet`` (downloaded by smp), ``none``, or a safetensors/pth file with the keys of the
+            smp encoder.
+        weights: safetensors/pth file with the whole network's state; then nothing is trained.
+        size: side of the square input in pixels, a multiple of 32.
+        epochs, batch, lr: of the training.
+        patience: epochs without a better val IoU before the training ends.
+
+    Raises:
+        UserError: the size is no multiple of 32, or (at the first `fit` or `predict`) weights do not fit.
+    """
+
+    default_encoder: ClassVar[str]
+    requires = ("segmentation_models_pytorch",)
+    extra = ""
+    version = 1
+
+    def __init__(
+        self,
+        *,
+        encoder: str | None = None,
+        encoder_weights: EncoderWeights = "imagenet",
+        weights: Path | None = None,
+        size: int = 512,
+        epochs: int = 30,
+        batch: int = 8,
+        lr: float = 2e-4,
+        patience: int = 8,
+        device: str = "cpu",
+        seed: int = 0,
+    ) -> None:
+        if size < 32 or size % 32:
+            raise UserError(f"size {size} is no multiple of 32", f"size={size}", f"use size={max(32, size // 32 * 32)}")
+        self.encoder = encoder or self.default_encoder
+        self.encoder_weights, self.weights, self.size = encoder_weights, weights, size
+        self.recipe = Recipe(epochs=epochs, batch=batch, lr=lr, patience=patience, precision="bf16-mixed")
+        self.device, self.seed = device, seed
+        self.trainable = weights is None
+        self._network: nn.Module | None = None
+
+    @abstractmethod
+    def network(self, encoder: str) -> nn.Module:
+        """The smp model, one class, logits at the input's size, its encoder without weights."""
+
+    def fit(self, train: Dataset, val: Dataset, workdir: Path) -> None:
+        """See `bench.contracts.BaseNetwork`. Writes ``training.csv`` with a row an epoch to ``workdir``."""
+        network = self._build(pretrained=not (workdir / "weights.safetensors").is_file())
+        if not load_finished(network, workdir):
+            self._train(network, train, val, workdir)
+        self._network = network.to(self.device)
+
+    def predict(self, samples: Sequence[Sample]) -> list[ProbabilityMap]:
+        """See `bench.contracts.BaseNetwork`."""
+        if self._network is None:
+            if self.weights is None:
+                raise RuntimeError("fit() comes before predict() where no weights are given")
+            self._network = self._build(pretrained=False)
+            load_state(self._network, self.weights)
+            self._network.to(self.device).eval()
+        maps = []
+        for sample in samples:
+            pixels = torch.from_numpy(self._pixels(sample.image))[None].to(self.device)
+            with torch.inference_mode():
+                probs = self._network(self._normalise(pixels)).sigmoid()[0, 0].float().cpu().numpy()
+            maps.append(np.clip(resize(probs, *sample.image.shape[:2]), 0, 1))
+        return maps
+
+    def _train(self, network: nn.Module, train_split: Dataset, val: Dataset, workdir: Path) -> None:
+        arrays = {name: self._arrays(split, workdir / name) for name, split in (("train", train_split), ("val", val))}
+
+        def loss(network: nn.Module, batch: Batch) -> Tensor:
+            return bce_dice(network(self._normalise(batch["image"])).float(), batch["mask"].float())
+
+        def validate(network: nn.Module) -> float:
+            return float(np.concatenate([self._ious(network, batch) for batch in arrays["val"].batches(8)]).mean())
+
+        train(
+            network,
+            loss,
+            arrays["train"],
+            self.recipe,
+            workdir=workdir,
+            device=self.device,
+            seed=self.seed,
+            title=f"train {type(self).__name__} ({self.encoder}, {self.size} px)",
+            validate=validate,
+        )
+        arrays["val"].remove()
+
+    def _arrays(self, split: Dataset, folder: Path) -> TrainingArrays:
+        side = self.size
+        fields: dict[str, Any] = {"image": ((3, side, side), np.uint8), "mask": ((1, side, side), np.bool_)}
+
+        def fill(index: int) -> dict[str, np.ndarray]:
+            sample = split[index]
+            return {"image": self._pixels(sample.image), "mask": resize_mask(sample.mask, side, side)[None]}
+
+        return TrainingArrays.build(folder, len(split), fields, fill, f"{split.split} images at {side} px")
+
+    def _ious(self, network: nn.Module, batch: Batch) -> np.ndarray:
+        """Foreground IoU of each sample of a batch at the network's size; both empty is 1."""
+        probs = network(self._normalise(batch["image"].to(self.device))).sigmoid()
+        pred, mask = probs >= DECISION, batch["mask"].to(self.device)
+        both, either = (pred & mask).sum((1, 2, 3)), (pred | mask).sum((1, 2, 3))
+        return torch.where(either > 0, both / either.clamp(min=1), 1.0).cpu().numpy()
+
+    def _pixels(self, image: Image) -> np.ndarray:
+        return np.ascontiguousarray(resize(image, self.size, self.size).transpose(2, 0, 1))
+
+    def _normalise(self, pixels: Tensor) -> Tensor:
+        mean, std = (torch.tensor(v, device=pixels.device).view(1, 3, 1, 1) * 255 for v in normalisation(self.encoder))
+        return ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)
+
+    def _build(self, *, pretrained: bool) -> nn.Module:
+        with seeded(self.seed):
+            try:
+                network = self.network(self.encoder)
+            except (KeyError, RuntimeError, ValueError) as error:
+                reason = " ".join(str(error).split())[:120]
+                raise UserError(
+                    f"no such encoder, {reason}", f"encoder={self.encoder}", "use a name of smp, or tu-NAME of timm"
+                ) from None
+        if pretrained and self.encoder_weights == "imagenet":
+            load_imagenet(network, self.encoder)
+        elif pretrained and isinstance(self.encoder_weights, Path):
+            load_state(network.encoder, self.encoder_weights)
+        return network
+
+
+def bce_dice(logits: Tensor, mask: Tensor) -> Tensor:
+    """Binary cross-entropy plus 1 - soft Dice over the batch (D-LinkNet's loss). Both Bx1xHxW; mask 0 or 1."""
+    probs = logits.sigmoid()
+    dice = (2 * (probs * mask).sum() + 1) / (probs.sum() + mask.sum() + 1)
+    return F.binary_cross_entropy_with_logits(logits, mask) + 1 - dice
+
+
+def normalisation(encoder: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and std of RGB in [0, 1] that the encoder's ImageNet weights were trained with."""
+    if not encoder.startswith(TIMM):
+        return IMAGENET
+    import timm
+
+    config = timm.get_pretrained_cfg(encoder.removeprefix(TIMM))
+    return (tuple(config.mean), tuple(config.std)) if config else IMAGENET
+
+
+def load_imagenet(network: Any, encoder: str) -> None:
+    """Let smp download the encoder's ImageNet weights. Raises UserError where it cannot."""
+    import segmentation_models_pytorch as smp
+
+    try:
+        pretrained = smp.encoders.get_encoder(encoder, depth=network.encoder._depth, weights="imagenet")
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"no ImageNet weights to be had for {encoder} ({type(error).__name__})",
+            "encoder_weights=imagenet",
+            "bring them: encoder_weights=FILE.safetensors, or encoder_weights=none",
+        ) from None
+    network.encoder.load_state_dict(pretrained.state_dict())
+
+
+def load_state(module: nn.Module, path: Path) -> None:
+    """Load a state dict from safetensors or, without unpickling code, from a torch file.
+
+    Raises:
+        UserError: unreadable, or keys or shapes differ; the first differences are named.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        own = module.state_dict()
+        missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
+        wrong = [key for key in own if key in state and own[key].shape != state[key].shape]
+        if not missing and not wrong:
+            module.load_state_dict({key: value for key, value in state.items() if key in own}, strict=False)
+            return
+    except Exception as error:
+        # torch.load and safetensors raise a dozen types for a file that is not theirs.
+        raise UserError(f"unreadable weights, {type(error).__name__}", path, "name a safetensors or torch file") from None
+    kinds = [f"missing {', '.join(missing[:3])}"] if missing else []
+    kinds += [f"of another shape {', '.join(wrong[:3])}"] if wrong else []
+    raise UserError(f"weights of another network: {'; '.join(kinds)}", path, "name a file made for this one")

@@ -1,0 +1,177 @@
+"""bench.toml -> validated settings. Every error names the file, the key and the fix."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bench.contracts import UserError
+
+Kind = Literal["dataset", "base", "refiner"]
+KINDS: tuple[Kind, ...] = ("dataset", "base", "refiner")
+FILE_NAME = "bench.toml"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Defaults(_Section):
+    """What a command uses where neither it nor its experiment says otherwise."""
+
+    dataset: list[str]
+    base: list[str]
+    refiner: list[str]
+    seed: list[int]
+    store: Path
+    device: Literal["auto", "cpu", "cuda"]
+    engine: Literal["local", "ray"]
+    on_error: Literal["fail", "skip"]
+    baseline: str
+
+
+class Data(_Section):
+    """Where the datasets' folders lie."""
+
+    root: Path
+
+
+class Variants(_Section):
+    """Names for plug-ins with fixed parameters: name -> ``plug-in[key=value,...]``."""
+
+    dataset: dict[str, str] = {}
+    base: dict[str, str] = {}
+    refiner: dict[str, str] = {}
+
+
+class Experiment(_Section):
+    """A named grid of cells; what it leaves out comes from `Defaults`."""
+
+    about: str = ""
+    dataset: list[str] | None = None
+    base: list[str] | None = None
+    refiner: list[str] | None = None
+    seed: list[int] | None = None
+    limit: int | None = None
+
+
+class Settings(_Section):
+    """The whole of bench.toml.
+
+    Attributes:
+        datasets: dataset name -> its folder, absolute or relative to ``data.root``.
+    """
+
+    defaults: Defaults
+    data: Data
+    datasets: dict[str, Path] = {}
+    variants: Variants = Variants()
+    experiments: dict[str, Experiment] = {}
+
+    def dataset_root(self, name: str) -> Path:
+        """Folder of the dataset's files; ``BENCH_DATA`` takes the place of ``data.root``."""
+        parent = Path(os.environ.get("BENCH_DATA") or self.data.root)
+        return parent / self.datasets.get(name, Path(name))
+
+    def experiment(self, name: str) -> Experiment:
+        """Raises UserError with the nearest name where there is none of this name."""
+        if name not in self.experiments:
+            raise unknown("experiment", name, self.experiments, "--experiment")
+        return self.experiments[name]
+
+
+def load(config: Path | None = None) -> Settings:
+    """Packaged defaults, overridden by ``config`` or else by ``bench.toml`` in the working folder.
+
+    Raises:
+        UserError: the file is missing or not TOML, or holds an unknown key or a value of the wrong type.
+    """
+    packaged = _packaged_file()
+    merged = _read(packaged)
+    user_file = config or Path(FILE_NAME)
+    if config is not None or user_file.is_file():
+        own = _read(user_file)
+        _check(own, user_file, merged)
+        merged = _merge(merged, _absolute(own, user_file.parent))
+    return _check(merged, packaged, {})
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``"did you mean 'x'?"``, or the list of all names where none is near."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"choose from {', '.join(names)}" if names else "there are none"
+
+
+def unknown(kind: str, name: str, known: Iterable[str], where: object) -> UserError:
+    """The error for a name that is not among ``known``."""
+    return UserError(f"no such {kind} {name!r}", where, nearest(name, known))
+
+
+def _packaged_file() -> Path:
+    # A wheel carries the file inside the package; a checkout has it at its top.
+    inside = Path(__file__).with_name(FILE_NAME)
+    return inside if inside.is_file() else Path(__file__).parents[1] / FILE_NAME
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError("no such file", path, "name an existing bench.toml with --config") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read it, {error}", path, "make it a readable UTF-8 text file") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"not valid TOML, {error}", path, "correct that line") from None
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        both_tables = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if both_tables else value
+    return merged
+
+
+def _absolute(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Make the paths of a user's file relative to the file's folder."""
+    placed = dict(settings)
+    for section, key in (("defaults", "store"), ("data", "root")):
+        if key in settings.get(section, {}):
+            placed[section] = {**placed[section], key: folder / settings[section][key]}
+    return placed
+
+
+def _check(settings: dict[str, Any], path: Path, below: dict[str, Any]) -> Settings:
+    """Validate ``settings`` laid over ``below``; errors are the fault of ``path``."""
+    try:
+        return Settings.model_validate(_merge(below, settings))
+    except ValidationError as error:
+        first = error.errors()[0]
+        location = [str(part) for part in first["loc"]]
+        where = f"{path}: {'.'.join(location)}"
+        if first["type"] == "extra_forbidden":
+            known = _keys_at(location[:-1])
+            raise UserError(f"unknown key {location[-1]!r}", where, nearest(location[-1], known)) from None
+        message = first["msg"].removeprefix("Input should be ")
+        raise UserError(f"wrong value {first['input']!r}", where, f"it must be {message}") from None
+
+
+def _keys_at(location: list[str]) -> list[str]:
+    """The keys that the table at ``location`` may have."""
+    model: type[BaseModel] = Settings
+    for part in location:
+        if part in model.model_fields:
+            annotation = model.model_fields[part].annotation
+            inner = Experiment if part == "experiments" else annotation
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                model = inner
+    return list(model.model_fields)

@@ -1,0 +1,33 @@
+"""A part of a split: the first samples (``--limit``), or those a base has maps for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+from bench.contracts import Dataset, Sample
+
+
+class Subset:
+    """The samples of ``dataset`` with the given ids, in the dataset's order: `bench.contracts.Dataset`."""
+
+    def __init__(self, dataset: Dataset, ids: Iterable[str]) -> None:
+        wanted = set(ids)
+        self._dataset = dataset
+        self._indices = [index for index, sample_id in enumerate(dataset.ids) if sample_id in wanted]
+        self.name, self.split = dataset.name, dataset.split
+
+    @property
+    def ids(self) -> Sequence[str]:
+        return [self._dataset.ids[index] for index in self._indices]
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: int, /) -> Sample:
+        return self._dataset[self._indices[index]]
+
+    def fingerprint(self) -> str:
+        """Hash of the whole split's fingerprint and of the ids chosen."""
+        chosen = "\n".join([self._dataset.fingerprint(), *self.ids])
+        return hashlib.blake2b(chosen.encode(), digest_size=16).hexdigest()

@@ -1,0 +1,69 @@
+"""Stages one after another, each in a fresh process on this machine.
+
+A process of its own makes a stage's peak memory its own, and keeps a crash (a segmentation fault in a plug-in, the
+kernel's out-of-memory killer) from taking the other cells with it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterable
+from multiprocessing.connection import Connection, wait
+
+from bench.contracts import UserError
+from bench.engines import Outcome, Report, attempt
+from bench.runner import Stage
+
+
+def run(stages: Iterable[Stage], report: Report) -> None:
+    """See `bench.engines`."""
+    failed: dict[str, Outcome] = {}
+    for stage in stages:
+        broken = next((failed[name] for name in stage.needs if name in failed), None)
+        outcome = broken or _isolate(stage)
+        if outcome.error:
+            failed[stage.name] = outcome
+        if not report(stage, outcome):
+            return
+
+
+def _isolate(stage: Stage) -> Outcome:
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(stage, sender))
+    process.start()
+    sender.close()
+    try:
+        outcome: Outcome = receiver.recv()
+    except EOFError:
+        process.join()
+        died = UserError(
+            f"the process died with exit code {process.exitcode}",
+            stage.name,
+            "free memory or lower the size (-9 is the out-of-memory killer), then run the command again: it resumes",
+        )
+        outcome = Outcome(str(died), user_error=died)
+    except BaseException:
+        process.kill()
+        raise
+    process.join()
+    return outcome
+
+
+def _child(stage: Stage, sender: Connection) -> None:
+    # Ctrl-C reaches the whole process group; the parent answers it for both.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    sender.send(attempt(stage))
+    sender.close()
+
+
+def _die_with_parent() -> None:
+    """Where the parent is killed, a child that wrote on would meet the one that resumes its work."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

@@ -1,0 +1,103 @@
+"""What a result was made with: versions, device, commit."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.contracts import UserError
+
+PACKAGES = (
+    "refinebench",
+    "torch",
+    "torchvision",
+    "lightning",
+    "segmentation-models-pytorch",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "opencv-python-headless",
+    "pillow",
+    "pandas",
+    "pyarrow",
+    "pydensecrf2",
+    "segmentation-refinement",
+    "onnxruntime",
+    "ray",
+)
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that decide numbers; "" for one that is not installed."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = ""
+    return found
+
+
+def gpu_names() -> list[str]:
+    """Names of the GPUs that NVML sees; empty without a driver."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return []
+    return [pynvml.nvmlDeviceGetName(pynvml.nvmlDeviceGetHandleByIndex(i)) for i in range(pynvml.nvmlDeviceGetCount())]
+
+
+def cpu_name() -> str:
+    """Model and number of usable cores."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        lines = (line.partition(":") for line in info.read_text().splitlines())
+        model = next((value.strip() for key, _, value in lines if key.strip() == "model name"), model)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{model}, {cores} cores"
+
+
+def pick_device(wanted: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"]:
+    """``auto`` is cuda where torch can use a GPU. Raises UserError where cuda is asked for and absent."""
+    if wanted == "cpu" or (wanted == "auto" and not gpu_names()):
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if wanted == "cuda":
+        raise UserError("torch sees no GPU", "--device cuda", "use --device cpu, or install a CUDA build and a driver")
+    return "cpu"
+
+
+def git_commit() -> str:
+    """Commit of the checkout the harness runs from, with ``+changes`` where the tree differs; "" outside one."""
+    here = Path(__file__).parent
+    try:
+        commit = _git(here, "rev-parse", "HEAD")
+        return commit + ("+changes" if _git(here, "status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def describe(device: str) -> dict[str, Any]:
+    """JSON-able description for a manifest."""
+    return {
+        "device": device,
+        "device_name": ", ".join(gpu_names()) if device == "cuda" else cpu_name(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "commit": git_commit(),
+        "versions": {name: number for name, number in package_versions().items() if number},
+    }

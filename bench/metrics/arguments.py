@@ -1,0 +1,59 @@
+"""What a metric accepts, checked in one place; every error says what was expected and what came."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.contracts import DECISION, Mask
+
+Prediction: TypeAlias = NDArray[np.bool_] | NDArray[np.floating[Any]]
+"""``(H, W)``: a bool mask, or a probability map of any float dtype in [0, 1]."""
+
+
+def checked(pred: Prediction, mask: Mask) -> None:
+    """Refuse what could only be scored by guessing.
+
+    Integer arrays are refused because 1 may mean foreground or 1/255.
+
+    Args:
+        pred: ``(H, W)``, bool, or float in [0, 1].
+        mask: ``(H, W)`` bool, the ground truth, at least one pixel.
+
+    Raises:
+        ValueError: another type, dtype, shape or range, NaN included.
+    """
+    _check_array("mask", mask)
+    if mask.dtype != np.bool_:
+        raise ValueError(f"expected mask to be bool, got {mask.dtype}: binarise it first")
+    _check_array("pred", pred)
+    if pred.shape != mask.shape:
+        raise ValueError(f"expected pred to have the mask's shape {mask.shape}, got {pred.shape}")
+    if pred.dtype == np.bool_:
+        return
+    if not np.issubdtype(pred.dtype, np.floating):
+        raise ValueError(f"expected pred to be a bool mask or a float map in [0, 1], got {pred.dtype}")
+    low, high = float(pred.min()), float(pred.max())
+    if np.isnan(low):
+        raise ValueError("expected pred to be a float map in [0, 1], got NaN in it")
+    if low < 0 or high > 1:
+        raise ValueError(f"expected pred to be a float map in [0, 1], got values from {low:g} to {high:g}")
+
+
+def binarised(pred: Prediction, mask: Mask) -> Mask:
+    """The checked prediction as a bool ``(H, W)`` mask: a map is foreground where it is ``>= DECISION``.
+
+    Raises:
+        ValueError: see `checked`.
+    """
+    checked(pred, mask)
+    return pred.astype(np.bool_, copy=False) if pred.dtype == np.bool_ else pred >= DECISION
+
+
+def _check_array(name: str, array: object) -> None:
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"expected {name} to be a numpy array, got {type(array).__name__}")
+    if array.ndim != 2 or array.size == 0:
+        raise ValueError(f"expected {name} to be (H, W) with at least one pixel, got shape {array.shape}")

@@ -1,0 +1,38 @@
+"""Error of the probability map itself."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bench.contracts import Mask
+from bench.metrics.arguments import Prediction, checked
+
+
+def mae(probs: Prediction, mask: Mask) -> float:
+    """Mean absolute error of the map, not of its binarisation.
+
+    The map is taken as it is: many saliency toolboxes stretch each map to [0, 1] first, which rewards
+    low contrast and changes the number.
+
+    Empty masks: nothing special; with an empty ground truth it is the mean of the map.
+
+    Args:
+        probs: ``(H, W)`` float map in [0, 1]; a bool mask counts as a map of zeros and ones.
+        mask: ``(H, W)`` bool, the ground truth.
+
+    Returns:
+        Mean of |probs - mask| over pixels, summed in float64, in [0, 1]; 0 is best.
+
+    Raises:
+        ValueError: shapes differ, a dtype is ambiguous, or the map has NaN or leaves [0, 1].
+
+    Example:
+        >>> import numpy as np
+        >>> from bench.metrics import mae
+        >>> mae(np.array([[0.75, 0.25]], dtype=np.float32), np.array([[True, False]]))
+        0.25
+        >>> mae(np.full((1, 2), 0.5, dtype=np.float32), np.zeros((1, 2), dtype=bool))
+        0.5
+    """
+    checked(probs, mask)
+    return float(np.abs(np.subtract(probs, mask, dtype=np.float64)).mean())

@@ -1,0 +1,162 @@
+"""Grid -> cells. A cell's identity is a hash of everything that changes its numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.config import Settings
+from bench.contracts import SPLITS, BaseNetwork, Dataset, PartialBase, Split, UserError
+from bench.datasets.subset import Subset
+from bench.metrics import METRIC_VERSION
+from bench.registry import Variant, load_dataset, resolve
+from bench.store import Manifest
+
+PROTOCOL = "A"
+"""Base fitted on train, refiner fitted on val, both scored on test: case A of the paper's Table 1."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The unit of work, of storage and of resume. Specs are as the user wrote them; keys name what is cached.
+
+    Attributes:
+        base_key: identity of the base's checkpoint; with a split's fingerprint, of its maps.
+        fit_key: identity of the fitted refiner, "" where the refiner learns nothing.
+        val_print, test_print: fingerprints of the splits as this base sees them.
+        manifest: what the store will hold, still without numbers.
+    """
+
+    dataset: str
+    base: str
+    refiner: str
+    seed: int
+    limit: int | None
+    base_trainable: bool
+    base_key: str
+    fit_key: str
+    val_print: str
+    test_print: str
+    manifest: Manifest
+
+
+def grid(
+    settings: Settings,
+    *,
+    datasets: Sequence[str],
+    bases: Sequence[str],
+    refiners: Sequence[str],
+    seeds: Sequence[int],
+    limit: int | None = None,
+) -> list[Cell]:
+    """All cells of a grid, dataset > base > seed > refiner. Nothing is computed, but files are hashed.
+
+    Raises:
+        UserError: a name, parameter or file is wrong, or a split that a cell needs is empty.
+    """
+    variants = [resolve("refiner", refiner, settings) for refiner in refiners]
+    cells: list[Cell] = []
+    for dataset, base in itertools.product(datasets, bases):
+        for seed in seeds:
+            context = _Context(settings, dataset, base, seed, limit)
+            cells += [
+                context.cell(spec, variant, position)
+                for position, (spec, variant) in enumerate(zip(refiners, variants, strict=True))
+            ]
+    return cells
+
+
+def open_splits(settings: Settings, dataset: str, base: BaseNetwork, limit: int | None) -> dict[Split, Dataset]:
+    """The splits as a cell sees them: cut to ``limit`` samples each, and to those a partial base has maps for."""
+    source = load_dataset(dataset, settings=settings)
+    splits: dict[Split, Dataset] = {name: source.split(name) for name in SPLITS}
+    if isinstance(base, PartialBase):
+        # All splits in one question, so that an error counts every gap at once.
+        covered = base.covered([sample_id for name in ("val", "test") for sample_id in splits[name].ids])
+        splits |= {name: Subset(splits[name], covered) for name in ("val", "test")}
+    if limit is not None:
+        splits = {name: Subset(split, split.ids[:limit]) for name, split in splits.items()}
+    return splits
+
+
+def digest(identity: dict[str, Any]) -> str:
+    """Hex key of a JSON-able identity."""
+    text = json.dumps(identity, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+class _Context:
+    """What the cells of one (dataset, base, seed) share."""
+
+    def __init__(self, settings: Settings, dataset: str, base: str, seed: int, limit: int | None) -> None:
+        self.settings, self.dataset, self.base, self.seed, self.limit = settings, dataset, base, seed, limit
+        self.dataset_label = resolve("dataset", dataset, settings).label
+        variant = resolve("base", base, settings)
+        self.base_label = variant.label
+        network: BaseNetwork = variant.make(device="cpu", seed=seed)
+        self.splits = open_splits(settings, dataset, network, limit)
+        self.base_trainable = network.trainable
+        self.complete = load_dataset(dataset, settings=settings).completeness()
+        self._need("test", "every cell is scored on it")
+        identity: dict[str, Any] = {"base": variant.identity(), "protocol": PROTOCOL}
+        if network.trainable:
+            self._need("train", f"{base} is trained on it; give it a checkpoint with weights=FILE, or another dataset")
+            self._need("val", f"the best epoch of {base} is chosen on it")
+            identity |= {"seed": seed, "train": self.splits["train"].fingerprint(), "val": self._print("val")}
+        self.base_identity, self.base_key = identity, digest(identity)
+
+    def cell(self, spec: str, variant: Variant, position: int) -> Cell:
+        refiner = variant.make(device="cpu", seed=self.seed)
+        fit_key = ""
+        if refiner.trainable:
+            self._need("val", f"{spec} is fitted on it")
+            fit = {"base": self.base_key, "refiner": variant.identity(), "seed": self.seed, "val": self._print("val")}
+            fit_key = digest(fit)
+        identity = {
+            "dataset": self.dataset_label,
+            "base": self.base_identity,
+            "refiner": variant.identity(),
+            "fit": fit_key,
+            "test": self._print("test"),
+            "seed": self.seed,
+            "protocol": PROTOCOL,
+            "metrics": METRIC_VERSION,
+        }
+        manifest = Manifest(
+            key=digest(identity),
+            status="planned",
+            dataset=self.dataset_label,
+            base=self.base_label,
+            refiner=variant.label,
+            seed=self.seed,
+            protocol=PROTOCOL,
+            limit=self.limit,
+            position=position,
+            uses_ground_truth=refiner.uses_ground_truth,
+            complete=self.complete,
+            identity=identity,
+        )
+        return Cell(
+            dataset=self.dataset,
+            base=self.base,
+            refiner=spec,
+            seed=self.seed,
+            limit=self.limit,
+            base_trainable=self.base_trainable,
+            base_key=self.base_key,
+            fit_key=fit_key,
+            val_print=self._print("val"),
+            test_print=self._print("test"),
+            manifest=manifest,
+        )
+
+    def _print(self, split: Split) -> str:
+        return self.splits[split].fingerprint() if len(self.splits[split]) else ""
+
+    def _need(self, split: Split, reason: str) -> None:
+        if not len(self.splits[split]):
+            raise UserError(f"{self.dataset_label} has no {split} images here", f"--dataset {self.dataset}", reason)

@@ -1,0 +1,224 @@
+"""Entry points and variants of bench.toml -> objects: ``"prn[size=128]"`` -> a refiner."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import json
+import re
+import tomllib
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, ValidationError, create_model
+
+from bench.config import Kind, Settings, load, nearest, unknown
+from bench.contracts import BaseNetwork, DatasetSource, Refiner, UserError
+
+FILLED_IN = ("device", "seed", "root")
+"""Constructor arguments that the harness gives; they are no parameters of a variant."""
+
+_SPEC = re.compile(r"\s*([^\[\]\s]+)\s*(?:\[(.*)\])?\s*", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """An entry point, loaded where it can be.
+
+    Attributes:
+        problem: why it cannot be used, e.g. ``"unavailable: pip install refinebench[densecrf]"``; else "".
+    """
+
+    kind: Kind
+    name: str
+    factory: Any = None
+    problem: str = ""
+
+    @property
+    def summary(self) -> str:
+        """First line of the class's docstring."""
+        return (inspect.getdoc(self.factory) or "").partition("\n")[0] if self.factory else ""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A plug-in with its parameters.
+
+    Attributes:
+        label: how tables and file names show it: parameters that differ from the default, paths by their last part.
+        parameters: all parameters, as validated.
+    """
+
+    kind: Kind
+    plugin: Plugin
+    label: str
+    parameters: dict[str, Any] = field(hash=False)
+
+    def identity(self) -> dict[str, Any]:
+        """JSON-able: everything about the variant that changes its numbers; paths by the hash of their contents."""
+        values = {key: _content_hash(v) if isinstance(v, Path) else v for key, v in self.parameters.items()}
+        version = getattr(self.plugin.factory, "version", 1)
+        return {"label": self.label, "name": self.plugin.name, "version": version, "parameters": values}
+
+    def make(self, **filled_in: Any) -> Any:
+        """Construct it. ``device``, ``seed`` and ``root`` reach the constructors that take them."""
+        wanted = inspect.signature(self.plugin.factory).parameters
+        return self.plugin.factory(**self.parameters, **{k: v for k, v in filled_in.items() if k in wanted})
+
+
+def plugins(kind: Kind) -> dict[str, Plugin]:
+    """All plug-ins of a kind by name; one that cannot be imported or lacks a package says so in `Plugin.problem`."""
+    return {entry.name: _load(kind, entry) for entry in sorted(entry_points(group=f"bench.{kind}s"))}
+
+
+def _load(kind: Kind, entry: EntryPoint) -> Plugin:
+    try:
+        factory = entry.load()
+        requires, extra = getattr(factory, "requires", ()), getattr(factory, "extra", "")
+    except Exception as error:
+        # Whatever a foreign module does on import must not take the harness down.
+        return Plugin(kind, entry.name, problem=f"broken: {type(error).__name__}: {error}")
+    missing = [module for module in requires if importlib.util.find_spec(module) is None]
+    if missing:
+        package = f"refinebench[{extra}]" if extra else " ".join(missing)
+        return Plugin(kind, entry.name, factory, f"unavailable: pip install {package}")
+    return Plugin(kind, entry.name, factory)
+
+
+def resolve(kind: Kind, spec: str, settings: Settings, where: str = "") -> Variant:
+    """Find the plug-in and validate the parameters of ``name[key=value,...]``.
+
+    Args:
+        spec: a plug-in's or a variant's name; parameters given here win over the variant's.
+        where: the option or key the spec came from, for errors.
+
+    Raises:
+        UserError: unknown name or parameter (with the nearest valid one), wrong type, missing extra or file.
+    """
+    where = where or f"--{kind}"
+    name, own = parse(spec, where)
+    aliases: dict[str, str] = getattr(settings.variants, kind)
+    chain, given = name, own
+    for _ in range(len(aliases) + 1):
+        if chain not in aliases:
+            break
+        chain, inherited = parse(aliases[chain], f"variants.{kind}.{chain}")
+        given = {**inherited, **given}
+    group = entry_points(group=f"bench.{kind}s")
+    if chain not in group.names:
+        raise unknown(kind, chain, [*group.names, *aliases], where)
+    plugin = _load(kind, group[chain])
+    if plugin.problem.startswith("unavailable: "):
+        fix = plugin.problem.removeprefix("unavailable: ")
+        raise UserError(f"{kind} {chain!r} needs a package that is not installed", where, fix)
+    if plugin.problem:
+        raise UserError(f"{kind} {chain!r} is {plugin.problem}", where, "repair or uninstall that plug-in")
+    parameters, defaults = _validate(plugin, given, where)
+    shown = own if name in aliases else {k: v for k, v in parameters.items() if v != defaults[k]}
+    text = ",".join(f"{k}={_show(parameters[k])}" for k in parameters if k in shown)
+    return Variant(kind, plugin, f"{name}[{text}]" if text else name, parameters)
+
+
+def load_base(spec: str, *, settings: Settings | None = None, device: str = "cpu", seed: int = 0) -> BaseNetwork:
+    """Make a base from ``"unet[encoder=resnet18]"``. Raises UserError as `resolve`."""
+    return resolve("base", spec, settings or load()).make(device=device, seed=seed)
+
+
+def load_refiner(spec: str, *, settings: Settings | None = None, device: str = "cpu", seed: int = 0) -> Refiner:
+    """Make a refiner from ``"prn[patch=64]"``. Raises UserError as `resolve`."""
+    return resolve("refiner", spec, settings or load()).make(device=device, seed=seed)
+
+
+def load_dataset(spec: str, *, settings: Settings | None = None) -> DatasetSource:
+    """Make a dataset from ``"kvasir"`` or ``"folder[images=DIR,masks=DIR]"``. Raises UserError as `resolve`."""
+    settings = settings or load()
+    variant = resolve("dataset", spec, settings)
+    return variant.make(root=settings.dataset_root(variant.plugin.name))
+
+
+def parse(spec: str, where: str) -> tuple[str, dict[str, Any]]:
+    """Split ``name[key=value,...]``; values in quotes or square brackets are read as TOML.
+
+    >>> parse("prn[size=128, mean=[0.5,0.5]]", "--refiner")
+    ('prn', {'size': '128', 'mean': [0.5, 0.5]})
+    """
+    match = _SPEC.fullmatch(spec)
+    if match is None:
+        raise UserError(f"cannot read {spec!r}", where, "write name or name[key=value,key=value]")
+    name, inside = match[1], match[2] or ""
+    parameters: dict[str, Any] = {}
+    for part in _split(inside):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not (key and equals and value):
+            raise UserError(f"cannot read {part.strip()!r} in {spec!r}", where, "write name[key=value,key=value]")
+        parameters[key] = _value(value, spec, where)
+    return name, parameters
+
+
+def _split(inside: str) -> list[str]:
+    """Cut at the commas that stand outside quotes and brackets."""
+    pieces = re.findall(r"""(?:\[[^\]]*\]|"[^"]*"|'[^']*'|[^,\["'])+""", inside)
+    return [piece for piece in pieces if piece.strip()]
+
+
+def _value(text: str, spec: str, where: str) -> Any:
+    if text[0] not in "[\"'":
+        return text
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        raise UserError(f"cannot read the value {text} in {spec!r}", where, "close its quotes or brackets") from None
+
+
+def _validate(plugin: Plugin, given: dict[str, Any], where: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """All parameters with their validated values, and their defaults."""
+    hints = get_type_hints(plugin.factory.__init__)
+    signature = inspect.signature(plugin.factory).parameters
+    defaults = {
+        name: parameter.default
+        for name, parameter in signature.items()
+        if name not in FILLED_IN and parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    for key in given:
+        if key not in defaults:
+            raise UserError(f"{plugin.kind} {plugin.name!r} has no parameter {key!r}", where, nearest(key, defaults))
+    fields: dict[str, Any] = {
+        name: (hints[name], ... if default is inspect.Parameter.empty else default)
+        for name, default in defaults.items()
+    }
+    model = create_model("Parameters", __config__=ConfigDict(arbitrary_types_allowed=True), **fields)
+    try:
+        checked = model(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0])
+        if first["type"] == "missing":
+            raise UserError(
+                f"{plugin.kind} {plugin.name!r} needs {key!r}", where, f"write {plugin.name}[{key}=...]"
+            ) from None
+        message = first["msg"].removeprefix("Input should be ")
+        raise UserError(f"wrong value {key}={given[key]}", where, f"{key} must be {message}") from None
+    parameters = {name: getattr(checked, name) for name in defaults}
+    for key, value in parameters.items():
+        if isinstance(value, Path) and not value.exists():
+            raise UserError(f"no such file or folder for {key}", value, f"correct {key}= of {plugin.name!r}")
+    return parameters, defaults
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, Path):
+        return value.name
+    return json.dumps(value) if isinstance(value, (list, tuple, dict, bool)) else str(value)
+
+
+def _content_hash(path: Path) -> str:
+    """Hex digest of a file's contents, or of the names and contents of a folder's files."""
+    digest = hashlib.blake2b(digest_size=16)
+    for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
+        digest.update(f"{file.relative_to(path)}\0".encode())
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "blake2b").digest())
+    return digest.hexdigest()

@@ -1,0 +1,234 @@
+"""One cell: base maps -> refiner.fit if it needs it -> refine -> score -> store.
+
+Each function here is one stage. An engine runs a stage in a process of its own, so that the memory it measures is
+its own, and a crash costs one cell. All of them go on where an interrupted call stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.config import Settings
+from bench.contracts import Dataset, ProbabilityMap, Split, UserError
+from bench.environment import describe
+from bench.files import replacing
+from bench.images import check_map
+from bench.maps import MapCache, MapSplit
+from bench.measure import Meter
+from bench.metrics import score
+from bench.plan import Cell, open_splits
+from bench.progress import track
+from bench.registry import load_base, load_refiner
+from bench.store import Manifest, Store
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell and where to work on it; everything a stage needs, and picklable."""
+
+    cell: Cell
+    settings: Settings
+    store: Path
+    device: str
+
+    @property
+    def base_folder(self) -> Path:
+        return self.store / "bases" / self.cell.base_key
+
+    @property
+    def fit_folder(self) -> Path:
+        return self.store / "refiners" / self.cell.fit_key
+
+    @property
+    def partial(self) -> Path:
+        return self.store / "partial" / f"{self.cell.manifest.key}.jsonl"
+
+    def maps_folder(self, split: Split) -> Path:
+        fingerprint = {"val": self.cell.val_print, "test": self.cell.test_print}[split]
+        return self.base_folder / f"maps-{fingerprint[:16]}"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step that an engine runs once those it ``needs`` are done.
+
+    Attributes:
+        name: unique; names the step in messages.
+        cell: the manifest that this stage completes, for the last stage of a cell.
+    """
+
+    name: str
+    function: Callable[[Job], None]
+    job: Job
+    needs: tuple[str, ...] = ()
+    cell: Manifest | None = None
+
+
+def stages(jobs: Sequence[Job]) -> Iterator[Stage]:
+    """The stages of the cells, each after those it needs; what several cells share comes once."""
+    seen: set[str] = set()
+    for job in jobs:
+        cell, chain = job.cell, []
+        if cell.base_trainable:
+            chain.append((f"train {cell.base} on {cell.dataset} [{cell.base_key[:8]}]", fit_base))
+        if cell.fit_key:
+            chain.append((f"val maps of {cell.base} on {cell.dataset} [{cell.base_key[:8]}]", predict_val))
+            chain.append((f"fit {cell.refiner} to {cell.base} on {cell.dataset} [{cell.fit_key[:8]}]", fit_refiner))
+        chain.append((f"test maps of {cell.base} on {cell.dataset} [{cell.base_key[:8]}]", predict_test))
+        names = tuple(name for name, _ in chain)
+        for index, (name, function) in enumerate(chain):
+            if name not in seen:
+                seen.add(name)
+                yield Stage(name, function, job, needs=names[:index])
+        label = f"{cell.manifest.dataset} > {cell.manifest.base} > {cell.manifest.refiner} (seed {cell.seed})"
+        yield Stage(label, refine, job, needs=names, cell=cell.manifest)
+
+
+def fit_base(job: Job) -> None:
+    """Train the base on train, tune it on val."""
+    folder = job.base_folder / "fit"
+    if _finished(folder):
+        return
+    base, splits = _open(job)
+    begin = time.perf_counter()
+    base.fit(splits["train"], splits["val"], folder)
+    _finish(folder, time.perf_counter() - begin)
+
+
+def predict_val(job: Job) -> None:
+    """Base maps of the val split."""
+    _predict(job, "val")
+
+
+def predict_test(job: Job) -> None:
+    """Base maps of the test split."""
+    _predict(job, "test")
+
+
+def fit_refiner(job: Job) -> None:
+    """Fit the refiner on the val maps."""
+    if _finished(job.fit_folder):
+        return
+    _, splits = _open(job)
+    refiner = load_refiner(job.cell.refiner, settings=job.settings, device=job.device, seed=job.cell.seed)
+    begin = time.perf_counter()
+    refiner.fit(MapSplit(splits["val"], MapCache(job.maps_folder("val"))), job.fit_folder)
+    _finish(job.fit_folder, time.perf_counter() - begin)
+
+
+def refine(job: Job) -> None:
+    """Refine and score the test split, image by image, and store the finished cell."""
+    base, splits = _open(job)
+    test, cache = splits["test"], MapCache(job.maps_folder("test"))
+    refiner = load_refiner(job.cell.refiner, settings=job.settings, device=job.device, seed=job.cell.seed)
+    if refiner.trainable:
+        refiner.fit(MapSplit(splits["val"], MapCache(job.maps_folder("val"))), job.fit_folder)
+    records, meter = _read_partial(job.partial), Meter(job.device)
+    job.partial.parent.mkdir(parents=True, exist_ok=True)
+    rest = [index for index, sample_id in enumerate(test.ids) if sample_id not in records]
+    with job.partial.open("a", encoding="utf-8") as stream:
+        for number, index in enumerate(track(rest, job.cell.manifest.refiner)):
+            sample = test[index]
+            probs = cache[sample.id]
+            if number == 0:
+                refiner.refine([sample.image], [probs])  # warm-up: first calls allocate and compile
+            (refined,), cost = meter(lambda image=sample.image, probs=probs: refiner.refine([image], [probs]))
+            _check_output(refined, probs.shape, f"{job.cell.manifest.refiner}: {sample.id}")
+            record = {"id": sample.id, **score(refined, sample.mask), **cost.columns()}
+            record |= {f"base_{name}": value for name, value in cache.cost(sample.id).items()}
+            stream.write(json.dumps(record) + "\n")
+            stream.flush()
+            records[sample.id] = record
+    frame = pd.DataFrame([records[sample_id] for sample_id in test.ids])
+    Store(job.store).write(_done(job, len(frame)), frame)
+    job.partial.unlink()
+
+
+def forget(job: Job) -> None:
+    """Remove what ``--force`` redoes: the cell, its half-written records and its fitted refiner. Base maps stay."""
+    Store(job.store).remove(job.cell.manifest)
+    job.partial.unlink(missing_ok=True)
+    if job.cell.fit_key:
+        shutil.rmtree(job.fit_folder, ignore_errors=True)
+
+
+def predict_into(base: Any, samples: Dataset, cache: MapCache, device: str, label: str) -> None:
+    """Predict the maps of a split that the cache lacks, one image a call, and measure each."""
+    missing = set(cache.missing(samples.ids))
+    indices = [index for index, sample_id in enumerate(samples.ids) if sample_id in missing]
+    if not indices:
+        return
+    base.predict([samples[indices[0]]])  # warm-up
+    meter = Meter(device)
+    for index in track(indices, label):
+        sample = samples[index]
+        (probs,), cost = meter(lambda sample=sample: base.predict([sample]))
+        _check_output(probs, sample.mask.shape, f"{label}: {sample.id}")
+        cache.add(sample.id, probs, cost.columns())
+    cache.flush()
+
+
+def _predict(job: Job, split: Split) -> None:
+    base, splits = _open(job)
+    cache = MapCache(job.maps_folder(split))
+    if not cache.missing(splits[split].ids):
+        return
+    if base.trainable:
+        base.fit(splits["train"], splits["val"], job.base_folder / "fit")
+    predict_into(base, splits[split], cache, job.device, f"{split} maps of {job.cell.manifest.base}")
+
+
+def _open(job: Job) -> tuple[Any, dict[Split, Dataset]]:
+    base = load_base(job.cell.base, settings=job.settings, device=job.device, seed=job.cell.seed)
+    return base, open_splits(job.settings, job.cell.dataset, base, job.cell.limit)
+
+
+def _finished(folder: Path) -> bool:
+    return (folder / "finished.json").is_file()
+
+
+def _finish(folder: Path, seconds: float) -> None:
+    with replacing(folder / "finished.json") as path:
+        path.write_text(json.dumps({"seconds": seconds}))
+
+
+def _done(job: Job, images: int) -> Manifest:
+    finished = job.fit_folder / "finished.json"
+    seconds = json.loads(finished.read_text())["seconds"] if job.cell.fit_key else None
+    return job.cell.manifest.model_copy(
+        update={
+            "status": "done",
+            "images": images,
+            "fit_seconds": seconds,
+            "written": datetime.now(UTC).isoformat(timespec="seconds"),
+            "environment": describe(job.device),
+        }
+    )
+
+
+def _read_partial(path: Path) -> dict[str, dict[str, Any]]:
+    """Records that an interrupted call left; a torn last line is dropped from the file."""
+    if not path.is_file():
+        return {}
+    whole = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+    with replacing(path) as temporary:
+        temporary.write_text("".join(whole), encoding="utf-8")
+    records = [json.loads(line) for line in whole]
+    return {record["id"]: record for record in records}
+
+
+def _check_output(probs: ProbabilityMap, shape: tuple[int, ...], where: str) -> None:
+    if not isinstance(probs, np.ndarray) or probs.shape != shape or probs.dtype != np.float32:
+        got = f"{getattr(probs, 'dtype', type(probs).__name__)} {getattr(probs, 'shape', '')}"
+        raise UserError(f"returned {got}, not a float32 map {shape}", where, "the plug-in must keep the map's size")
+    check_map(probs, where)

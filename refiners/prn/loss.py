@@ -1,0 +1,71 @@
+"""PatchRefineNet's loss (the paper's section 3.3): pseudo-labels and ground truth, summed over both branches.
+
+    L = alpha * (focal + boundary) + (1 - alpha) * cross-entropy
+
+The focal and the boundary term compare a branch with the pseudo-label, the cross-entropy with the ground truth.
+Each term is a mean over pixels. All of them start from logits and stay finite, with finite gradients, however
+large those are.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+FLOOR = 1e-3
+"""Boundary strengths are held in [FLOOR, 1 - FLOOR] before their logarithm is taken."""
+
+
+def focal(logits: Tensor, target: Tensor, gamma: float) -> Tensor:
+    """Cross-entropy weighted by ``(1 - p_t) ** gamma``, p_t being the probability of the right class.
+
+    The paper tunes gamma and does not print it; the released code has 2.
+
+    Args:
+        logits: ``Bx1xHxW``.
+        target: ``Bx1xHxW`` of 0 and 1.
+        gamma: 0 gives plain cross-entropy.
+    """
+    right = torch.where(target > 0.5, logits, -logits)
+    return -(torch.sigmoid(-right) ** gamma * F.logsigmoid(right)).mean()
+
+
+def boundary_strength(probs: Tensor) -> Tensor:
+    """|tanh| of the 4-neighbour Laplacian, ``Bx1xHxW`` in [0, 1): how much of an edge a pixel is on.
+
+    The border is replicated, so that an object that leaves the image has no edge where it does.
+    """
+    kernel = probs.new_tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])[None, None]
+    return F.conv2d(F.pad(probs, (1, 1, 1, 1), mode="replicate"), kernel).tanh().abs()
+
+
+def boundary(logits: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy between the boundary strengths of ``sigmoid(logits)`` and of the target.
+
+    Args:
+        logits: ``Bx1xHxW``.
+        target: ``Bx1xHxW`` of 0 and 1.
+    """
+    strength = boundary_strength(torch.sigmoid(logits)).clamp(FLOOR, 1 - FLOOR)
+    return F.binary_cross_entropy(strength, boundary_strength(target))
+
+
+def prn_loss(branches: tuple[Tensor, Tensor], pseudo: Tensor, truth: Tensor, alpha: float, gamma: float) -> Tensor:
+    """The whole loss.
+
+    Args:
+        branches: logits of the global and of the local branch, ``Bx1xHxW`` each.
+        pseudo: ``Bx1xHxW`` of 0 and 1, the patch-optimal labels.
+        truth: ``Bx1xHxW`` of 0 and 1, the ground truth.
+        alpha: weight of the pseudo-label's terms; the paper's is 0.7.
+        gamma: see `focal`.
+
+    Returns:
+        A scalar.
+    """
+    total = branches[0].new_zeros(())
+    for logits in branches:
+        total = total + alpha * (focal(logits, pseudo, gamma) + boundary(logits, pseudo))
+        total = total + (1 - alpha) * F.binary_cross_entropy_with_logits(logits, truth)
+    return total

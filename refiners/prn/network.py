@@ -1,0 +1,199 @@
+"""PatchRefineNet's network, as the paper draws it (section 3.2 and figure 3 there; `specs/prn.md` section 3).
+
+A residual encoder and a pyramid pooling see the whole probability map. Two decoders of one architecture turn the
+features into logits: the global one sees all of them, the local one sees one patch at a time, so that each patch
+finds its own binarisation.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bench.contracts import UserError
+
+STRIDE = 8
+"""The map's side over the bottleneck's."""
+
+
+def convolution(inside: int, outside: int) -> nn.Sequential:
+    """3x3 convolution, batch norm, ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(inside, outside, 3, padding=1, bias=False), nn.BatchNorm2d(outside), nn.ReLU(inplace=True)
+    )
+
+
+class ResidualBlock(nn.Module):
+    """ResNet-34's basic block: two 3x3 convolutions around a shortcut.
+
+    Args:
+        inside, outside: channels.
+        stride: of the first convolution.
+    """
+
+    def __init__(self, inside: int, outside: int, stride: int = 1) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(inside, outside, 3, stride, padding=1, bias=False)
+        self.first_norm = nn.BatchNorm2d(outside)
+        self.second = nn.Conv2d(outside, outside, 3, padding=1, bias=False)
+        self.second_norm = nn.BatchNorm2d(outside)
+        self.stride = stride
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inside != outside:
+            self.shortcut = nn.Sequential(nn.Conv2d(inside, outside, 1, bias=False), nn.BatchNorm2d(outside))
+
+    def forward(self, features: Tensor) -> Tensor:
+        inner = F.relu(self.first_norm(self.first(features)))
+        # The same as a strided 1x1 convolution, whose backward pass writes past its memory where it has fewer than
+        # 16 input channels in channels-last layout (oneDNN issue 6035).
+        shortcut = self.shortcut(features[:, :, :: self.stride, :: self.stride])
+        return F.relu(self.second_norm(self.second(inner)) + shortcut)
+
+
+class Encoder(nn.Module):
+    """ResNet-34's four stages of 3, 4, 6 and 3 blocks at strides 1, 2, 4 and 8, after a 3x3 stem.
+
+    Args:
+        width: channels of the first stage; they double with every stage.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.stem = convolution(1, width)
+        self.stages = nn.ModuleList()
+        inside = width
+        for level, blocks in enumerate((3, 4, 6, 3)):
+            outside = width << level
+            first = ResidualBlock(inside, outside, stride=1 if level == 0 else 2)
+            self.stages.append(nn.Sequential(first, *(ResidualBlock(outside, outside) for _ in range(blocks - 1))))
+            inside = outside
+
+    def forward(self, maps: Tensor) -> list[Tensor]:
+        """``Bx1xSxS`` -> ``Bxwidth*2^i x S/2^i x S/2^i`` for i = 0..3."""
+        levels = [self.stem(maps)]
+        for stage in self.stages:
+            levels.append(stage(levels[-1]))
+        return levels[1:]
+
+
+class PyramidPooling(nn.Module):
+    """Averages over 1, 2x2, 4x4 and 8x8 regions, put beside the features and mixed with them; shape is kept."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.pools = nn.ModuleList(
+            nn.Sequential(nn.AdaptiveAvgPool2d(bins), nn.Conv2d(channels, channels, 1, bias=False))
+            for bins in (1, 2, 4, 8)
+        )
+        self.mix = nn.Conv2d(5 * channels, channels, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        size = features.shape[-2:]
+        pooled = [F.interpolate(pool(features), size, mode="bilinear", align_corners=False) for pool in self.pools]
+        return F.relu(self.mix(torch.cat([*pooled, features], dim=1)))
+
+
+class AttentionGate(nn.Module):
+    """Attention U-Net's additive gate: the decoder's features say where to let the skip connection through."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        inner = channels // 2
+        self.of_decoder = nn.Sequential(nn.Conv2d(channels, inner, 1), nn.BatchNorm2d(inner))
+        self.of_skip = nn.Sequential(nn.Conv2d(channels, inner, 1), nn.BatchNorm2d(inner))
+        self.gate = nn.Sequential(nn.Conv2d(inner, 1, 1), nn.BatchNorm2d(1), nn.Sigmoid())
+
+    def forward(self, decoded: Tensor, skip: Tensor) -> Tensor:
+        return skip * self.gate(F.relu(self.of_decoder(decoded) + self.of_skip(skip)))
+
+
+class Decoder(nn.Module):
+    """Attention-gated U-Net decoder: from stride 8 to logits at stride 1.
+
+    Args:
+        width: channels of the first level.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        channels = [width * 4, width * 2, width]
+        self.ups = nn.ModuleList(convolution(2 * c, c) for c in channels)
+        self.gates = nn.ModuleList(AttentionGate(c) for c in channels)
+        self.blocks = nn.ModuleList(nn.Sequential(convolution(2 * c, c), convolution(c, c)) for c in channels)
+        self.head = nn.Conv2d(width, 1, 3, padding=1)
+
+    def forward(self, levels: list[Tensor]) -> Tensor:
+        """What `Encoder` gives, the last one pooled -> ``Bx1xSxS``."""
+        decoded = levels[-1]
+        for up, gate, block, skip in zip(self.ups, self.gates, self.blocks, reversed(levels[:-1]), strict=True):
+            decoded = up(F.interpolate(decoded, scale_factor=2.0, mode="nearest"))
+            decoded = block(torch.cat([gate(decoded, skip), decoded], dim=1))
+        return self.head(decoded)
+
+
+def cut(features: Tensor, grid: int) -> Tensor:
+    """``BxCxHxW`` -> ``B*grid*grid x C x H/grid x W/grid``: disjoint patches, row-major, folded into the batch."""
+    batch, channels, height, width = features.shape
+    high, wide = height // grid, width // grid
+    patches = features.reshape(batch, channels, grid, high, grid, wide).permute(0, 2, 4, 1, 3, 5)
+    return patches.reshape(batch * grid * grid, channels, high, wide)
+
+
+def tile(patches: Tensor, grid: int) -> Tensor:
+    """The inverse of `cut`."""
+    count, channels, high, wide = patches.shape
+    batch = count // (grid * grid)
+    features = patches.reshape(batch, grid, grid, channels, high, wide).permute(0, 3, 1, 4, 2, 5)
+    return features.reshape(batch, channels, grid * high, grid * wide)
+
+
+class PrnNetwork(nn.Module):
+    """The network: a map to two maps of logits.
+
+    Args:
+        size: side S of the map, a multiple of 8.
+        patch: side of the local decoder's patches; divides ``size``, a multiple of 8.
+        width: channels of the first level, even; the paper's is 32.
+
+    Raises:
+        UserError: the three do not fit together.
+
+    Example:
+        >>> network = PrnNetwork(size=64, patch=16, width=4).eval()
+        >>> [tuple(logits.shape) for logits in network(torch.rand(2, 1, 64, 64))]
+        [(2, 1, 64, 64), (2, 1, 64, 64)]
+    """
+
+    def __init__(self, size: int, patch: int, width: int) -> None:
+        super().__init__()
+        if size < STRIDE or size % STRIDE:
+            raise UserError(f"a size of {size}", f"prn[size={size}]", f"use a multiple of {STRIDE}")
+        if patch < STRIDE or patch % STRIDE or size % patch:
+            fits = [side for side in range(STRIDE, size + 1, STRIDE) if size % side == 0]
+            raise UserError(f"a patch of {patch} in a size of {size}", f"prn[patch={patch}]", f"use one of {fits}")
+        if width < 2 or width % 2:
+            raise UserError(f"a width of {width}", f"prn[width={width}]", "use an even number")
+        self.grid = size // patch
+        self.encoder = Encoder(width)
+        self.pooling = PyramidPooling(STRIDE * width)
+        self.whole = Decoder(width)
+        self.local = Decoder(width)
+
+    def encode(self, maps: Tensor) -> list[Tensor]:
+        """``Bx1xSxS`` in [0, 1] -> features at strides 1, 2, 4 and 8, the last pooled."""
+        levels = self.encoder(maps)
+        return [*levels[:-1], self.pooling(levels[-1])]
+
+    def decode_whole(self, levels: list[Tensor]) -> Tensor:
+        """Features -> the global branch's logits ``Bx1xSxS``."""
+        return self.whole(levels)
+
+    def decode_local(self, levels: list[Tensor]) -> Tensor:
+        """Features -> the local branch's logits ``Bx1xSxS``. All patches make one batch: nothing crosses a border."""
+        return tile(self.local([cut(level, self.grid) for level in levels]), self.grid)
+
+    def forward(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """``Bx1xSxS`` probabilities -> logits of the global and of the local branch, ``Bx1xSxS`` each."""
+        levels = self.encode(maps)
+        return self.decode_whole(levels), self.decode_local(levels)

@@ -1,0 +1,81 @@
+"""One global threshold, tuned on val: what any refiner that only recalibrates can reach."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bench.contracts import DECISION, Image, MapDataset, ProbabilityMap
+from bench.images import to_uint16
+from bench.progress import track
+
+LEVELS = 65536
+
+
+class Threshold:
+    """The threshold with the highest mean IoU over the val images, applied as a monotone remap of the map.
+
+    All 65,535 thresholds of a 16-bit map are tried; of several that are best, the one nearest one half is taken.
+    The remap is linear on both sides of the threshold and sends it to one half, so that one half stays the decision.
+    """
+
+    requires: tuple[str, ...] = ()
+    extra = ""
+    version = 1
+    trainable = True
+    uses_ground_truth = False
+
+    def __init__(self) -> None:
+        self.threshold = DECISION
+
+    def fit(self, val: MapDataset, workdir: Path) -> None:
+        """See `bench.contracts.Refiner`. Leaves ``threshold.json`` with the threshold and its IoU on val."""
+        file = workdir / "threshold.json"
+        if file.is_file():
+            self.threshold = json.loads(file.read_text())["threshold"]
+            return
+        total = np.zeros(LEVELS)
+        for index in track(range(len(val)), "fit threshold"):
+            sample, probs = val[index]
+            total += _iou_by_threshold(to_uint16(probs), sample.mask)
+        best = np.flatnonzero(total[1:] >= total[1:].max() - 1e-9) + 1
+        code = int(best[np.abs(best - (LEVELS - 1) / 2).argmin()])
+        # Half a step below the code, so that rounding a map cannot move a pixel across.
+        self.threshold = (code - 0.5) / (LEVELS - 1)
+        workdir.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps({"threshold": self.threshold, "val_miou": total[code] / len(val)}))
+
+    def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
+        """See `bench.contracts.Refiner`."""
+        return [remap(probs, self.threshold) for probs in maps]
+
+
+def remap(probs: ProbabilityMap, threshold: float) -> ProbabilityMap:
+    """Piecewise linear map of [0, 1] onto itself with ``threshold`` sent to one half.
+
+    A pixel is ``>= 0.5`` in the result exactly where it is ``>= threshold`` in ``probs``.
+
+    Args:
+        probs: float32 ``(H, W)`` in [0, 1].
+        threshold: in (0, 1).
+
+    Returns:
+        float32 ``(H, W)`` in [0, 1].
+    """
+    values = probs.astype(np.float64)
+    below, above = DECISION * values / threshold, DECISION + (1 - DECISION) * (values - threshold) / (1 - threshold)
+    # Just under the threshold, rounding to float32 may reach one half: hold it back.
+    just_under = np.nextafter(np.float32(DECISION), np.float32(0))
+    remapped = np.where(values >= threshold, above, np.minimum(below, just_under))
+    return remapped.astype(np.float32)
+
+
+def _iou_by_threshold(codes: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """IoU of ``codes >= k`` with the mask, for k = 0..65535; both empty is 1."""
+    inside = np.bincount(codes[mask], minlength=LEVELS)[::-1].cumsum()[::-1]
+    predicted = np.bincount(codes.ravel(), minlength=LEVELS)[::-1].cumsum()[::-1]
+    union = predicted + np.count_nonzero(mask) - inside
+    return np.where(union > 0, inside / np.maximum(union, 1), 1.0)

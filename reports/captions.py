@@ -1,0 +1,71 @@
+"""What a reader has to know about a group of rows before comparing them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from bench.store import Manifest
+from reports.cells import Cell
+from reports.rows import Row
+
+
+def remarks(cells: Sequence[Cell], rows: Sequence[Row]) -> tuple[str, ...]:
+    """Sentences on images, seeds, protocol, origin and what was left out, without full stops."""
+    manifests = [cell.manifest for cell in cells]
+    superseded = sum(cell.superseded for cell in cells)
+    found = [
+        _images(rows),
+        *(f"partial copy: {complete}" for complete in _distinct(manifest.complete for manifest in manifests)),
+        f"protocol {manifests[0].protocol}",
+        _seeds(rows),
+        *_origin([manifest for manifest in manifests if manifest.status == "done"]),
+        f"left out: {_counted(superseded, 'earlier cell')} of the same names, with other data or parameters"
+        if superseded
+        else "",
+    ]
+    return tuple(remark for remark in found if remark)
+
+
+def _images(rows: Sequence[Row]) -> str:
+    counts = sorted({row.images for row in rows if row.status == "done"})
+    if not counts:
+        return ""
+    if len(counts) > 1:
+        return f"{counts[0]} to {counts[-1]} test images"
+    return _counted(counts[0], "test image")
+
+
+def _seeds(rows: Sequence[Row]) -> str:
+    seeds = sorted({seed for row in rows for seed in row.seeds})
+    if len(seeds) < 2:
+        return f"seed {seeds[0]}" if seeds else ""
+    return f"{len(seeds)} seeds ({', '.join(map(str, seeds))}), an image's values averaged over them"
+
+
+def _origin(manifests: Sequence[Manifest]) -> list[str]:
+    """Device, version, commit and dates; a manifest may lack any of them."""
+    environments = [manifest.environment for manifest in manifests]
+    parts = {
+        "device": (environment.get("device_name") or environment.get("device") for environment in environments),
+        "refinebench": (environment.get("versions", {}).get("refinebench") for environment in environments),
+        "commit": (_short(environment.get("commit") or "") for environment in environments),
+    }
+    found = [f"{label} {' / '.join(found)}" for label, values in parts.items() if (found := _distinct(values))]
+    days = sorted(_distinct(manifest.written[:10] for manifest in manifests))
+    if days:
+        found.append(f"run {days[0]}" if len(days) == 1 else f"run {days[0]} to {days[-1]}")
+    return found
+
+
+def _short(commit: str) -> str:
+    """Its first 12 digits, and ``+changes`` where the tree differed."""
+    digits, plus, changes = commit.partition("+")
+    return digits[:12] + plus + changes
+
+
+def _distinct(values: Iterable[str | None]) -> list[str]:
+    return [value for value in dict.fromkeys(values) if value]
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,0 +1,53 @@
+"""The tables as tidy CSV: one line for each dataset, base and refiner, numbers as stored, nothing rounded."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from reports.columns import ALL
+from reports.rows import GAINS, Row
+from reports.tables import Group, Report
+
+
+def render(report: Report) -> str:
+    """One header line, then one line a row.
+
+    Metrics and gains are fractions (not percent points), then seconds, MB and joules. A field is empty where the
+    value is undefined or was not measured. ``*_low`` and ``*_high`` are the ends of the gain's 95 % interval,
+    ``*_lost`` is the share of images that lost more than 0.01.
+    """
+    text = io.StringIO()
+    lines = [_line(group, row, report) for group in report.groups for block in group.blocks for row in block.rows]
+    writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()
+
+
+def _line(group: Group, row: Row, report: Report) -> dict[str, object]:
+    line: dict[str, object] = {
+        "dataset": group.dataset,
+        "limit": group.limit,
+        "protocol": group.protocol,
+        "base": row.base,
+        "refiner": row.refiner,
+        "status": row.status,
+        "problem": row.problem if row.status == "failed" else None,
+        "baseline": row.refiner == report.baseline,
+        "uses_ground_truth": row.oracle,
+        "seeds": " ".join(map(str, row.seeds)),
+        "images": row.images,
+    }
+    for column in ALL:
+        line[column.key] = row.values.get(column.key)
+        if column.key in GAINS:
+            gain = row.gains.get(column.key)
+            line |= {
+                f"{column.key}_gain": gain and gain.mean,
+                f"{column.key}_gain_low": gain and gain.low,
+                f"{column.key}_gain_high": gain and gain.high,
+                f"{column.key}_gain_images": gain and gain.images,
+                f"{column.key}_lost": gain and gain.lost,
+            }
+    return line | {"notes": "; ".join((*group.remarks, *row.notes))}

@@ -1,0 +1,91 @@
+"""From rows to the text of table cells, the same for every format; a style says how a format writes it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Literal, Protocol
+
+from reports.columns import NOT_AVAILABLE, Column
+from reports.rows import Row
+from reports.statistics import Gain
+from reports.tables import Block, Group
+
+LONG_NAME = 40
+"""Characters. Longer variant names lose the folders of the paths in them."""
+
+Arrow = Literal["up", "down", "none"]
+
+
+class Style(Protocol):
+    """How a format writes what needs markup."""
+
+    def plain(self, text: str) -> str:
+        """Text with the format's special characters escaped."""
+        ...
+
+    def bold(self, text: str) -> str: ...
+
+    def name(self, refiner: str, *, oracle: bool, marks: Sequence[int]) -> str:
+        """A refiner's name with its dagger and footnote numbers."""
+        ...
+
+    def gain(self, arrow: Arrow, size: str, interval: tuple[str, str] | None) -> str:
+        """``size`` is unsigned; the interval's ends are signed."""
+        ...
+
+
+def headings(columns: Iterable[Column]) -> list[str]:
+    """Headings of the number columns, unescaped."""
+    found = []
+    for column in columns:
+        found.append(column.title)
+        if column.gain:
+            found += [f"{column.title.split()[0]} gain", "lost"]
+    return found
+
+
+def numbers(row: Row, block: Block, columns: Iterable[Column], baseline: str, style: Style) -> list[str]:
+    """The number cells of a finished row, one for each of `headings`."""
+    found = []
+    for column in columns:
+        text = style.plain(column.text(row.values.get(column.key)))
+        found.append(style.bold(text) if row.refiner in block.best(column) else text)
+        if column.gain:
+            found += [style.plain("-")] * 2 if row.refiner == baseline else _gain(row.gains.get(column.key), style)
+    return found
+
+
+def names(group: Group, style: Style) -> dict[tuple[str, str], str]:
+    """What stands in the name column, by (base, refiner)."""
+    rows = [row for block in group.blocks for row in block.rows]
+    short = shortened([row.refiner for row in rows])
+    return {
+        (row.base, row.refiner): style.name(short[row.refiner], oracle=row.oracle, marks=group.marks(row))
+        for row in rows
+    }
+
+
+def shortened(names: Iterable[str]) -> dict[str, str]:
+    """Long names without the folders of the paths in them, where that leaves them distinct."""
+    short = {name: _without_folders(name) if len(name) > LONG_NAME else name for name in names}
+    taken = list(short.values())
+    return {name: label if taken.count(label) == 1 else name for name, label in short.items()}
+
+
+def _without_folders(name: str) -> str:
+    return re.sub(r"=[^,\]=]*/([^,\]/]+)", r"=…/\1", name)
+
+
+def _gain(gain: Gain | None, style: Style) -> list[str]:
+    if gain is None:
+        return [NOT_AVAILABLE, NOT_AVAILABLE]
+    size = f"{abs(gain.mean) * 100:.1f}"
+    arrow: Arrow = "none" if float(size) == 0 else "up" if gain.mean > 0 else "down"
+    interval = None if gain.low is None or gain.high is None else (_signed(gain.low), _signed(gain.high))
+    return [style.gain(arrow, size, interval), style.plain(f"{gain.lost * 100:.0f} %")]
+
+
+def _signed(fraction: float) -> str:
+    text = f"{fraction * 100:+.1f}"
+    return "0.0" if float(text) == 0 else text

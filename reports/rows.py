@@ -1,0 +1,162 @@
+"""One row of a table: the cells of one base and one refiner, over all their seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import pandas as pd
+
+from bench.store import Manifest
+from reports.cells import Cell
+from reports.columns import QUALITY
+from reports.statistics import Gain, paired_gain
+
+IMAGE_METRICS = tuple(column.key for column in QUALITY if column.key != "iou_dataset")
+GAINS = tuple(column.key for column in QUALITY if column.gain)
+
+Records = Mapping[int, pd.DataFrame]
+"""Finished cells' records by seed, indexed by image id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a table says about one refiner on one base.
+
+    Attributes:
+        base, refiner: variant names.
+        status: ``done`` where at least one seed has finished, else ``failed`` or ``missing``.
+        problem: for the other two, what stands in place of the numbers.
+        oracle: the refiner uses the ground truth.
+        seeds: those that have finished.
+        images: number of images scored.
+        values: by column key, as stored: metrics as fractions, seconds, MB, joules; None is undefined or not measured.
+        gains: by column key; a key without an entry has no gain to show.
+        notes: what a reader has to know about this row alone.
+    """
+
+    base: str
+    refiner: str
+    status: Literal["done", "failed", "missing"]
+    problem: str = ""
+    oracle: bool = False
+    seeds: tuple[int, ...] = ()
+    images: int = 0
+    values: Mapping[str, float | None] = field(default_factory=dict)
+    gains: Mapping[str, Gain] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def unfinished(base: str, refiner: str, cells: Sequence[Cell], *, oracle: bool) -> Row:
+    """The row of cells of which none has finished, or of no cell at all."""
+    failed = [cell.manifest for cell in cells if cell.manifest.status == "failed"]
+    if not failed:
+        return Row(base, refiner, "missing", problem="missing", oracle=oracle)
+    return Row(base, refiner, "failed", problem=f"failed: {_first_line(failed[0])}", oracle=oracle)
+
+
+def finished(base: str, refiner: str, cells: Sequence[Cell], records: Records, *, oracle: bool) -> Row:
+    """The row's own numbers; `with_gains` and `with_gaps` add the rest.
+
+    Args:
+        base, refiner: variant names.
+        cells: all of the row's cells.
+        records: of those that have finished, at least one.
+        oracle: the refiner uses the ground truth.
+    """
+    by_metric = {metric: _per_image(records, metric) for metric in IMAGE_METRICS}
+    images = len(by_metric[IMAGE_METRICS[0]])
+    values = {metric: _number(series.mean()) for metric, series in by_metric.items()}
+    values |= {"iou_dataset": _dataset_iou(records)} | _costs(records)
+    fits = [seconds for cell in cells if (seconds := cell.manifest.fit_seconds) is not None]
+    values["fit_seconds"] = sum(fits) / len(fits) if fits else None
+    notes = tuple(
+        f"{column.title} is undefined for {missing} of {images} images, which its mean leaves out"
+        for column in QUALITY
+        if column.key in by_metric and 0 < (missing := int(by_metric[column.key].isna().sum())) < images
+    )
+    seeds = tuple(sorted(records))
+    return Row(base, refiner, "done", oracle=oracle, seeds=seeds, images=images, values=values, notes=notes)
+
+
+def with_gains(row: Row, refined: Records, baseline: Records, name: str) -> Row:
+    """The row with its gains over the baseline, paired by image and by seed.
+
+    Args:
+        row: as `finished` made it.
+        refined: its records.
+        baseline: records of the baseline, of the seeds where the two refine the same maps.
+        name: of the baseline.
+    """
+    seeds = refined.keys() & baseline.keys()
+    if not seeds:
+        return replace(row, notes=(*row.notes, f"no gains: no finished cell of {name} has its seed, images and maps"))
+    gains = {}
+    paired = 0
+    for metric in GAINS:
+        sides = [_per_image({seed: side[seed] for seed in seeds}, metric) for side in (refined, baseline)]
+        pairs = pd.concat(sides, axis=1, join="inner")
+        paired = len(pairs)
+        if pairs.notna().all(axis=1).any():
+            gains[metric] = paired_gain(pairs.iloc[:, 0].to_numpy(), pairs.iloc[:, 1].to_numpy())
+    notes = [*row.notes]
+    if paired < row.images:
+        notes.append(f"gains are over the {paired} images that {name} has too")
+    if len(seeds) < len(row.seeds):
+        notes.append(f"gains are over the seeds that {name} has too: {_listed(seeds)}")
+    return replace(row, gains=gains, notes=tuple(notes))
+
+
+def with_gaps(row: Row, cells: Sequence[Cell], *, seeds: set[int], images: int) -> Row:
+    """The row with notes on what it lacks.
+
+    Args:
+        row: of finished cells.
+        cells: all of the row's cells, finished or not.
+        seeds: those of the other rows.
+        images: the most that any other row has.
+    """
+    notes = [*row.notes]
+    if row.images < images:
+        notes.append(f"{row.images} images, where others have {images}")
+    failed = {cell.manifest.seed: cell.manifest for cell in cells if cell.manifest.status == "failed"}
+    notes += [f"seed {seed} failed: {_first_line(manifest)}" for seed, manifest in sorted(failed.items())]
+    if missing := seeds - failed.keys() - set(row.seeds):
+        notes.append(f"seeds {_listed(row.seeds)} only; missing: {_listed(missing)}")
+    for newer in (cell.newer for cell in cells if cell.newer is not None):
+        why = f"failed: {_first_line(newer)}" if newer.status == "failed" else "has not finished"
+        notes.append(f"from an earlier run; a newer one, with other data or parameters, {why}")
+    return replace(row, notes=tuple(notes))
+
+
+def _per_image(records: Records, metric: str) -> pd.Series[float]:
+    """One value an image, averaged over seeds; NaN where any seed has none; only images that every seed has."""
+    return pd.concat([frame[metric] for frame in records.values()], axis=1, join="inner").mean(axis=1, skipna=False)
+
+
+def _dataset_iou(records: Records) -> float | None:
+    sums = pd.DataFrame([frame[["intersection", "union"]].sum() for frame in records.values()])
+    # Both empty counts as 1, as for one image.
+    ratio = (sums["intersection"] / sums["union"]).where(sums["union"] > 0, 1.0)
+    return _number(ratio.mean())
+
+
+def _costs(records: Records) -> dict[str, float | None]:
+    rows = pd.concat(list(records.values()))
+    peaks = {name: _number(rows[name].max()) for name in ("peak_gpu_mb", "peak_gpu_nvml_mb", "peak_rss_mb")}
+    # The median, because the first image after a pause or a page fault says little about the method.
+    seconds = {name: _number(rows[name].median()) for name in ("seconds", "base_seconds")}
+    return {**seconds, **peaks, "energy_j": _number(rows["energy_j"].mean())}
+
+
+def _number(value: float) -> float | None:
+    return None if pd.isna(value) else float(value)
+
+
+def _first_line(manifest: Manifest) -> str:
+    return next(iter(manifest.error.strip().splitlines()), "no reason given")
+
+
+def _listed(numbers: Sequence[int] | set[int]) -> str:
+    return ", ".join(str(number) for number in sorted(numbers))

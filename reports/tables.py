@@ -1,0 +1,183 @@
+"""The tables as data: dataset > base > refiner. Markdown, LaTeX and CSV are written from this alone."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from bench.store import Store
+from reports.captions import remarks
+from reports.cells import Cell, comparable
+from reports.columns import COST, ENERGY, QUALITY, Column
+from reports.rows import Records, Row, finished, unfinished, with_gains, with_gaps
+
+
+@dataclass(frozen=True)
+class Block:
+    """One base: its baseline row first, then the refiners, oracles last."""
+
+    base: str
+    rows: tuple[Row, ...]
+
+    def best(self, column: Column) -> frozenset[str]:
+        """The refiners with the best shown value, ties included.
+
+        Oracles do not compete. Empty where there is nothing to compare or the column has no good end.
+        """
+        found = {
+            row.refiner: value
+            for row in self.rows
+            if not row.oracle and (value := row.values.get(column.key)) is not None
+        }
+        if column.better is None or len(found) < 2:
+            return frozenset()
+        top = column.text((max if column.better == "higher" else min)(found.values()))
+        return frozenset(refiner for refiner, value in found.items() if column.text(value) == top)
+
+
+@dataclass(frozen=True)
+class Group:
+    """One dataset under one limit and one protocol.
+
+    Attributes:
+        dataset, limit, protocol: what it is; limit is the cap on samples per split, or None.
+        title: for headings.
+        blocks: one for each base.
+        remarks: sentences that hold for the whole group: images, seeds, device, dates, what was left out.
+    """
+
+    dataset: str
+    limit: int | None
+    protocol: str
+    title: str
+    blocks: tuple[Block, ...]
+    remarks: tuple[str, ...]
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """Footnotes, each once, in the order of the rows; the first is number 1."""
+        return tuple(dict.fromkeys(note for block in self.blocks for row in block.rows for note in row.notes))
+
+    def marks(self, row: Row) -> list[int]:
+        """Numbers of the row's footnotes."""
+        return [self.notes.index(note) + 1 for note in row.notes]
+
+
+@dataclass(frozen=True)
+class Report:
+    """All tables of a store.
+
+    Attributes:
+        baseline: the refiner that stands for the base itself; gains are over it.
+        groups: one for each dataset, limit and protocol.
+    """
+
+    baseline: str
+    groups: tuple[Group, ...]
+
+    @cached_property
+    def cost(self) -> tuple[Column, ...]:
+        """The columns of the cost tables."""
+        rows = (row for group in self.groups for block in group.blocks for row in block.rows)
+        measured = any(row.values.get(ENERGY.key) is not None for row in rows)
+        return (*COST, ENERGY) if measured else COST
+
+    @cached_property
+    def legend(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Title and explanations of the two kinds of table."""
+        quality = (
+            "mIoU, BIoU, mBA, Bnd. acc., Set IoU and gains are in percent points.",
+            f"gain: mean over images of the paired difference to the base's own map (row {self.baseline}), with the "
+            "95 % percentile bootstrap interval (9,999 resamples of the images).",
+            "lost: share of the images that lost more than 1 point.",
+            "Bold: best of its base, ties included; oracles (†) see the ground truth and do not compete.",
+        )
+        return (
+            ("Quality", (*(f"{column.title}: {column.meaning}." for column in QUALITY), *quality)),
+            ("Cost", tuple(f"{column.title}: {column.meaning}." for column in self.cost)),
+        )
+
+
+def assemble(cells: Sequence[Cell], store: Store, baseline: str) -> Report:
+    """Read the cells' records and lay them out.
+
+    Args:
+        cells: as `reports.cells.select` gives them.
+        store: where their records are.
+        baseline: canonical name of the refiner that gains are measured over.
+
+    Raises:
+        UserError: a finished cell's records cannot be read.
+    """
+    grouped: dict[tuple[str, int | None, str], list[Cell]] = defaultdict(list)
+    for cell in cells:
+        grouped[cell.manifest.dataset, cell.manifest.limit, cell.manifest.protocol].append(cell)
+    names = [(dataset, limit) for dataset, limit, _ in grouped]
+    groups = []
+    for (dataset, limit, protocol), members in grouped.items():
+        title = dataset if limit is None else f"{dataset} (first {limit})"
+        if names.count((dataset, limit)) > 1:
+            title += f", protocol {protocol}"
+        blocks, shared = _without_shared_notes(_blocks(members, store, baseline))
+        rows = [row for block in blocks for row in block.rows]
+        groups.append(Group(dataset, limit, protocol, title, blocks, (*remarks(members, rows), *shared)))
+    return Report(baseline, tuple(groups))
+
+
+def _blocks(cells: Sequence[Cell], store: Store, baseline: str) -> list[Block]:
+    """One block a base, each with a row for every refiner that any of them has."""
+    oracles = {cell.manifest.refiner: cell.manifest.uses_ground_truth for cell in cells}
+    # The sort is stable: within each of the three kinds the refiners keep their places in the grid.
+    refiners = sorted(oracles, key=lambda refiner: (oracles[refiner], refiner != baseline))
+    named: dict[tuple[str, str], list[Cell]] = defaultdict(list)
+    for cell in cells:
+        named[cell.manifest.base, cell.manifest.refiner].append(cell)
+    blocks = []
+    for base in dict.fromkeys(cell.manifest.base for cell in cells):
+        of_baseline = _records(named[base, baseline], store)
+        rows = []
+        for refiner in refiners:
+            own, oracle = named[base, refiner], oracles[refiner]
+            records = of_baseline if refiner == baseline else _records(own, store)
+            if not records:
+                rows.append(unfinished(base, refiner, own, oracle=oracle))
+                continue
+            row = finished(base, refiner, own, records, oracle=oracle)
+            if refiner != baseline:
+                same = _paired(own, named[base, baseline])
+                row = with_gains(row, records, {seed: of_baseline[seed] for seed in same}, baseline)
+            rows.append(row)
+        blocks.append(Block(base, tuple(rows)))
+    done = [row for block in blocks for row in block.rows if row.status == "done"]
+    seeds = {seed for row in done for seed in row.seeds}
+    images = max((row.images for row in done), default=0)
+
+    def gaps(row: Row) -> Row:
+        return with_gaps(row, named[row.base, row.refiner], seeds=seeds, images=images) if row.status == "done" else row
+
+    return [replace(block, rows=tuple(gaps(row) for row in block.rows)) for block in blocks]
+
+
+def _records(cells: Iterable[Cell], store: Store) -> Records:
+    done = [cell.manifest for cell in cells if cell.manifest.status == "done"]
+    return {manifest.seed: store.records(manifest).set_index("id") for manifest in done}
+
+
+def _paired(cells: Sequence[Cell], baseline: Sequence[Cell]) -> list[int]:
+    """Seeds where both have finished, on the same maps of the same images."""
+    pairs = itertools.product((cell.manifest for cell in cells), (cell.manifest for cell in baseline))
+    return [one.seed for one, other in pairs if one.status == other.status == "done" and comparable(one, other)]
+
+
+def _without_shared_notes(blocks: Sequence[Block]) -> tuple[tuple[Block, ...], tuple[str, ...]]:
+    """What every finished row would say is said once for the group."""
+    done = [row for block in blocks for row in block.rows if row.status == "done"]
+    shared = tuple(note for note in done[0].notes if all(note in row.notes for row in done)) if len(done) > 1 else ()
+
+    def own(row: Row) -> Row:
+        return replace(row, notes=tuple(note for note in row.notes if note not in shared))
+
+    return tuple(replace(block, rows=tuple(own(row) for row in block.rows)) for block in blocks), shared
