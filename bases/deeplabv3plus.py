@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import nn
+from typing import Any
 
 from bases.smp import SmpBase
 
@@ -21,7 +21,7 @@ class DeepLabV3Plus(SmpBase):
 
     default_encoder = "resnet101"
 
-    def network(self, encoder: str) -> nn.Module:
+    def network(self, encoder: str) -> Any:
         """Bx3xSxS -> logits Bx1xSxS."""
         import segmentation_models_pytorch as smp
 

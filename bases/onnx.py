@@ -49,7 +49,7 @@ class Onnx:
         device: str = "cpu",
     ) -> None:
         self.path, self.size, self.divide, self.output = path, size, divide, output
-        self.mean, self.std = np.float32(mean), np.float32(std)
+        self.mean, self.std = np.array(mean, np.float32), np.array(std, np.float32)
         self.activation, self.stretch, self.device = activation, stretch, device
         self._session: Any = None
 

@@ -56,10 +56,10 @@ class SmpBase(ABC):
         encoder_weights: EncoderWeights = "imagenet",
         weights: Path | None = None,
         size: int = 512,
-        epochs: int = 30,
+        epochs: int = 15,
         batch: int = 8,
         lr: float = 2e-4,
-        patience: int = 8,
+        patience: int = 5,
         device: str = "cpu",
         seed: int = 0,
     ) -> None:
@@ -73,7 +73,7 @@ class SmpBase(ABC):
         self._network: nn.Module | None = None
 
     @abstractmethod
-    def network(self, encoder: str) -> nn.Module:
+    def network(self, encoder: str) -> Any:
         """The smp model, one class, logits at the input's size, its encoder without weights."""
 
     def fit(self, train: Dataset, val: Dataset, workdir: Path) -> None:
@@ -145,7 +145,7 @@ class SmpBase(ABC):
         mean, std = (torch.tensor(v, device=pixels.device).view(1, 3, 1, 1) * 255 for v in normalisation(self.encoder))
         return ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)
 
-    def _build(self, *, pretrained: bool) -> nn.Module:
+    def _build(self, *, pretrained: bool) -> Any:
         with seeded(self.seed):
             try:
                 network = self.network(self.encoder)
@@ -212,7 +212,9 @@ def load_state(module: nn.Module, path: Path) -> None:
             return
     except Exception as error:
         # torch.load and safetensors raise a dozen types for a file that is not theirs.
-        raise UserError(f"unreadable weights, {type(error).__name__}", path, "name a safetensors or torch file") from None
+        raise UserError(
+            f"unreadable weights, {type(error).__name__}", path, "name a safetensors or torch file"
+        ) from None
     kinds = [f"missing {', '.join(missing[:3])}"] if missing else []
     kinds += [f"of another shape {', '.join(wrong[:3])}"] if wrong else []
     raise UserError(f"weights of another network: {'; '.join(kinds)}", path, "name a file made for this one")

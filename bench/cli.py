@@ -32,12 +32,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from bench.commands import CellFailed, run
+    from bench.commands import CellError, run
 
     names = ("experiment", "dataset", "base", "refiner", "seed", "store", "device", "engine", "limit", "on_error")
     try:
-        result = run(**{name: getattr(arguments, name) for name in names}, force=arguments.force, config=arguments.config)
-    except CellFailed as defect:
+        result = run(
+            **{name: getattr(arguments, name) for name in names}, force=arguments.force, config=arguments.config
+        )
+    except CellError as defect:
         print(f"{defect}\nbench: a defect in the harness or a plug-in; please report the lines above", file=sys.stderr)
         return 1
     from reports import build, markdown
@@ -75,23 +77,16 @@ def _report(arguments: argparse.Namespace) -> None:
 
 def _score(arguments: argparse.Namespace) -> None:
     from bench.commands import SCORE_COLUMNS, means, score
+    from bench.metrics import METRICS
 
     scores = score(arguments.masks, arguments.maps)
     if arguments.out:
         scores[list(SCORE_COLUMNS)].to_csv(arguments.out, index=False)
     found = means(scores)
-    titles = {
-        "iou": "mIoU",
-        "iou_dataset": "dataset IoU",
-        "boundary_iou": "mBA (d=15), Boundary IoU",
-        "boundary_iou_2pct": "Boundary IoU (2 % of the diagonal)",
-        "boundary_accuracy": "boundary accuracy (CascadePSP's mBA)",
-        "mae": "MAE",
-    }
     print(f"{len(scores)} images")
-    for name, title in titles.items():
+    for name, title in METRICS.items():
         undefined = int(scores[name].isna().sum()) if name != "iou_dataset" else 0
-        print(f"{title:38} {found[name]:.4f}" + (f"  ({undefined} undefined)" if undefined else ""))
+        print(f"{title:44} {found[name]:.4f}" + (f"  ({undefined} undefined)" if undefined else ""))
 
 
 def _predict(arguments: argparse.Namespace) -> None:
@@ -194,7 +189,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--device", choices=("auto", "cpu", "cuda"))
     run.add_argument("--engine", choices=("local", "ray"))
     run.add_argument("--limit", type=_positive, metavar="N", help="only the first N samples of each split")
-    run.add_argument("--on-error", choices=("fail", "skip"), help="stop at the first failed cell, or record it and go on")
+    run.add_argument(
+        "--on-error", choices=("fail", "skip"), help="stop at the first failed cell, or record it and go on"
+    )
     run.add_argument("--force", action="store_true", help="compute the named cells anew (base maps are kept)")
 
     report = command("report", _report, "tables of a store: Markdown unless another form is named")
@@ -210,7 +207,9 @@ def _parser() -> argparse.ArgumentParser:
 
     score = command("score", _score, "score any method's maps against masks, matched by file name; no model needed")
     score.add_argument("--masks", type=Path, required=True, metavar="DIR")
-    score.add_argument("--maps", type=Path, required=True, metavar="DIR", help="8/16-bit PNG or NPY, of the masks' sizes")
+    score.add_argument(
+        "--maps", type=Path, required=True, metavar="DIR", help="8/16-bit PNG or NPY, of the masks' sizes"
+    )
     score.add_argument("--out", type=Path, metavar="FILE", help="one CSV row an image")
 
     predict = command("predict", _predict, "write a base's maps as 16-bit PNG, for 'bench score' and 'maps[path=...]'")

@@ -56,7 +56,7 @@ class RunResult:
     failures: dict[str, str] = field(default_factory=dict)
 
 
-class CellFailed(Exception):
+class CellError(Exception):
     """A cell failed through a defect, not through anything the user can fix. Carries the stage's traceback."""
 
 
@@ -86,7 +86,7 @@ def run(
 
     Raises:
         UserError: something the user can fix.
-        CellFailed: a defect, with ``on_error="fail"``.
+        CellError: a defect, with ``on_error="fail"``.
     """
     settings = load(config)
     chosen = settings.experiment(experiment) if experiment else None
@@ -161,7 +161,9 @@ def score(masks: Path, maps: Path) -> pd.DataFrame:
     mask_files, map_files = _by_id(masks, IMAGE_SUFFIXES, "--masks"), _by_id(maps, MAP_SUFFIXES, "--maps")
     strangers = sorted(map_files.keys() - mask_files.keys())
     if strangers:
-        raise UserError(f"{len(strangers)} maps have no mask, e.g. {strangers[0]}", maps, "give both the same file names")
+        raise UserError(
+            f"{len(strangers)} maps have no mask, e.g. {strangers[0]}", maps, "give both the same file names"
+        )
     if len(map_files) < len(mask_files):
         note(f"{len(map_files)} of {len(mask_files)} masks have a map; the others are left out")
     rows = []
@@ -169,7 +171,9 @@ def score(masks: Path, maps: Path) -> pd.DataFrame:
         mask, probs = read_mask(mask_files[sample_id]), read_map(map_files[sample_id])
         if probs.shape != mask.shape:
             raise UserError(
-                f"the map is {probs.shape} and its mask {mask.shape}", map_files[sample_id], "resize the map to the mask"
+                f"the map is {probs.shape} and its mask {mask.shape}",
+                map_files[sample_id],
+                "resize the map to the mask",
             )
         rows.append({"id": sample_id, **score_map(probs, mask)})
     return pd.DataFrame(rows).reindex(columns=[*SCORE_COLUMNS, "intersection", "union"])
@@ -207,7 +211,9 @@ def predict(
     where = pick_device(device or settings.defaults.device)
     network = load_base(base, settings=settings, device=where, seed=seed)
     if network.trainable:
-        raise UserError(f"{base} has no checkpoint", "--base", "give one with weights=FILE, or train it with 'bench run'")
+        raise UserError(
+            f"{base} has no checkpoint", "--base", "give one with weights=FILE, or train it with 'bench run'"
+        )
     opened = open_splits(settings, dataset, network, limit)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -262,7 +268,7 @@ def _execute(jobs: list[runner.Job], result: RunResult, *, engine: str, on_error
 
     engines.load(engine)(list(runner.stages(jobs)), report)
     if fatal:
-        raise fatal[0].user_error or CellFailed(fatal[0].trace)
+        raise fatal[0].user_error or CellError(fatal[0].trace)
 
 
 def _waits_for(job: runner.Job, stage: runner.Stage) -> bool:

@@ -43,7 +43,7 @@ def datasets(settings: Settings) -> list[dict[str, Any]]:
 
 
 def verify(settings: Settings, names: Sequence[str]) -> Iterator[tuple[str, list[Finding]]]:
-    """Findings a dataset; without names, of every dataset that is here. Raises UserError for a named one that is not."""
+    """Findings a dataset; without names, of every dataset here. Raises UserError for a named one that is absent."""
     present = [row["dataset"] for row in datasets(settings) if row["train"] != "" or row["test"] != ""]
     for name in names or present:
         yield name, load_dataset(name, settings=settings).verify()

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,7 @@ def fit_refiner(job: Job) -> None:
 
 def refine(job: Job) -> None:
     """Refine and score the test split, image by image, and store the finished cell."""
-    base, splits = _open(job)
+    _, splits = _open(job)
     test, cache = splits["test"], MapCache(job.maps_folder("test"))
     refiner = load_refiner(job.cell.refiner, settings=job.settings, device=job.device, seed=job.cell.seed)
     if refiner.trainable:
@@ -142,7 +143,7 @@ def refine(job: Job) -> None:
             probs = cache[sample.id]
             if number == 0:
                 refiner.refine([sample.image], [probs])  # warm-up: first calls allocate and compile
-            (refined,), cost = meter(lambda image=sample.image, probs=probs: refiner.refine([image], [probs]))
+            (refined,), cost = meter(partial(refiner.refine, [sample.image], [probs]))
             _check_output(refined, probs.shape, f"{job.cell.manifest.refiner}: {sample.id}")
             record = {"id": sample.id, **score(refined, sample.mask), **cost.columns()}
             record |= {f"base_{name}": value for name, value in cache.cost(sample.id).items()}
@@ -172,7 +173,7 @@ def predict_into(base: Any, samples: Dataset, cache: MapCache, device: str, labe
     meter = Meter(device)
     for index in track(indices, label):
         sample = samples[index]
-        (probs,), cost = meter(lambda sample=sample: base.predict([sample]))
+        (probs,), cost = meter(partial(base.predict, [sample]))
         _check_output(probs, sample.mask.shape, f"{label}: {sample.id}")
         cache.add(sample.id, probs, cost.columns())
     cache.flush()

@@ -52,9 +52,7 @@ QUALITY = (
         gain=True,
     ),
     _points("boundary_iou_2pct", "BIoU 2%", "Boundary IoU of bands 2 % of the image diagonal wide; mean over images"),
-    _points(
-        "boundary_accuracy", "Bnd. acc.", "CascadePSP's mBA: pixel accuracy near the true contour; mean over images"
-    ),
+    _points("boundary_accuracy", "BndAcc", "CascadePSP's mBA: pixel accuracy near the true contour; mean over images"),
     Column("mae", "MAE", "mean absolute error of the map itself, 0..1, lower is better", digits=3, better="lower"),
     _points("iou_dataset", "Set IoU", "IoU of the pixel counts summed over all images"),
 )

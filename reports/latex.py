@@ -143,7 +143,7 @@ def _tabular(
                 cells = " & ".join(layout.numbers(row, block, columns, baseline, _STYLE))
             else:
                 problem = escape(row.problem if columns is QUALITY else row.status)
-                cells = rf"\multicolumn{{{width}}}{{p{{9cm}}@{{}}}}{{\raggedright {problem}}}"
+                cells = rf"\multicolumn{{{width}}}{{p{{9cm}}@{{}}}}{{\raggedright {problem}\strut}}"
             lines.append(rf"{names[row.base, row.refiner]} & {cells} \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
 

@@ -35,7 +35,7 @@ class _Markdown:
         return " ".join([self.plain(refiner), *(["†"] if oracle else []), *(_superscript(mark) for mark in marks)])
 
     def gain(self, arrow: layout.Arrow, size: str, interval: tuple[str, str] | None) -> str:
-        return f"{_ARROWS[arrow]}{size} [{', '.join(interval) if interval else NOT_AVAILABLE}]"
+        return f"{_ARROWS[arrow]}{size} [{','.join(interval) if interval else NOT_AVAILABLE}]"
 
 
 _STYLE = _Markdown()

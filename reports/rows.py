@@ -119,7 +119,7 @@ def with_gaps(row: Row, cells: Sequence[Cell], *, seeds: set[int], images: int) 
     """
     notes = [*row.notes]
     if row.images < images:
-        notes.append(f"{row.images} images, where others have {images}")
+        notes.append(f"images: {row.images}, where others have {images}")
     failed = {cell.manifest.seed: cell.manifest for cell in cells if cell.manifest.status == "failed"}
     notes += [f"seed {seed} failed: {_first_line(manifest)}" for seed, manifest in sorted(failed.items())]
     if missing := seeds - failed.keys() - set(row.seeds):

@@ -89,7 +89,7 @@ class Report:
     def legend(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
         """Title and explanations of the two kinds of table."""
         quality = (
-            "mIoU, BIoU, mBA, Bnd. acc., Set IoU and gains are in percent points.",
+            "mIoU, BIoU, mBA, BndAcc, Set IoU and gains are in percent points.",
             f"gain: mean over images of the paired difference to the base's own map (row {self.baseline}), with the "
             "95 % percentile bootstrap interval (9,999 resamples of the images).",
             "lost: share of the images that lost more than 1 point.",

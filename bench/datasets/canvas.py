@@ -43,20 +43,20 @@ class Canvas:
         return (colour + shift).astype(np.float32)
 
     def paint(self, cover: Floats, colour: Floats) -> None:
-        """Blend ``colour``, ``(3,)`` or ``(side, side, 3)``, over the scene by ``cover``, ``(side, side)`` in [0, 1]."""
+        """Blend ``colour``, ``(3,)`` or one a pixel, over the scene by ``cover``, ``(side, side)`` in [0, 1]."""
         self.colour += np.asarray(cover, np.float32)[..., None] * (np.asarray(colour, np.float32) - self.colour)
 
     def line(self, points: Floats, width: float) -> Floats:
         """Cover in [0, 1] of a line, ``width`` pixels wide, through points ``(N, 2)`` of (x, y)."""
         cover = np.zeros((self.side, self.side), np.uint8)
         cv2.polylines(cover, [_fixed(points)], False, 255, max(1, round(width)), cv2.LINE_AA, BITS)
-        return cover.astype(np.float32) / 255
+        return _fraction(cover)
 
     def polygon(self, points: Floats) -> Floats:
         """Cover in [0, 1] of a convex polygon with corners ``(N, 2)`` of (x, y)."""
         cover = np.zeros((self.side, self.side), np.uint8)
         cv2.fillConvexPoly(cover, _fixed(points), 255, cv2.LINE_AA, BITS)
-        return cover.astype(np.float32) / 255
+        return _fraction(cover)
 
     def discs(self, centres: Floats, radii: Floats) -> Floats:
         """Cover in [0, 1] of discs with centres ``(N, 2)`` of (x, y) and radii ``(N,)`` in pixels."""
@@ -64,7 +64,7 @@ class Canvas:
         scaled = np.rint(radii * (1 << BITS)).astype(int).tolist()
         for centre, radius in zip(_fixed(centres).tolist(), scaled, strict=True):
             cv2.circle(cover, centre, radius, 255, -1, cv2.LINE_AA, BITS)
-        return cover.astype(np.float32) / 255
+        return _fraction(cover)
 
     def course(self, bend: float) -> Floats:
         """float32 ``(24, 2)``: (x, y) points of a line from border to border; ``bend`` 0 is straight."""
@@ -79,3 +79,7 @@ class Canvas:
 
 def _fixed(points: Floats) -> NDArray[np.int32]:
     return np.rint(points * (1 << BITS)).astype(np.int32)
+
+
+def _fraction(cover: NDArray[np.uint8]) -> Floats:
+    return np.asarray(cover / np.float32(255), np.float32)

@@ -76,11 +76,12 @@ class PairDataset:
         self.split: Split = split
         self._pairs = list(pairs)
         self._reader = reader
+        self._ids = tuple(pair.id for pair in pairs)
         self._fingerprint: str | None = None
 
     @property
     def ids(self) -> Sequence[str]:
-        return [pair.id for pair in self._pairs]
+        return self._ids
 
     def __len__(self) -> int:
         return len(self._pairs)

@@ -92,7 +92,7 @@ def _roads(canvas: Canvas) -> list[Floats]:
         widths = rng.uniform(2, 4, len(courses))
     else:
         courses = [canvas.course(rng.uniform(0, 1)) for _ in range(rng.choice([1, 2, 2, 3]))]
-        widths = rng.uniform(2, 6.5, len(courses))
+        widths = rng.uniform(2, 5.5, len(courses))
     paving = canvas.tint(PAVINGS[rng.integers(len(PAVINGS))], 8)
     wear = np.float32(5) * canvas.noise(canvas.side // 4)[..., None]
     for course, width in zip(courses, widths, strict=True):

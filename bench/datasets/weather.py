@@ -26,11 +26,11 @@ def disturb(canvas: Canvas, courses: list[Floats], severity: float) -> None:
     """
     rng = canvas.rng
     _canopy(canvas, courses, severity * rng.uniform(0.3, 1))
-    if rng.random() < 0.7:
-        shadow = _regions(canvas) * np.float32(severity * rng.uniform(0.4, 0.75))
+    if rng.random() < 0.8:
+        shadow = _regions(canvas) * np.float32(severity * rng.uniform(0.5, 0.8))
         canvas.colour *= 1 - shadow[..., None] * ABSORBED
-    if rng.random() < 0.7:
-        canvas.paint(_regions(canvas) * np.float32(severity * rng.uniform(0.5, 0.95)), HAZE)
+    if rng.random() < 0.8:
+        canvas.paint(_regions(canvas) * np.float32(severity * rng.uniform(0.5, 0.85)), HAZE)
 
 
 def _regions(canvas: Canvas) -> Floats:
@@ -42,7 +42,7 @@ def _regions(canvas: Canvas) -> Floats:
         x, y = (rng.uniform(0.05, 0.95, 2) * side).tolist()
         radii = (rng.uniform(0.14, 0.3, 2) * side).tolist()
         distance = np.sqrt(((canvas.columns - x) / radii[0]) ** 2 + ((canvas.rows - y) / radii[1]) ** 2) + ragged
-        depth = np.maximum(depth, np.clip((1.25 - distance) / 0.5, 0, 1))
+        np.maximum(depth, np.clip((1.25 - distance) / 0.5, 0, 1), out=depth)
     return (depth * depth * (3 - 2 * depth)).astype(np.float32)
 
 
@@ -50,12 +50,13 @@ def _canopy(canvas: Canvas, courses: list[Floats], density: float) -> None:
     """Trees: a few anywhere, many along the roads where one of the regions lies."""
     rng, side, unit = canvas.rng, canvas.side, canvas.unit
     anywhere = rng.uniform(0, side, (int(rng.integers(0, 12)), 2))
-    beside = np.concatenate(courses)
-    beside = beside[rng.integers(0, len(beside), int(220 * density))] + rng.normal(0, 5 * unit, (int(220 * density), 2))
-    inside = _regions(canvas)
-    row, column = np.clip(beside[:, ::-1].astype(int), 0, side - 1).T
-    centres = np.concatenate([anywhere, beside[inside[row, column] > rng.uniform(0, 1, len(beside))]])
-    radii = rng.uniform(1, 2.6, len(centres)) * unit
+    along = np.concatenate(courses)
+    count = int(500 * density)
+    beside = along[rng.integers(0, len(along), count)] + rng.normal(0, 4 * unit, (count, 2))
+    column, row = np.clip(beside.astype(int), 0, side - 1).T
+    kept = beside[_regions(canvas)[row, column] > rng.uniform(0, 1, count)]
+    centres = np.concatenate([anywhere, kept]).astype(np.float32)
+    radii = (rng.uniform(1, 3, len(centres)) * unit).astype(np.float32)
     crown = canvas.tint(TREES, 8) + np.float32(10) * canvas.noise(side // 2)[..., None]
     canvas.paint(canvas.discs(centres + unit, radii) * np.float32(0.35), np.zeros(3, np.float32))
     canvas.paint(canvas.discs(centres, radii) * np.float32(0.95), crown)

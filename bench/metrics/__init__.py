@@ -8,7 +8,27 @@ from bench.metrics.boundary import DIAGONAL_RATIO, boundary_accuracy, boundary_i
 from bench.metrics.error import mae
 from bench.metrics.overlap import count_ratio, counts, iou, iou_dataset
 
-__all__ = ["METRIC_VERSION", "boundary_accuracy", "boundary_iou", "counts", "iou", "iou_dataset", "mae", "score"]
+__all__ = [
+    "METRICS",
+    "METRIC_VERSION",
+    "boundary_accuracy",
+    "boundary_iou",
+    "counts",
+    "iou",
+    "iou_dataset",
+    "mae",
+    "score",
+]
+
+METRICS = {
+    "iou": "mIoU: foreground IoU, mean over images",
+    "iou_dataset": "IoU of pixel counts summed over the split",
+    "boundary_iou": "Boundary IoU, d = 15 px (the paper's mBA)",
+    "boundary_iou_2pct": "Boundary IoU, d = 2 % of the diagonal",
+    "boundary_accuracy": "boundary accuracy (CascadePSP's mBA)",
+    "mae": "MAE of the map",
+}
+"""Column -> what a table of means calls it."""
 
 METRIC_VERSION = 1
 """Part of each cell's identity: raise it when a change here changes a number."""

@@ -148,6 +148,11 @@ def tile(patches: Tensor, grid: int) -> Tensor:
     return features.reshape(batch, channels, grid * high, grid * wide)
 
 
+def patch_sides(size: int) -> list[int]:
+    """Patch sides that a map of this side can be cut into: they divide it and are multiples of 8."""
+    return [side for side in range(STRIDE, size + 1, STRIDE) if size % side == 0]
+
+
 class PrnNetwork(nn.Module):
     """The network: a map to two maps of logits.
 
@@ -169,8 +174,8 @@ class PrnNetwork(nn.Module):
         super().__init__()
         if size < STRIDE or size % STRIDE:
             raise UserError(f"a size of {size}", f"prn[size={size}]", f"use a multiple of {STRIDE}")
-        if patch < STRIDE or patch % STRIDE or size % patch:
-            fits = [side for side in range(STRIDE, size + 1, STRIDE) if size % side == 0]
+        if patch not in patch_sides(size):
+            fits = ", ".join(map(str, patch_sides(size)))
             raise UserError(f"a patch of {patch} in a size of {size}", f"prn[patch={patch}]", f"use one of {fits}")
         if width < 2 or width % 2:
             raise UserError(f"a width of {width}", f"prn[width={width}]", "use an even number")

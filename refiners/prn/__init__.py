@@ -1,0 +1,5 @@
+"""PatchRefineNet: network, pseudo-labels, loss and the refiner that joins them."""
+
+from refiners.prn.refiner import PatchRefineNet
+
+__all__ = ["PatchRefineNet"]

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub.constants
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch.nn import functional as F
+
+from bases.smp import bce_dice, load_state, normalisation
+from bases.unet import UNet
+from bench.contracts import Sample, Split, UserError
+
+
+class Discs:
+    """Six images with a bright disc; sizes differ."""
+
+    name = "discs"
+
+    def __init__(self, split: Split) -> None:
+        self.split: Split = split
+        self.ids: Sequence[str] = [f"{split}{n}" for n in range(6)]
+
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, index: int, /) -> Sample:
+        rows, columns = np.mgrid[: 40 + index, :50]
+        mask = np.hypot(rows - 20, columns - 10 - 5 * index) < 9
+        image = np.where(mask, 200, 60).astype(np.uint8)
+        return Sample(self.ids[index], np.dstack([image] * 3), mask)
+
+    def fingerprint(self) -> str:
+        return "discs"
+
+
+TEST = [Discs("test")[index] for index in range(6)]
+
+
+def small(**changes: Any) -> UNet:
+    options: dict[str, Any] = {"encoder": "resnet18", "encoder_weights": "none", "size": 32, "epochs": 2, "batch": 3}
+    return UNet(**(options | changes))
+
+
+def test_training_is_deterministic_kept_and_loaded(tmp_path: Path) -> None:
+    maps = []
+    for folder in ("one", "two", "one"):
+        base = small()
+        base.fit(Discs("train"), Discs("val"), tmp_path / folder)
+        maps.append(base.predict(TEST))
+    for first, second, loaded, sample in zip(*maps, TEST, strict=True):
+        assert first.shape == sample.mask.shape and first.dtype == np.float32
+        assert first.min() >= 0 and first.max() <= 1
+        np.testing.assert_array_equal(first, second)
+        np.testing.assert_array_equal(first, loaded)
+    rows = (tmp_path / "one" / "training.csv").read_text().splitlines()
+    assert len(rows) == 3 and rows[0].startswith("epoch,")
+    assert not (tmp_path / "one" / "train").exists()  # scratch is gone
+
+
+def test_weights_make_a_base_that_needs_no_training(tmp_path: Path) -> None:
+    trained = small()
+    trained.fit(Discs("train"), Discs("val"), tmp_path)
+    given = small(weights=tmp_path / "weights.safetensors")
+    assert trained.trainable and not given.trainable
+    for one, other in zip(trained.predict(TEST), given.predict(TEST), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_encoder_weights_from_a_file_reach_the_encoder(tmp_path: Path) -> None:
+    encoder = UNet(size=32).network("resnet18").encoder
+    state = {key: torch.full_like(value, 0.25) for key, value in encoder.state_dict().items()}
+    save_file(state, tmp_path / "encoder.safetensors")
+    built = small(encoder_weights=tmp_path / "encoder.safetensors")._build(pretrained=True)
+    assert all((value == 0.25).all() for key, value in built.encoder.state_dict().items() if "tracked" not in key)
+
+
+def test_the_shared_encoder_fits(shared: Path) -> None:
+    base = small(encoder="mobilenet_v2", encoder_weights=shared / "weights" / "mobilenet_v2-imagenet.safetensors")
+    plain = small(encoder="mobilenet_v2")._build(pretrained=False).encoder.features[0][0].weight
+    assert not torch.equal(base._build(pretrained=True).encoder.features[0][0].weight, plain)
+
+
+def test_wrong_weights_are_named_with_their_first_keys(tmp_path: Path) -> None:
+    save_file({"other": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(UserError, match=r"missing conv1\.weight.*other\.safetensors"):
+        small(encoder_weights=tmp_path / "other.safetensors")._build(pretrained=True)
+    (tmp_path / "torn.pth").write_bytes(b"\x80\x02torn")
+    with pytest.raises(UserError, match=r"unreadable weights.*torn\.pth"):
+        load_state(torch.nn.Linear(1, 1), tmp_path / "torn.pth")
+
+
+def test_no_code_in_a_checkpoint_is_run(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[Any, tuple[Path]]:
+            return Path.touch, (tmp_path / "executed",)
+
+    torch.save({"weight": Evil()}, tmp_path / "evil.pth")
+    with pytest.raises(UserError, match=r"evil\.pth"):
+        load_state(torch.nn.Linear(1, 1), tmp_path / "evil.pth")
+    assert not (tmp_path / "executed").exists()
+
+
+def test_without_network_imagenet_says_what_to_bring(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(UserError, match=r"resnet18.*encoder_weights=FILE"):
+        small(encoder_weights="imagenet")._build(pretrained=True)
+
+
+@pytest.mark.parametrize(("changes", "says"), [({"size": 100}, "size=96"), ({"encoder": "resnet19"}, "resnet19")])
+def test_wrong_parameters(changes: dict[str, Any], says: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=says):
+        small(**changes)._build(pretrained=False)
+
+
+def test_normalisation_follows_the_encoder() -> None:
+    assert normalisation("resnet34")[0] == (0.485, 0.456, 0.406)
+    assert normalisation("tu-tf_efficientnet_lite0") == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+def test_bce_dice_against_hand_arithmetic() -> None:
+    logits, mask = torch.zeros(1, 1, 1, 2), torch.tensor([[[[1.0, 0.0]]]])
+    # BCE = ln 2; soft Dice = (2 * 0.5 + 1) / (1 + 1 + 1).
+    assert bce_dice(logits, mask).item() == pytest.approx(np.log(2) + 1 - 2 / 3, abs=1e-6)
+    assert bce_dice(mask * 200 - 100, mask).item() == pytest.approx(0, abs=1e-6)
+    assert F.binary_cross_entropy_with_logits(logits, mask).item() == pytest.approx(np.log(2))

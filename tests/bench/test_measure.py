@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import measure
+from bench.measure import Meter
+
+
+def test_seconds_are_the_steps_own() -> None:
+    def step() -> str:
+        time.sleep(0.05)
+        return "done"
+
+    result, cost = Meter("cpu")(step)
+    assert result == "done"
+    assert 0.05 <= cost.seconds < 0.5
+
+
+def test_without_a_gpu_its_columns_are_none() -> None:
+    _, cost = Meter("cpu")(lambda: None)
+    assert (cost.peak_gpu_mb, cost.peak_gpu_nvml_mb, cost.energy_j) == (None, None, None)
+    assert set(cost.columns("base_")) == {
+        "base_seconds",
+        "base_peak_gpu_mb",
+        "base_peak_gpu_nvml_mb",
+        "base_peak_rss_mb",
+        "base_energy_j",
+    }
+
+
+@pytest.mark.parametrize("kernel_keeps_the_peak", [True, False])
+def test_peak_rss_sees_memory_that_was_given_back(monkeypatch: pytest.MonkeyPatch, kernel_keeps_the_peak: bool) -> None:
+    if kernel_keeps_the_peak and not Path("/proc/self/clear_refs").exists():
+        pytest.skip("needs Linux's resettable high-water mark")
+    if not kernel_keeps_the_peak:
+        monkeypatch.setattr(measure, "_CLEAR_REFS", Path("/nowhere/clear_refs"))
+
+    def take_and_give_back() -> None:
+        np.ones(100 * 2**20, np.uint8)
+        if not kernel_keeps_the_peak:
+            held = np.ones(100 * 2**20, np.uint8)
+            time.sleep(0.05)
+            del held
+
+    meter = Meter("cpu")
+    _, before = meter(lambda: None)
+    _, during = meter(take_and_give_back)
+    _, after = meter(lambda: None)
+    assert before.peak_rss_mb is not None and during.peak_rss_mb is not None and after.peak_rss_mb is not None
+    assert during.peak_rss_mb - before.peak_rss_mb > 90
+    assert after.peak_rss_mb - before.peak_rss_mb < 50

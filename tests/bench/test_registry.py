@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.config import Settings, load
+from bench.contracts import UserError
+from bench.registry import load_dataset, load_refiner, parse, plugins, resolve
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bench.toml").write_text(
+        '[variants.refiner]\nstrong = "densecrf[iterations=9,gaussian_sxy=2]"\nstronger = "strong[iterations=20]"\n'
+    )
+    return load()
+
+
+@pytest.mark.parametrize(
+    ("spec", "parameters"),
+    [
+        ("prn", {}),
+        ("prn[]", {}),
+        (" prn[ size = 128 , patch=16 ] ", {"size": "128", "patch": "16"}),
+        ("onnx[mean=[0.5,0.5,0.5],path=a.onnx]", {"mean": [0.5, 0.5, 0.5], "path": "a.onnx"}),
+        ('folder[csv="a,b=c.csv"]', {"csv": "a,b=c.csv"}),
+    ],
+)
+def test_parse(spec: str, parameters: dict[str, object]) -> None:
+    assert parse(spec, "here")[1] == parameters
+
+
+@pytest.mark.parametrize("spec", ["", "prn[", "prn[size]", "prn[=3]", "prn[size=]", "onnx[mean=[0.5,x]]"])
+def test_what_cannot_be_read_is_said(spec: str) -> None:
+    with pytest.raises(UserError, match="cannot read"):
+        parse(spec, "--refiner")
+
+
+def test_a_label_shows_what_differs_from_the_default(settings: Settings) -> None:
+    assert resolve("refiner", "densecrf[iterations=5]", settings).label == "densecrf"
+    assert resolve("refiner", "densecrf[gaussian_sxy=2,iterations=9]", settings).label == (
+        "densecrf[iterations=9,gaussian_sxy=2.0]"
+    )
+
+
+def test_variants_build_on_each_other_and_the_spec_wins(settings: Settings) -> None:
+    assert resolve("refiner", "strong", settings).parameters["iterations"] == 9
+    variant = resolve("refiner", "stronger[gaussian_compat=1]", settings)
+    assert variant.parameters["iterations"] == 20
+    assert variant.parameters["gaussian_sxy"] == 2
+    assert variant.label == "stronger[gaussian_compat=1.0]"
+
+
+def test_identity_follows_parameters_and_file_contents(settings: Settings, tmp_path: Path) -> None:
+    one, other = tmp_path / "maps", tmp_path / "elsewhere" / "maps"
+    for folder, value in ((one, 0.0), (other, 0.0)):
+        folder.mkdir(parents=True)
+        np.save(folder / "a.npy", np.full((2, 2), value, np.float32))
+
+    def identity(folder: Path) -> dict[str, object]:
+        return resolve("base", f"maps[path={folder}]", settings).identity()
+
+    assert identity(one) == identity(other)
+    np.save(other / "a.npy", np.full((2, 2), 0.5, np.float32))
+    assert identity(one) != identity(other)
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ("densecfr", "did you mean 'densecrf'?"),
+        ("densecrf[iteration=3]", "did you mean 'iterations'?"),
+        ("densecrf[iterations=many]", "a valid integer"),
+        ("cascadepsp[weights=/no/such/file]", "no such file or folder"),
+    ],
+)
+def test_wrong_names_and_values(settings: Settings, spec: str, says: str) -> None:
+    with pytest.raises(UserError) as raised:
+        resolve("refiner", spec, settings)
+    assert says in str(raised.value)
+    assert raised.value.where in ("--refiner", "/no/such/file")
+
+
+def test_a_parameter_without_default_is_asked_for(settings: Settings) -> None:
+    with pytest.raises(UserError, match=r"write maps\[path=\.\.\.\]"):
+        resolve("base", "maps", settings)
+
+
+@pytest.mark.usefixtures("plugins")
+def test_foreign_plugins_are_found_and_their_problems_named(settings: Settings) -> None:
+    found = plugins("refiner")
+    assert found["half"].problem == ""
+    assert found["needy"].problem == "unavailable: pip install refinebench[densecrf]"
+    assert found["broken"].problem == "broken: RuntimeError: written in a hurry"
+    with pytest.raises(UserError, match=r"pip install refinebench\[densecrf\]"):
+        resolve("refiner", "needy", settings)
+    with pytest.raises(UserError, match="written in a hurry"):
+        resolve("refiner", "broken", settings)
+
+
+@pytest.mark.usefixtures("plugins")
+def test_load_makes_objects(settings: Settings) -> None:
+    (half,) = load_refiner("half", settings=settings).refine(
+        [np.zeros((2, 2, 3), np.uint8)], [np.ones((2, 2), np.float32)]
+    )
+    assert half.tolist() == [[0.5, 0.5], [0.5, 0.5]]
+    assert load_dataset("quickstart", settings=settings).name == "quickstart"

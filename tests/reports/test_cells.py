@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.contracts import UserError
+from bench.store import Manifest, Store
+from reports.cells import comparable, latest, select
+from tests.reports.stores import add
+
+
+def cell(key: str, written: str, status: str = "done", **fields: Any) -> Manifest:
+    defaults = {"dataset": "roads", "base": "unet", "refiner": "prn", "seed": 0, "protocol": "A"}
+    return Manifest.model_validate({**defaults, "key": key, "written": written, "status": status, **fields})
+
+
+def test_newest_finished_cell_of_a_name_wins() -> None:
+    (shown,) = latest([cell("b", "2026-02-01"), cell("c", "2026-03-01"), cell("a", "2026-01-01")])
+    assert shown.manifest.key == "c"
+    assert shown.superseded == 2
+    assert shown.newer is None
+
+
+def test_a_newer_cell_that_failed_does_not_hide_the_numbers_but_is_told() -> None:
+    (shown,) = latest([cell("a", "2026-01-01"), cell("b", "2026-02-01", "failed", error="boom")])
+    assert shown.manifest.key == "a"
+    assert shown.superseded == 0
+    assert shown.newer is not None and shown.newer.error == "boom"
+
+
+def test_without_a_finished_cell_the_newest_attempt_is_shown() -> None:
+    (shown,) = latest([cell("a", "", "planned"), cell("b", "2026-01-01", "failed")])
+    assert shown.manifest.key == "b"
+
+
+@pytest.mark.parametrize(
+    "other", [{"dataset": "x"}, {"base": "x"}, {"refiner": "x"}, {"seed": 1}, {"protocol": "B"}, {"limit": 5}]
+)
+def test_another_name_is_another_cell(other: dict[str, Any]) -> None:
+    assert len(latest([cell("a", "1"), cell("b", "2", **other)])) == 2
+
+
+def test_cells_come_in_the_order_of_the_grid() -> None:
+    planned = [("zebra", 0), ("ant", 2), ("moth", 1)]
+    cells = latest(cell(name, "1", refiner=name, position=position) for name, position in planned)
+    assert [shown.manifest.refiner for shown in cells] == ["zebra", "moth", "ant"]
+
+
+@pytest.mark.parametrize("part", ["base", "test", "metrics"])
+def test_cells_of_other_maps_or_images_do_not_compare(part: str) -> None:
+    identity = {"base": 1, "test": 2, "metrics": 3}
+    one = cell("a", "1", identity=identity)
+    assert comparable(one, cell("b", "1", refiner="identity", identity={**identity, "refiner": 7}))
+    assert not comparable(one, cell("b", "1", refiner="identity", identity={**identity, part: 9}))
+
+
+def test_the_baseline_of_kept_cells_comes_along(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    add(store, "identity", [0.5])
+    add(store, "identity", [0.5], base="psp")
+    add(store, "threshold", [0.5])
+    add(store, "prn", [0.6])
+    found = select(store, "identity", lambda manifest: manifest.refiner == "prn")
+    assert {(shown.manifest.base, shown.manifest.refiner) for shown in found} == {("unet", "identity"), ("unet", "prn")}
+
+
+def test_nothing_to_show_is_the_users_to_fix(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with pytest.raises(UserError, match="no store here"):
+        select(store, "identity")
+    add(store, "prn", [0.6])
+    with pytest.raises(UserError, match="no such cell"):
+        select(store, "identity", lambda manifest: False)

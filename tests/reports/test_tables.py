@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.store import Store
+from reports import Report, build
+from reports.columns import QUALITY
+from reports.rows import Row
+from tests.reports.stores import NAN, add, records
+
+MIOU = QUALITY[0]
+MAE = next(column for column in QUALITY if column.key == "mae")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path)
+
+
+def rows(report: Report) -> dict[tuple[str, str], Row]:
+    return {(row.base, row.refiner): row for group in report.groups for block in group.blocks for row in block.rows}
+
+
+def test_numbers_by_hand(store: Store) -> None:
+    add(store, "identity", [0.50, 0.70])
+    counts = {"intersection": [30, 10], "union": [40, 60]}
+    costs = {"seconds": [1.0, 9.0], "base_seconds": [2.0, 4.0], "peak_rss_mb": [100.0, 300.0], "energy_j": [5.0, 7.0]}
+    frame = records([0.60, 0.68], mae=[0.1, 0.3], boundary_iou_2pct=[0.2, 0.4], **counts, **costs)
+    add(store, "prn", frame, fit_seconds=12.0)
+    row = rows(build(store))["unet", "prn"]
+    assert row.values["iou"] == pytest.approx(0.64)
+    assert row.values["boundary_iou_2pct"] == pytest.approx(0.3)
+    assert row.values["boundary_iou"] is None
+    assert row.values["mae"] == pytest.approx(0.2)
+    assert row.values["iou_dataset"] == pytest.approx(40 / 100)
+    assert row.values["seconds"] == 5.0
+    assert row.values["base_seconds"] == 3.0
+    assert row.values["peak_rss_mb"] == 300.0
+    assert row.values["peak_gpu_mb"] is None
+    assert row.values["energy_j"] == 6.0
+    assert row.values["fit_seconds"] == 12.0
+    assert row.gains["iou"].mean == pytest.approx(0.04)
+    assert row.gains["iou"].lost == 0.5
+    assert "boundary_iou" not in row.gains
+    assert row.images == 2
+
+
+def test_images_are_paired_by_id_not_by_place(store: Store) -> None:
+    add(store, "identity", records([0.2, 0.8], id=["a", "b"]))
+    add(store, "prn", records([0.9, 0.3], id=["b", "a"]))
+    gain = rows(build(store))["unet", "prn"].gains["iou"]
+    assert (gain.mean, gain.low, gain.high) == pytest.approx((0.1, 0.1, 0.1))
+
+
+def test_images_that_only_one_side_has_are_told(store: Store) -> None:
+    add(store, "identity", records([0.2, 0.8], id=["a", "b"]))
+    add(store, "prn", records([0.4, 0.9, 0.5], id=["a", "c", "b"]))
+    row = rows(build(store))["unet", "prn"]
+    assert row.gains["iou"].mean == pytest.approx((0.2 - 0.3) / 2)
+    assert "gains are over the 2 images that identity has too" in row.notes
+    assert "images: 2, where others have 3" in rows(build(store))["unet", "identity"].notes
+
+
+def test_seeds_are_averaged_before_the_bootstrap(store: Store) -> None:
+    add(store, "identity", [0.5, 0.5], seed=0)
+    add(store, "identity", [0.5, 0.7], seed=1)
+    # Over the seeds both images gain 0.1, though no single seed gains that anywhere.
+    add(store, "prn", [0.4, 0.8], seed=0)
+    add(store, "prn", [0.8, 0.6], seed=1)
+    report = build(store)
+    row = rows(report)["unet", "prn"]
+    assert row.seeds == (0, 1)
+    assert row.values["iou"] == pytest.approx(0.65)
+    gain = row.gains["iou"]
+    assert (gain.mean, gain.low, gain.high) == pytest.approx((0.1, 0.1, 0.1))
+    assert gain.images == 2
+    assert any("2 seeds (0, 1)" in remark for remark in report.groups[0].remarks)
+
+
+def test_only_seeds_that_both_sides_have_are_paired(store: Store) -> None:
+    for seed, value in ((0, 0.5), (1, 0.9)):
+        add(store, "identity", [value, value], seed=seed)
+    add(store, "prn", [0.6, 0.6], seed=0)
+    add(store, "prn", None, seed=1, status="failed", error="out of memory\ntrace")
+    add(store, "crf", [0.8, 0.8], seed=2)
+    found = rows(build(store))
+    assert found["unet", "prn"].gains["iou"].mean == pytest.approx(0.1)
+    assert "seed 1 failed: out of memory" in found["unet", "prn"].notes
+    assert "seeds 0 only; missing: 2" in found["unet", "prn"].notes
+    assert found["unet", "crf"].gains == {}
+    assert any(note.startswith("no gains: no finished cell of identity") for note in found["unet", "crf"].notes)
+
+
+def test_no_gain_over_a_baseline_of_other_maps(store: Store) -> None:
+    add(store, "identity", [0.5, 0.6], identity={"base": "old weights", "test": "files", "metrics": 1})
+    add(store, "prn", [0.7, 0.9])
+    row = rows(build(store))["unet", "prn"]
+    assert row.gains == {}
+    assert any(note.startswith("no gains") for note in row.notes)
+
+
+def test_undefined_images_are_left_out_and_counted(store: Store) -> None:
+    add(store, "identity", records([0.5, 0.5, 0.5], boundary_iou=[0.1, 0.2, 0.3]))
+    add(store, "prn", records([0.6, 0.6, 0.6], boundary_iou=[0.4, NAN, 0.4]))
+    row = rows(build(store))["unet", "prn"]
+    assert row.values["boundary_iou"] == pytest.approx(0.4)
+    assert row.gains["boundary_iou"].mean == pytest.approx(0.2)
+    assert row.gains["boundary_iou"].images == 2
+    assert "mBA (d=15) is undefined for 1 of 3 images, which its mean leaves out" in row.notes
+
+
+def test_a_note_of_every_row_is_said_once(store: Store) -> None:
+    for refiner in ("identity", "prn"):
+        add(store, refiner, records([0.5, 0.5], boundary_accuracy=[0.5, NAN]))
+    (group,) = build(store).groups
+    assert group.notes == ()
+    assert sum("BndAcc is undefined for 1 of 2" in remark for remark in group.remarks) == 1
+
+
+def test_an_empty_dataset_union_counts_as_one(store: Store) -> None:
+    add(store, "identity", records([1.0, 1.0], intersection=0, union=0))
+    assert rows(build(store))["unet", "identity"].values["iou_dataset"] == 1.0
+
+
+def test_baseline_first_oracles_last_grid_order_between(store: Store) -> None:
+    add(store, "best", [0.9], position=0, uses_ground_truth=True)
+    add(store, "zebra", [0.5], position=1)
+    add(store, "ant", [0.5], position=2)
+    add(store, "identity", [0.5], position=3)
+    (group,) = build(store).groups
+    assert [row.refiner for row in group.blocks[0].rows] == ["identity", "zebra", "ant", "best"]
+
+
+def test_failed_planned_and_absent_cells_are_rows(store: Store) -> None:
+    for base in ("unet", "psp"):
+        add(store, "identity", [0.5], base=base)
+    add(store, "prn", None, status="failed", error="no weights here\nTraceback")
+    add(store, "crf", None)
+    found = rows(build(store))
+    assert (found["unet", "prn"].status, found["unet", "prn"].problem) == ("failed", "failed: no weights here")
+    assert (found["unet", "crf"].status, found["unet", "crf"].problem) == ("missing", "missing")
+    assert found["psp", "prn"].problem == found["psp", "crf"].problem == "missing"
+    assert len(found) == 6
+
+
+def test_a_missing_baseline_is_told(store: Store) -> None:
+    add(store, "identity", [0.5], base="psp")
+    add(store, "prn", [0.6])
+    found = rows(build(store))
+    assert found["unet", "identity"].problem == "missing"
+    assert any("identity" in note for note in found["unet", "prn"].notes)
+
+
+def test_the_baselines_name_is_an_argument(store: Store) -> None:
+    add(store, "raw", [0.5, 0.5])
+    add(store, "prn", [0.6, 0.6])
+    assert rows(build(store, baseline="raw"))["unet", "prn"].gains["iou"].mean == pytest.approx(0.1)
+
+
+def test_limits_and_protocols_are_groups_of_their_own(store: Store) -> None:
+    add(store, "identity", [0.5])
+    add(store, "identity", [0.5], limit=20)
+    add(store, "identity", [0.5], limit=20, protocol="B")
+    titles = {group.title for group in build(store).groups}
+    assert titles == {"roads", "roads (first 20), protocol A", "roads (first 20), protocol B"}
+
+
+def test_remarks_say_what_the_numbers_come_from(store: Store) -> None:
+    environment = {"device_name": "H100", "versions": {"refinebench": "1.2"}, "commit": "0123456789abcdef+changes"}
+    add(store, "identity", [0.5, 0.6], written="2026-01-01T09:00:00", complete="6 of 6226 pairs")
+    add(store, "prn", [0.5, 0.6], written="2026-02-01T09:00:00")
+    add(store, "prn", [0.7, 0.6], written="2026-03-01T09:00:00", environment=environment)
+    (group,) = build(store).groups
+    assert group.remarks == (
+        "2 test images",
+        "partial copy: 6 of 6226 pairs",
+        "protocol A",
+        "seed 0",
+        "device H100",
+        "refinebench 1.2",
+        "commit 0123456789ab+changes",
+        "run 2026-01-01 to 2026-03-01",
+        "left out: 1 earlier cell of the same names, with other data or parameters",
+    )
+
+
+def test_energy_has_a_column_only_where_it_is_known(store: Store) -> None:
+    add(store, "identity", [0.5])
+    assert "energy_j" not in {column.key for column in build(store).cost}
+    add(store, "prn", records([0.5], energy_j=3.0))
+    assert "energy_j" in {column.key for column in build(store).cost}
+
+
+def test_best_marks_ties_as_shown_and_passes_over_oracles(store: Store) -> None:
+    add(store, "identity", records([0.5], mae=[0.2]))
+    add(store, "crf", records([0.700001], mae=[0.3]))
+    add(store, "prn", records([0.700002], mae=[0.3]))
+    add(store, "ideal", records([0.9], mae=[0.0]), uses_ground_truth=True)
+    (block,) = build(store).groups[0].blocks
+    assert block.best(MIOU) == {"crf", "prn"}
+    assert block.best(MAE) == {"identity"}
+
+
+def test_a_row_alone_is_not_best(store: Store) -> None:
+    add(store, "identity", [0.5])
+    add(store, "ideal", [0.9], uses_ground_truth=True)
+    (block,) = build(store).groups[0].blocks
+    assert block.best(MIOU) == frozenset()
+
+
+def test_the_gain_does_not_depend_on_the_other_rows(store: Store) -> None:
+    rng = np.random.default_rng(0)
+    add(store, "identity", rng.random(20).tolist())
+    add(store, "prn", rng.random(20).tolist(), position=2)
+    alone = rows(build(store))["unet", "prn"].gains
+    add(store, "crf", rng.random(20).tolist(), position=1)
+    assert rows(build(store))["unet", "prn"].gains == alone
