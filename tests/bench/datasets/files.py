@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bench.contracts import Finding
+from bench.contracts import Dataset, Finding, Sample
 
 
 def write_image(path: Path, height: int = 6, width: int = 8) -> Path:
@@ -35,3 +35,8 @@ def truncate(path: Path) -> None:
 
 def of_kind(findings: list[Finding], kind: str) -> list[Finding]:
     return [finding for finding in findings if finding.kind == kind]
+
+
+def samples(dataset: Dataset) -> list[Sample]:
+    """Every sample of a split."""
+    return [dataset[index] for index in range(len(dataset))]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.contracts import UserError
+from bench.contracts import SPLITS, UserError
 from bench.datasets.folder import Folder
 from tests.bench.datasets.files import write_image, write_mask
 
@@ -19,14 +19,14 @@ def root(tmp_path: Path) -> Path:
 
 def write_csv(root: Path, *lines: str) -> Path:
     path = root / "pairs.csv"
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8-sig")  # as spreadsheets write it
     return path
 
 
 def test_folders_are_cut_into_60_20_20(root: Path) -> None:
     source = Folder(root=root, images=Path("images"), masks=Path("masks"))
     assert source.found == {"train": 6, "val": 2, "test": 2}
-    ids = [id_ for split in ("train", "val", "test") for id_ in source.split(split).ids]  # type: ignore[arg-type]
+    ids = [id_ for split in SPLITS for id_ in source.split(split).ids]
     assert sorted(ids) == [str(number) for number in range(10)]
     assert source.expected == {} and source.completeness() == ""
 
