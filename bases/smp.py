@@ -28,8 +28,8 @@ class SmpBase(ABC):
 
     Images are resized to ``size`` x ``size``, normalised as the encoder's ImageNet weights want it, and the map is
     resized back. Recipe: the sum of binary cross-entropy and soft Dice, Adam with a cosine decay to zero, flips and
-    quarter turns; the best epoch by mean IoU on val is kept (`specs/smp_baselines.md`: D-LinkNet's loss and rates,
-    since the paper names none).
+    quarter turns; the best epoch by mean IoU on val is kept (D-LinkNet's loss and
+    rates: the paper names none for these bases).
 
     Args:
         encoder: name of an smp encoder, or ``tu-NAME`` of a timm one; None is the class's `default_encoder`.

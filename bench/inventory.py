@@ -10,7 +10,7 @@ from bench.config import Kind, Settings
 from bench.contracts import SPLITS, Finding, UserError
 from bench.environment import cpu_name, git_commit, gpu_names, package_versions
 from bench.metrics import METRICS
-from bench.registry import FILLED_IN, load_dataset, plugins
+from bench.registry import FILLED_IN, Plugin, load_dataset, plugins
 
 
 def inventory(settings: Settings, kinds: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
@@ -78,8 +78,7 @@ def _sizes(row: dict[str, Any]) -> str:
 
 def _plugged_in(settings: Settings, kind: Kind) -> list[dict[str, Any]]:
     entries = [
-        _entry(plugin.name, plugin.problem, plugin.summary, _parameters(plugin.factory))
-        for plugin in plugins(kind).values()
+        _entry(plugin.name, plugin.problem, plugin.summary, _parameters(plugin)) for plugin in plugins(kind).values()
     ]
     aliases: dict[str, str] = getattr(settings.variants, kind)
     return entries + [_entry(name, summary=f"= {spec}") for name, spec in aliases.items()]
@@ -89,8 +88,13 @@ def _entry(name: str, status: str = "", summary: str = "", parameters: dict[str,
     return {"name": name, "status": status, "summary": summary, "parameters": parameters or {}}
 
 
-def _parameters(factory: Any) -> dict[str, str]:
-    if factory is None:
+def _parameters(plugin: Plugin) -> dict[str, str]:
+    if plugin.factory is None:
         return {}
-    parameters = inspect.signature(factory).parameters.values()
-    return {p.name: repr(p.default) for p in parameters if p.name not in FILLED_IN and p.kind is p.KEYWORD_ONLY}
+    keywords = [p for p in inspect.signature(plugin.factory).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    required = inspect.Parameter.empty
+    return {
+        p.name: "(required)" if p.default is required else repr(p.default)
+        for p in keywords
+        if p.name not in FILLED_IN[plugin.kind]
+    }

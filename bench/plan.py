@@ -27,7 +27,8 @@ class Cell:
     Attributes:
         base_key: identity of the base's checkpoint; with a split's fingerprint, of its maps.
         fit_key: identity of the fitted refiner, "" where the refiner learns nothing.
-        val_print, test_print: fingerprints of the splits as this base sees them.
+        ids: the samples of each split as this base sees them.
+        prints: the fingerprints of val and test.
         manifest: what the store will hold, still without numbers.
     """
 
@@ -39,8 +40,8 @@ class Cell:
     base_trainable: bool
     base_key: str
     fit_key: str
-    val_print: str
-    test_print: str
+    ids: dict[Split, tuple[str, ...]]
+    prints: dict[Split, str]
     manifest: Manifest
 
 
@@ -71,11 +72,11 @@ def grid(
 
 
 def open_splits(settings: Settings, dataset: str, base: BaseNetwork, limit: int | None) -> dict[Split, Dataset]:
-    """The splits as a cell sees them: cut to ``limit`` samples each, and to those a partial base has maps for."""
+    """The splits, cut to ``limit`` samples each and to those that a partial base has maps for."""
     source = load_dataset(dataset, settings=settings)
     splits: dict[Split, Dataset] = {name: source.split(name) for name in SPLITS}
     if isinstance(base, PartialBase):
-        # All splits in one question, so that an error counts every gap at once.
+        # Both splits in one question, so that an error counts every gap at once.
         covered = base.covered([sample_id for name in ("val", "test") for sample_id in splits[name].ids])
         splits |= {name: Subset(splits[name], covered) for name in ("val", "test")}
     if limit is not None:
@@ -149,8 +150,8 @@ class _Context:
             base_trainable=self.base_trainable,
             base_key=self.base_key,
             fit_key=fit_key,
-            val_print=self._print("val"),
-            test_print=self._print("test"),
+            ids={name: tuple(split.ids) for name, split in self.splits.items()},
+            prints={"val": self._print("val"), "test": self._print("test")},
             manifest=manifest,
         )
 

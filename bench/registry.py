@@ -18,7 +18,11 @@ from pydantic import ConfigDict, ValidationError, create_model
 from bench.config import Kind, Settings, load, nearest, unknown
 from bench.contracts import BaseNetwork, DatasetSource, Refiner, UserError
 
-FILLED_IN = ("device", "seed", "root")
+FILLED_IN: dict[Kind, tuple[str, ...]] = {
+    "dataset": ("root",),
+    "base": ("device", "seed"),
+    "refiner": ("device", "seed"),
+}
 """Constructor arguments that the harness gives; they are no parameters of a variant."""
 
 _SPEC = re.compile(r"\s*([^\[\]\s]+)\s*(?:\[(.*)\])?\s*", re.DOTALL)
@@ -66,7 +70,8 @@ class Variant:
     def make(self, **filled_in: Any) -> Any:
         """Construct it. ``device``, ``seed`` and ``root`` reach the constructors that take them."""
         wanted = inspect.signature(self.plugin.factory).parameters
-        return self.plugin.factory(**self.parameters, **{k: v for k, v in filled_in.items() if k in wanted})
+        given = {name: filled_in[name] for name in FILLED_IN[self.kind] if name in wanted and name in filled_in}
+        return self.plugin.factory(**self.parameters, **given)
 
 
 def plugins(kind: Kind) -> dict[str, Plugin]:
@@ -180,7 +185,7 @@ def _validate(plugin: Plugin, given: dict[str, Any], where: str) -> tuple[dict[s
     defaults = {
         name: parameter.default
         for name, parameter in signature.items()
-        if name not in FILLED_IN and parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        if name not in FILLED_IN[plugin.kind] and parameter.kind is inspect.Parameter.KEYWORD_ONLY
     }
     for key in given:
         if key not in defaults:

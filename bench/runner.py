@@ -20,16 +20,17 @@ import numpy as np
 import pandas as pd
 
 from bench.config import Settings
-from bench.contracts import Dataset, ProbabilityMap, Split, UserError
+from bench.contracts import BaseNetwork, Dataset, ProbabilityMap, Refiner, Split, UserError
+from bench.datasets.subset import Subset
 from bench.environment import describe
 from bench.files import replacing
 from bench.images import check_map
 from bench.maps import MapCache, MapSplit
 from bench.measure import Meter
 from bench.metrics import score
-from bench.plan import Cell, open_splits
+from bench.plan import Cell
 from bench.progress import track
-from bench.registry import load_base, load_refiner
+from bench.registry import load_base, load_dataset, load_refiner
 from bench.store import Manifest, Store
 
 
@@ -55,8 +56,22 @@ class Job:
         return self.store / "partial" / f"{self.cell.manifest.key}.jsonl"
 
     def maps_folder(self, split: Split) -> Path:
-        fingerprint = {"val": self.cell.val_print, "test": self.cell.test_print}[split]
-        return self.base_folder / f"maps-{fingerprint[:16]}"
+        return self.base_folder / f"maps-{self.cell.prints[split][:16]}"
+
+    def samples(self, split: Split) -> Dataset:
+        """The cell's samples of a split."""
+        return Subset(load_dataset(self.cell.dataset, settings=self.settings).split(split), self.cell.ids[split])
+
+    def base(self) -> BaseNetwork:
+        """The cell's base, not fitted."""
+        return load_base(self.cell.base, settings=self.settings, device=self.device, seed=self.cell.seed)
+
+    def refiner(self) -> Refiner:
+        """The cell's refiner, fitted where it learns: from val, or from what an earlier call left."""
+        refiner = load_refiner(self.cell.refiner, settings=self.settings, device=self.device, seed=self.cell.seed)
+        if refiner.trainable:
+            refiner.fit(MapSplit(self.samples("val"), MapCache(self.maps_folder("val"))), self.fit_folder)
+        return refiner
 
 
 @dataclass(frozen=True)
@@ -98,12 +113,10 @@ def stages(jobs: Sequence[Job]) -> Iterator[Stage]:
 def fit_base(job: Job) -> None:
     """Train the base on train, tune it on val."""
     folder = job.base_folder / "fit"
-    if _finished(folder):
-        return
-    base, splits = _open(job)
-    begin = time.perf_counter()
-    base.fit(splits["train"], splits["val"], folder)
-    _finish(folder, time.perf_counter() - begin)
+    if not _finished(folder):
+        begin = time.perf_counter()
+        job.base().fit(job.samples("train"), job.samples("val"), folder)
+        _finish(folder, time.perf_counter() - begin)
 
 
 def predict_val(job: Job) -> None:
@@ -118,22 +131,15 @@ def predict_test(job: Job) -> None:
 
 def fit_refiner(job: Job) -> None:
     """Fit the refiner on the val maps."""
-    if _finished(job.fit_folder):
-        return
-    _, splits = _open(job)
-    refiner = load_refiner(job.cell.refiner, settings=job.settings, device=job.device, seed=job.cell.seed)
-    begin = time.perf_counter()
-    refiner.fit(MapSplit(splits["val"], MapCache(job.maps_folder("val"))), job.fit_folder)
-    _finish(job.fit_folder, time.perf_counter() - begin)
+    if not _finished(job.fit_folder):
+        begin = time.perf_counter()
+        job.refiner()
+        _finish(job.fit_folder, time.perf_counter() - begin)
 
 
 def refine(job: Job) -> None:
     """Refine and score the test split, image by image, and store the finished cell."""
-    _, splits = _open(job)
-    test, cache = splits["test"], MapCache(job.maps_folder("test"))
-    refiner = load_refiner(job.cell.refiner, settings=job.settings, device=job.device, seed=job.cell.seed)
-    if refiner.trainable:
-        refiner.fit(MapSplit(splits["val"], MapCache(job.maps_folder("val"))), job.fit_folder)
+    test, cache, refiner = job.samples("test"), MapCache(job.maps_folder("test")), job.refiner()
     records, meter = _read_partial(job.partial), Meter(job.device)
     job.partial.parent.mkdir(parents=True, exist_ok=True)
     rest = [index for index, sample_id in enumerate(test.ids) if sample_id not in records]
@@ -163,7 +169,7 @@ def forget(job: Job) -> None:
         shutil.rmtree(job.fit_folder, ignore_errors=True)
 
 
-def predict_into(base: Any, samples: Dataset, cache: MapCache, device: str, label: str) -> None:
+def predict_into(base: BaseNetwork, samples: Dataset, cache: MapCache, device: str, label: str) -> None:
     """Predict the maps of a split that the cache lacks, one image a call, and measure each."""
     missing = set(cache.missing(samples.ids))
     indices = [index for index, sample_id in enumerate(samples.ids) if sample_id in missing]
@@ -180,18 +186,13 @@ def predict_into(base: Any, samples: Dataset, cache: MapCache, device: str, labe
 
 
 def _predict(job: Job, split: Split) -> None:
-    base, splits = _open(job)
-    cache = MapCache(job.maps_folder(split))
-    if not cache.missing(splits[split].ids):
+    cache, samples = MapCache(job.maps_folder(split)), job.samples(split)
+    if not cache.missing(samples.ids):
         return
+    base = job.base()
     if base.trainable:
-        base.fit(splits["train"], splits["val"], job.base_folder / "fit")
-    predict_into(base, splits[split], cache, job.device, f"{split} maps of {job.cell.manifest.base}")
-
-
-def _open(job: Job) -> tuple[Any, dict[Split, Dataset]]:
-    base = load_base(job.cell.base, settings=job.settings, device=job.device, seed=job.cell.seed)
-    return base, open_splits(job.settings, job.cell.dataset, base, job.cell.limit)
+        base.fit(job.samples("train"), job.samples("val"), job.base_folder / "fit")
+    predict_into(base, samples, cache, job.device, f"{split} maps of {job.cell.manifest.base}")
 
 
 def _finished(folder: Path) -> bool:

@@ -12,7 +12,7 @@ from bench.datasets.splits import split_off
 
 
 class DeepGlobe(PairSource):
-    """The 6,226 labelled pairs, split 4,980 / 996 / 250 as the paper does (specs/datasets.md).
+    """The 6,226 labelled pairs, split 4,980 / 996 / 250 as the paper does.
 
     The challenge's own valid and test parts have no masks and are not used. Masks are binarised at 128, as the
     official note asks.

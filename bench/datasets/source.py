@@ -111,7 +111,7 @@ class PairSource(ABC):
         return [pair for split in SPLITS for pair in self.listing.splits.get(split, ())]
 
     def known_defects(self) -> list[Finding]:
-        """The defects that specs/datasets.md names, as far as they apply to what is there."""
+        """The defects that are publicly known of the dataset, as far as they apply to what is there."""
         return []
 
 

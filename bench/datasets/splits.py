@@ -19,7 +19,7 @@ def split_off(items: Sequence[T], held_out: float = HELD_OUT) -> tuple[list[T], 
 
     Both parts come in scikit-learn's shuffled order, and the paper's second cut is made of that order: so
     sort the ids before the first cut and leave them alone afterwards. Any length is allowed: of no item or
-    of one, nothing is held out. The paper's released code splits this way (specs/datasets.md).
+    of one, nothing is held out. The paper's released code splits this way.
 
     Args:
         items: in a fixed order; sorted by file name where they come from a folder.

@@ -13,8 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-FLOOR = 1e-3
-"""Boundary strengths are held in [FLOOR, 1 - FLOOR] before their logarithm is taken."""
+FLOOR = 0.1
+"""Predicted boundary strengths are held in [FLOOR, 1 - FLOOR], and get no gradient outside.
+
+The cross-entropy's gradient goes with 1 / strength, and its direction with the sign of the Laplacian: on the
+faint slopes of a map it would be large, and noise. On 100 synthetic maps of 64 pixels (20 epochs) a floor of 0.001
+ends at 81.4 mIoU, 0.01 at 83.8, 0.05 at 87.5; after `network.ResidualBlock` starts at zero, 0.05 at 88.3, 0.1 at 88.7.
+"""
 
 
 def focal(logits: Tensor, target: Tensor, gamma: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""PatchRefineNet's network, as the paper draws it (section 3.2 and figure 3 there; `specs/prn.md` section 3).
+"""PatchRefineNet's network, as the paper draws it (section 3.2 and figure 3 there).
 
 A residual encoder and a pyramid pooling see the whole probability map. Two decoders of one architecture turn the
 features into logits: the global one sees all of them, the local one sees one patch at a time, so that each patch
@@ -38,6 +38,9 @@ class ResidualBlock(nn.Module):
         self.first_norm = nn.BatchNorm2d(outside)
         self.second = nn.Conv2d(outside, outside, 3, padding=1, bias=False)
         self.second_norm = nn.BatchNorm2d(outside)
+        # Every block starts as its shortcut: the network then finds the identity, which it has to learn before it
+        # can improve on it, in a fraction of the epochs.
+        nn.init.zeros_(self.second_norm.weight)
         self.stride = stride
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inside != outside:

@@ -68,12 +68,13 @@ def patch_optimal(probs: Probabilities, mask: Mask, patch: int, *, smooth: float
         raise ValueError(f"a patch of {patch} pixels")
     patch = min(patch, max(probs.shape))
     exact = probs.dtype.kind == "u"
-    scale = float(np.iinfo(probs.dtype).max) if exact else 1.0
+    levels = 256**probs.dtype.itemsize if exact else 0
+    scale = levels - 1 if exact else 1
     # Integers wide enough for a -1, which marks the filled-up part of border patches and is never a candidate.
     values = _patches(probs.astype(np.int32) if exact else probs, patch, -1)
     inside = _patches(mask, patch, False)
-    if exact and scale < patch * patch:
-        candidates, predicted, hits = _by_histogram(values, inside, int(scale) + 1)
+    if exact and levels <= patch * patch:
+        candidates, predicted, hits = _by_histogram(values, inside, levels)
     else:
         candidates, predicted, hits = _by_sorting(values, inside)
     best, ious = _best(candidates / scale, predicted, hits, inside.sum(axis=1), smooth)

@@ -43,7 +43,7 @@ class PatchRefineNet:
         UserError: size, patch and width do not fit together.
     """
 
-    requires = ()
+    requires: tuple[str, ...] = ()
     extra = ""
     version = 1
     trainable = True

@@ -12,11 +12,14 @@ from PIL import Image
 from bench.images import write_map
 
 PLUGINS = '''
+import os
+import time
+
 import numpy as np
 
 
 class Half:
-    """Halves the map where it is called on a sample whose image is not the third."""
+    """Halves the map, or does as badly as it is told."""
 
     requires, extra, version, trainable, uses_ground_truth = (), "", 1, False, False
 
@@ -34,8 +37,9 @@ class Half:
         if self.wrong == "nan":
             return [np.full_like(probs, np.nan) for probs in maps]
         if self.wrong == "dies":
-            import os
             os._exit(9)
+        if self.wrong == "dawdles":
+            time.sleep(0.5)
         return [probs / 2 for probs in maps]
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +85,8 @@ def test_force_redoes_the_named_cells_alone(toy: Toy) -> None:
 
 def test_other_data_is_another_cell(toy: Toy) -> None:
     first = run(toy, "identity").cells[0].manifest.key
-    mask = toy.masks / "disc0.png"
-    mask.write_bytes((toy.masks / "disc1.png").read_bytes())
+    for mask in toy.masks.iterdir():
+        mask.write_bytes((toy.masks / "disc1.png").read_bytes())
     assert run(toy, "identity").cells[0].manifest.key != first
 
 
@@ -99,6 +103,36 @@ def test_an_interrupted_cell_goes_on_and_ends_the_same(toy: Toy, tmp_path: Path)
     pd.testing.assert_frame_equal(metrics(resumed), metrics(expected))
     assert resumed.seconds[0] == 123.0  # not computed again
     assert not partial.exists()
+
+
+@pytest.mark.usefixtures("plugins")
+def test_kill_minus_nine_in_the_middle_then_the_same_command(toy: Toy, tmp_path: Path) -> None:
+    refiner = "half[wrong=dawdles]"
+    dataset = toy.dataset.replace("]", ",val=0.1,test=0.8]")
+    arguments = ["run", "--dataset", dataset, "--base", toy.base, "--refiner", refiner, "--store", "killed"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
+    process = subprocess.Popen([sys.executable, "-m", "bench.cli", *arguments], env=environment)
+
+    def lines() -> int:
+        if not list((tmp_path / "killed" / "cells").glob("*identity*.parquet")):
+            return 0  # the fast cell before it
+        files = (tmp_path / "killed" / "partial").glob("*.jsonl")
+        return max((len(file.read_text().splitlines()) for file in files), default=0)
+
+    deadline = time.monotonic() + 60
+    while lines() < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    time.sleep(1.0)  # two images' worth: the child must not go on alone
+    left = lines()
+    time.sleep(1.0)
+    assert 2 <= lines() == left < 8
+    options: dict[str, Any] = {"dataset": [dataset], "base": [toy.base], "refiner": [refiner], "device": "cpu"}
+    killed, whole = bench.run(**options, store="killed"), bench.run(**options, store="whole")
+    for name, frame in frames(whole.store).items():
+        assert len(frame) == 8
+        pd.testing.assert_frame_equal(metrics(frames(killed.store)[name]), metrics(frame))
 
 
 def test_limit_cuts_each_split_and_is_part_of_the_cell(toy: Toy) -> None:

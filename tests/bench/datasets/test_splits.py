@@ -10,7 +10,7 @@ from sklearn.model_selection import train_test_split
 from bench.datasets.splits import split_off
 
 
-# Sizes as the paper and its code give them (specs/datasets.md).
+# Sizes as the paper and its code give them.
 @pytest.mark.parametrize(
     ("count", "rest", "held_out"),
     [(6226, 4980, 1246), (1246, 996, 250), (5019, 4015, 1004), (120, 96, 24), (240, 192, 48), (1000, 800, 200)],
