@@ -33,7 +33,8 @@ def focal(logits: Tensor, target: Tensor, gamma: float) -> Tensor:
         gamma: 0 gives plain cross-entropy.
     """
     right = torch.where(target > 0.5, logits, -logits)
-    return -(torch.sigmoid(-right) ** gamma * F.logsigmoid(right)).mean()
+    # The power is taken in the exponent: with gamma < 1 its derivative at a saturated pixel would be infinite.
+    return -(torch.exp(gamma * F.logsigmoid(-right)) * F.logsigmoid(right)).mean()
 
 
 def boundary_strength(probs: Tensor) -> Tensor:

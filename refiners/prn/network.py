@@ -160,7 +160,7 @@ class PrnNetwork(nn.Module):
     """The network: a map to two maps of logits.
 
     Args:
-        size: side S of the map, a multiple of 8.
+        size: side S of the map, a multiple of 8, at least 16.
         patch: side of the local decoder's patches; divides ``size``, a multiple of 8.
         width: channels of the first level, even; the paper's is 32.
 
@@ -175,8 +175,8 @@ class PrnNetwork(nn.Module):
 
     def __init__(self, size: int, patch: int, width: int) -> None:
         super().__init__()
-        if size < STRIDE or size % STRIDE:
-            raise UserError(f"a size of {size}", f"prn[size={size}]", f"use a multiple of {STRIDE}")
+        if size < 2 * STRIDE or size % STRIDE:
+            raise UserError(f"a size of {size}", f"prn[size={size}]", f"use a multiple of {STRIDE}, at least 16")
         if patch not in patch_sides(size):
             fits = ", ".join(map(str, patch_sides(size)))
             raise UserError(f"a patch of {patch} in a size of {size}", f"prn[patch={patch}]", f"use one of {fits}")

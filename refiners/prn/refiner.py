@@ -27,14 +27,14 @@ class PatchRefineNet:
 
     The parameters' defaults are the paper's at 512 pixels. At another size, ``patch``, ``width`` and ``epochs``
     follow it, so that a small run is the paper's in miniature: 8 x 8 patches; a sixteenth of the size as
-    channels, at least 8; and 300 epochs times the squared ratio of sizes, at least 20.
+    channels, at least 8; and 300 epochs times the squared ratio of sizes, at least 10.
 
     Args:
         size: side of the square that maps are resized to, a multiple of 8.
         patch: side of a patch, divides ``size`` and is a multiple of 8; None is the one nearest to ``size / 8``.
         width: channels of the network's first level; None is ``max(8, size / 16)``.
         epochs: at most; training ends after 10 epochs without a lower loss. None is
-            ``max(20, 300 * (size / 512) ** 2)``.
+            ``max(10, 300 * (size / 512) ** 2)``.
         alpha: weight of the pseudo-labels' terms of the loss against the ground truth's.
         gamma: of the focal term; the paper does not print it, 2 is the released code's.
         lr: of the first step, falls to 5e-8.
@@ -65,7 +65,7 @@ class PatchRefineNet:
         self.size = size
         self.patch = default_patch(size) if patch is None else patch
         self.width = max(8, size // 16) if width is None else width
-        self.epochs = max(20, round(300 * (size / PAPER_SIZE) ** 2)) if epochs is None else epochs
+        self.epochs = max(10, round(300 * (size / PAPER_SIZE) ** 2)) if epochs is None else epochs
         self.alpha, self.gamma, self.lr = alpha, gamma, lr
         self.device, self.seed = device, seed
         with seeded(seed):

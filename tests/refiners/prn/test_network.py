@@ -1,0 +1,130 @@
+"""The network's shapes, its counts, and that the local decoder keeps to its patches."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from bench.contracts import UserError
+from bench.training import seeded
+from refiners.prn.network import PrnNetwork, cut, patch_sides, tile
+
+SIZE, PATCH = 32, 16
+
+
+def small(patch: int = PATCH) -> PrnNetwork:
+    with seeded(0):
+        return PrnNetwork(SIZE, patch, width=4).eval()
+
+
+@torch.no_grad()
+def test_a_patch_of_features_changes_its_own_output_and_no_other() -> None:
+    network = small()
+    with seeded(1):
+        levels = network.encode(torch.rand(2, 1, SIZE, SIZE))
+    before_local, before_whole = network.decode_local(levels), network.decode_whole(levels)
+    for level in levels:
+        side = PATCH * level.shape[-1] // SIZE
+        level[1, :, :side, side:] += 1  # the top right patch of the second map, at every stride
+    changed_local = (network.decode_local(levels) != before_local)[:, 0]
+    changed_whole = (network.decode_whole(levels) != before_whole)[:, 0]
+    inside = torch.zeros(2, SIZE, SIZE, dtype=torch.bool)
+    inside[1, :PATCH, PATCH:] = True
+    assert not changed_local[~inside].any()
+    assert changed_local[inside].float().mean() > 0.9
+    assert changed_whole[1][~inside[1]].any()  # the global decoder does look across
+    assert not changed_whole[0].any()
+
+
+def test_cut_gives_the_patches_row_by_row_and_tile_puts_them_back() -> None:
+    features = torch.arange(2 * 3 * 8 * 12.0).reshape(2, 3, 8, 12)
+    patches = cut(features, 4)
+    assert patches.shape == (32, 3, 2, 3)
+    assert torch.equal(patches[0], features[0, :, :2, :3])
+    assert torch.equal(patches[5], features[0, :, 2:4, 3:6])
+    assert torch.equal(patches[31], features[1, :, 6:, 9:])
+    assert torch.equal(tile(patches, 4), features)
+
+
+@torch.no_grad()
+def test_one_patch_leaves_nothing_to_cut() -> None:
+    network = small(patch=SIZE)
+    network.local.load_state_dict(network.whole.state_dict())
+    whole, local = network(torch.rand(1, 1, SIZE, SIZE))
+    assert torch.equal(whole, local)
+
+
+def layers(width: int) -> dict[str, int]:
+    """Parameters by the sheet's section 3, counted with pencil and paper; a norm has two a channel."""
+
+    def conv_norm(inside: int, outside: int, kernel: int) -> int:
+        return kernel * kernel * inside * outside + 2 * outside
+
+    def stage(inside: int, outside: int, blocks: int) -> int:
+        change = conv_norm(inside, outside, 1) if inside != outside else 0
+        return conv_norm(inside, outside, 3) + change + (2 * blocks - 1) * conv_norm(outside, outside, 3)
+
+    w = width
+    encoder = conv_norm(1, w, 3) + stage(w, w, 3) + stage(w, 2 * w, 4) + stage(2 * w, 4 * w, 6)
+    pyramid = 4 * (8 * w) ** 2 + 5 * (8 * w) ** 2 + 8 * w
+    decoder = 9 * w + 1
+    for c in (4 * w, 2 * w, w):
+        gate = 2 * (c * c // 2 + c // 2 + c) + c // 2 + 1 + 2
+        decoder += conv_norm(2 * c, c, 3) + gate + conv_norm(2 * c, c, 3) + conv_norm(c, c, 3)
+    return {"encoder": encoder + stage(4 * w, 8 * w, 3), "pooling": pyramid, "whole": decoder, "local": decoder}
+
+
+@pytest.mark.parametrize("width", [4, 32])
+def test_the_layers_are_the_papers(width: int) -> None:
+    network = PrnNetwork(64, 8, width)
+    found = {name: sum(p.numel() for p in part.parameters()) for name, part in network.named_children()}
+    assert found == layers(width)
+    # Pyramid pooling has the released code's form, of which the sheet gives the count.
+    assert width != 32 or found["pooling"] == 590_080
+
+
+@torch.no_grad()
+def test_features_have_strides_1_2_4_8_and_double_in_width() -> None:
+    levels = small().encode(torch.rand(1, 1, SIZE, SIZE))
+    assert [tuple(level.shape[1:]) for level in levels] == [(4, 32, 32), (8, 16, 16), (16, 8, 8), (32, 4, 4)]
+
+
+def test_a_smaller_patch_takes_no_more_memory() -> None:
+    def saved(patch: int) -> int:
+        held = 0
+
+        def count(tensor: Tensor) -> Tensor:
+            nonlocal held
+            held += tensor.numel()
+            return tensor
+
+        network = small(patch).train()
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            network(torch.rand(1, 1, SIZE, SIZE))
+        return held
+
+    # What backward keeps is the same pixels, cut otherwise.
+    assert saved(8) <= saved(32) * 1.02
+
+
+@pytest.mark.parametrize(
+    ("size", "patch", "width", "message"),
+    [
+        (60, 20, 8, r"prn\[size=60\].*multiple of 8"),
+        (8, 8, 8, r"prn\[size=8\].*at least 16"),
+        (96, 12, 8, r"prn\[patch=12\].*8, 16, 24, 32, 48, 96"),
+        (64, 24, 8, r"prn\[patch=24\].*8, 16, 32, 64"),
+        (64, 0, 8, r"prn\[patch=0\]"),
+        (64, 128, 8, r"prn\[patch=128\]"),
+        (64, 8, 7, r"prn\[width=7\].*even"),
+        (64, 8, 0, r"prn\[width=0\]"),
+    ],
+)
+def test_sides_that_do_not_fit_are_the_users_to_fix(size: int, patch: int, width: int, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        PrnNetwork(size, patch, width)
+
+
+def test_patch_sides() -> None:
+    assert patch_sides(512) == [8, 16, 32, 64, 128, 256, 512]

@@ -1,0 +1,119 @@
+"""Patch-optimal labels against the goldens' brute force and against our own, on maps of any size and type."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refiners.prn.pseudo_labels import image_optimal, patch_optimal
+
+
+def brute_force(probs: np.ndarray, mask: np.ndarray, smooth: float) -> tuple[float, list[float]]:
+    """The best IoU of one patch and every threshold that reaches it (infinity is the empty mask)."""
+
+    def iou(pred: np.ndarray) -> float:
+        union = np.logical_or(pred, mask).sum() + smooth
+        return (np.logical_and(pred, mask).sum() + smooth) / union if union else 1.0
+
+    scores = {value: iou(probs >= value) for value in [*np.unique(probs).tolist(), np.inf]}
+    best = max(scores.values())
+    return best, [value for value, score in scores.items() if score == best]
+
+
+@st.composite
+def maps_and_masks(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    shape = (draw(st.integers(1, 12)), draw(st.integers(1, 12)))
+    levels = draw(st.sampled_from([1, 2, 5, 255]))
+    codes = rng.integers(0, levels + 1, shape)
+    kind = draw(st.sampled_from(["u1", "u2", "f4", "f8"]))
+    probs = (codes / levels).astype(kind) if kind[0] == "f" else codes.astype(kind)
+    return probs, rng.random(shape) < draw(st.sampled_from([0.0, 0.1, 0.5, 1.0]))
+
+
+@given(maps_and_masks(), st.integers(1, 14), st.sampled_from([0.0, 1.0]))
+def test_every_patch_is_at_its_brute_force_optimum(
+    case: tuple[np.ndarray, np.ndarray], patch: int, smooth: float
+) -> None:
+    probs, mask = case
+    found = patch_optimal(probs, mask, patch, smooth=smooth)
+    scale = float(np.iinfo(probs.dtype).max) if probs.dtype.kind == "u" else 1.0
+    grid = tuple(-(-side // min(patch, max(probs.shape))) for side in probs.shape)
+    assert found.thresholds.shape == found.ious.shape == grid
+    assert found.labels.shape == probs.shape
+    for row, column in np.ndindex(*grid):
+        window = (slice(row * patch, (row + 1) * patch), slice(column * patch, (column + 1) * patch))
+        best, thresholds = brute_force(probs[window], mask[window], smooth)
+        assert found.ious[row, column] == best
+        distances = [abs(value / scale - 0.5) for value in thresholds]
+        chosen = thresholds[len(distances) - 1 - int(np.argmin(distances[::-1]))]  # of two equally near the higher
+        assert found.thresholds[row, column] == chosen / scale
+        assert np.array_equal(found.labels[window], probs[window] >= chosen)
+
+
+@given(maps_and_masks())
+def test_the_whole_image_is_one_patch(case: tuple[np.ndarray, np.ndarray]) -> None:
+    probs, mask = case
+    found = image_optimal(probs, mask)
+    assert found.ious.shape == (1, 1)
+    assert found.ious[0, 0] == brute_force(probs, mask, 0.0)[0]
+
+
+@pytest.mark.parametrize("kind", ["u1", "u2", "f4", "f8"])
+def test_large_patches_agree_with_small_ones_whatever_the_type(kind: str) -> None:
+    # Patches of 300 pixels have more of them than an 8- or 16-bit map has levels: the histogram is used.
+    rng = np.random.default_rng(0)
+    codes, mask = rng.integers(0, 256, (310, 300)), rng.random((310, 300)) < 0.3
+    probs = {"u1": codes, "u2": codes * 257, "f4": codes / 255, "f8": codes / 255}[kind].astype(kind)
+    found = patch_optimal(probs, mask, 300)
+    expected = [brute_force(codes[:300], mask[:300], 0.0), brute_force(codes[300:], mask[300:], 0.0)]
+    assert found.ious.ravel().tolist() == [best for best, _ in expected]
+    assert found.thresholds.ravel() * 255 == pytest.approx([values[0] for _, values in expected])
+
+
+@pytest.mark.parametrize("patch", [64, 256])
+def test_goldens(shared: Path, patch: int) -> None:
+    values = np.load(shared / "goldens" / "patch_values.npz")
+    pairs = sorted((shared / "goldens" / "pairs").glob("*.npz"))
+    assert len(pairs) == 34
+    for path in pairs:
+        with np.load(path) as pair:
+            codes, mask = pair["prob"], pair["gt"].astype(bool)
+        expected = values[f"{path.stem}|{patch}|exact_ceil"]
+        for probs in (codes, codes.astype(np.uint16) * np.uint16(257), (codes / 255).astype(np.float32)):
+            for column, smooth in ((0, 1.0), (1, 0.0)):
+                found = patch_optimal(probs, mask, patch, smooth=smooth).ious.ravel()
+                np.testing.assert_allclose(found, expected[:, column], rtol=0, atol=1e-9, err_msg=path.stem)
+
+
+def test_a_patch_without_foreground_is_background() -> None:
+    found = patch_optimal(np.full((2, 2), 0.9, np.float32), np.zeros((2, 2), bool), 2)
+    assert not found.labels.any()
+    assert (found.thresholds[0, 0], found.ious[0, 0]) == (np.inf, 1.0)
+
+
+def test_the_inputs_are_not_changed() -> None:
+    probs = np.random.default_rng(0).random((5, 5), dtype=np.float32)
+    mask = probs > 0.3
+    probs.flags.writeable = mask.flags.writeable = False
+    assert patch_optimal(probs, mask, 2).ious.min() == 1.0
+
+
+@pytest.mark.parametrize(
+    ("probs", "mask", "patch"),
+    [
+        (np.zeros((2, 2)), np.zeros((2, 3), bool), 1),
+        (np.zeros((2, 2, 1)), np.zeros((2, 2, 1), bool), 1),
+        (np.zeros((0, 2)), np.zeros((0, 2), bool), 1),
+        (np.array([[np.nan]]), np.ones((1, 1), bool), 1),
+        (np.array([[-0.1]]), np.ones((1, 1), bool), 1),
+        (np.zeros((2, 2)), np.zeros((2, 2), bool), 0),
+    ],
+)
+def test_what_is_no_map_is_refused(probs: np.ndarray, mask: np.ndarray, patch: int) -> None:
+    with pytest.raises(ValueError, match=r"map|patch"):
+        patch_optimal(probs, mask, patch)

@@ -1,0 +1,112 @@
+"""PatchRefineNet end to end, in miniature: it learns what a patch-wise biased map needs, and comes back the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from bench.contracts import Sample
+from refiners.prn import PatchRefineNet
+from refiners.prn.refiner import default_patch
+
+
+class Biased:
+    """Discs whose maps are shifted in logit by an amount that depends on the quadrant (a `MapDataset`)."""
+
+    def __init__(self, count: int, seed: int, side: int = 40) -> None:
+        self.count, self.seed, self.side = count, seed, side
+
+    @property
+    def ids(self) -> Sequence[str]:
+        return [str(index) for index in range(self.count)]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int, /) -> tuple[Sample, np.ndarray]:
+        rng, side = np.random.default_rng([self.seed, index]), self.side
+        mask = np.zeros((side, side), np.uint8)
+        for x, y in rng.integers(6, side - 6, (4, 2)).tolist():
+            cv2.circle(mask, (x, y), int(rng.integers(3, 8)), 1, -1)
+        shift = np.kron([[-1.5, 1.5], [1.5, -1.5]], np.ones((side // 2, side // 2)))
+        logits = 6 * cv2.GaussianBlur(mask.astype(np.float64), (0, 0), 2) - 3 + shift
+        image = np.zeros((side, side, 3), np.uint8)
+        return Sample(str(index), image, mask > 0), (1 / (1 + np.exp(-logits))).astype(np.float32)
+
+
+def mean_iou(maps: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> float:
+    pairs = [(probs >= 0.5, mask) for probs, mask in zip(maps, masks, strict=True)]
+    return float(np.mean([(pred & mask).sum() / (pred | mask).sum() for pred, mask in pairs]))
+
+
+def miniature(*, epochs: int = 1, seed: int = 0) -> PatchRefineNet:
+    return PatchRefineNet(size=32, patch=16, width=4, epochs=epochs, lr=4e-3, seed=seed)
+
+
+def test_it_beats_the_map_and_a_second_object_loads_the_same(tmp_path: Path) -> None:
+    refiner = miniature(epochs=8)
+    refiner.fit(Biased(32, seed=1), tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["training.csv", "weights.safetensors"]
+    samples, maps = zip(*(Biased(16, seed=2)[i] for i in range(16)), strict=True)
+    images, masks = [sample.image for sample in samples], [sample.mask for sample in samples]
+    refined = refiner.refine(images, maps)
+    assert mean_iou(refined, masks) > mean_iou(maps, masks) + 0.03
+    again = miniature(epochs=8)
+    again.fit(Biased(32, seed=1), tmp_path)
+    for first, second in zip(refined, again.refine(images, maps), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_outputs_are_new_maps_of_the_inputs_sizes(tmp_path: Path) -> None:
+    refiner = miniature()
+    refiner.fit(Biased(4, seed=1), tmp_path)
+    rng = np.random.default_rng(0)
+    maps = [rng.random(shape, dtype=np.float32) for shape in ((32, 32), (17, 90), (100, 33))]
+    kept = [probs.copy() for probs in maps]
+    refined = refiner.refine([np.zeros((*probs.shape, 3), np.uint8) for probs in maps], maps)
+    for before, probs, after in zip(kept, maps, refined, strict=True):
+        np.testing.assert_array_equal(before, probs)
+        assert after.shape == probs.shape
+        assert after.dtype == np.float32
+        assert np.isfinite(after).all()
+        assert after.min() >= 0
+        assert after.max() <= 1
+
+
+def test_a_map_is_refined_the_same_alone_or_among_others(tmp_path: Path) -> None:
+    refiner = miniature()
+    refiner.fit(Biased(4, seed=1), tmp_path)
+    samples, maps = zip(*(Biased(3, seed=3)[i] for i in range(3)), strict=True)
+    together = refiner.refine([sample.image for sample in samples], maps)
+    alone = refiner.refine([samples[1].image], [maps[1]])[0]
+    np.testing.assert_array_equal(together[1], alone)
+
+
+def test_seeds_decide(tmp_path: Path) -> None:
+    _, probs = Biased(1, seed=5)[0]
+    image = np.zeros((*probs.shape, 3), np.uint8)
+    results = []
+    for run, seed in enumerate((0, 0, 1)):
+        refiner = miniature(seed=seed)
+        refiner.fit(Biased(6, seed=1), tmp_path / str(run))
+        results.append(refiner.refine([image], [probs])[0])
+    np.testing.assert_array_equal(results[0], results[1])
+    assert not np.array_equal(results[0], results[2])
+
+
+@pytest.mark.parametrize(
+    ("size", "patch", "width", "epochs"), [(512, 64, 32, 300), (256, 32, 16, 75), (128, 16, 8, 19), (96, 16, 8, 11)]
+)
+def test_a_smaller_size_is_the_papers_setting_in_miniature(size: int, patch: int, width: int, epochs: int) -> None:
+    refiner = PatchRefineNet(size=size)
+    assert (refiner.patch, refiner.width, refiner.epochs) == (patch, width, epochs)
+
+
+def test_the_default_patch_divides_the_size() -> None:
+    for size in range(16, 1025, 8):
+        assert size % default_patch(size) == 0
+        assert default_patch(size) % 8 == 0
