@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from bench.contracts import DECISION, Dataset, Image, ProbabilityMap, Sample, UserError
 from bench.images import resize, resize_mask
-from bench.training import Batch, Recipe, TrainingArrays, load_finished, seeded, train
+from bench.training import Batch, Recipe, TrainingArrays, fast_precision, load_finished, seeded, train
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 TIMM = "tu-"
@@ -67,7 +67,7 @@ class SmpBase(ABC):
             raise UserError(f"size {size} is no multiple of 32", f"size={size}", f"use size={max(32, size // 32 * 32)}")
         self.encoder = encoder or self.default_encoder
         self.encoder_weights, self.weights, self.size = encoder_weights, weights, size
-        self.recipe = Recipe(epochs=epochs, batch=batch, lr=lr, patience=patience, precision="bf16-mixed")
+        self.recipe = Recipe(epochs=epochs, batch=batch, lr=lr, patience=patience, precision=fast_precision(device))
         self.device, self.seed = device, seed
         self.trainable = weights is None
         self._network: nn.Module | None = None

@@ -81,6 +81,8 @@ def git_commit() -> str:
     """Commit of the checkout the harness runs from, with ``+changes`` where the tree differs; "" outside one."""
     here = Path(__file__).parent
     try:
+        # Installed into a .venv inside somebody's repository, the commit would be theirs: ours tracks this file.
+        _git(here, "ls-files", "--error-unmatch", Path(__file__).name)
         commit = _git(here, "rev-parse", "HEAD")
         return commit + ("+changes" if _git(here, "status", "--porcelain") else "")
     except (OSError, subprocess.CalledProcessError):
