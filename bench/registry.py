@@ -208,7 +208,8 @@ def _validate(plugin: Plugin, given: dict[str, Any], where: str) -> tuple[dict[s
         raise UserError(f"wrong value {key}={given[key]}", where, f"{key} must be {message}") from None
     parameters = {name: getattr(checked, name) for name in defaults}
     for key, value in parameters.items():
-        if isinstance(value, Path) and not value.exists():
+        # A dataset looks its own paths up, in its root too.
+        if plugin.kind != "dataset" and isinstance(value, Path) and not value.exists():
             raise UserError(f"no such file or folder for {key}", value, f"correct {key}= of {plugin.name!r}")
     return parameters, defaults
 

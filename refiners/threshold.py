@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.contracts import DECISION, Image, MapDataset, ProbabilityMap
+from bench.files import replacing
 from bench.images import to_uint16
 from bench.progress import track
 
@@ -45,8 +46,8 @@ class Threshold:
         code = int(best[np.abs(best - (LEVELS - 1) / 2).argmin()])
         # Half a step below the code, so that rounding a map cannot move a pixel across.
         self.threshold = (code - 0.5) / (LEVELS - 1)
-        workdir.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps({"threshold": self.threshold, "val_miou": total[code] / len(val)}))
+        with replacing(file) as path:
+            path.write_text(json.dumps({"threshold": self.threshold, "val_miou": total[code] / len(val)}))
 
     def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
         """See `bench.contracts.Refiner`."""

@@ -136,8 +136,9 @@ def probabilities(batch: Batch) -> Tensor:
 def settle_batch_norm(network: nn.Module, data: TrainingArrays, device: str) -> None:
     """Take batch norm's statistics once more, with the final weights, over the maps as they are.
 
-    Those of the training lag behind the weights and come from augmented maps in bfloat16; with them two of five
-    evaluations of an earlier trial collapsed.
+    Those of the training are a moving average that lags behind the weights, over augmented maps in bfloat16. At the
+    end of the cosine the two differ little (at most 0.1 mIoU on 200 synthetic maps); where patience ends a training
+    early, at a high rate, they need not. Group norm instead ended 1.3 points lower there (87.0 against 88.3).
     """
     maps = (probabilities(batch).to(device) for batch in data.batches(BATCH))
     with torch.no_grad():
