@@ -1,209 +1,36 @@
-"""One training loop for bases and trainable refiners: Lightning underneath, nothing of it on the outside.
-
-A training reads fixed-shape samples from disk, saves its whole state after every epoch, and ends in
-``workdir/weights.safetensors``. Killed and started again it ends with the same weights, bit for bit on a CPU,
-as one that was not: the order of the samples, their augmentation and the random numbers of a step (dropout)
-are functions of the seed, the epoch and the step, so that no generator's state has to survive.
-"""
+"""The loop: Lightning underneath, nothing of it on the outside."""
 
 from __future__ import annotations
 
 import csv
-import json
 import logging
 import math
-import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, TypeAlias
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from numpy.typing import DTypeLike
 from rich.progress import Progress, TaskID
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from bench.contracts import UserError
 from bench.files import replacing
-from bench.progress import bar, track
+from bench.progress import bar
+from bench.training.arrays import Batch, TrainingArrays
+from bench.training.recipe import Recipe
+from bench.training.weights import WEIGHTS, load_finished, save_weights
 
-Batch = dict[str, Tensor]
-Loss = Callable[[nn.Module, Batch], Tensor]
+Loss: TypeAlias = Callable[[nn.Module, Batch], Tensor]
 
-WEIGHTS = "weights.safetensors"
 CHECKPOINT = "resume.ckpt"
 LOG = "training.csv"
 LOG_COLUMNS = ("epoch", "lr", "loss", "validation", "seconds")
-
-Precision = Literal["32-true", "bf16-mixed"]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained, as data.
-
-    Attributes:
-        epochs: at most this many passes over the samples.
-        batch: samples a step; the last step of an epoch may have fewer.
-        lr: Adam's learning rate at the first step; it follows half a cosine down to `lr_end` at the last one.
-        lr_end: see `lr`.
-        patience: stop after this many epochs without a better monitored value; None trains all epochs. The value
-            is `train`'s ``validate`` where given (higher is better), else the epoch's mean training loss (lower).
-        weight_decay: decoupled (AdamW), a step; 0 is plain Adam.
-        precision: ``bf16-mixed`` computes convolutions in bfloat16 while weights and optimiser stay float32; see
-            `fast_precision`. On a CPU with AVX512-BF16 a U-Net's step takes 0.6 of the time.
-    """
-
-    epochs: int
-    batch: int
-    lr: float
-    lr_end: float = 0.0
-    patience: int | None = None
-    weight_decay: float = 0.0
-    precision: Precision = "32-true"
-
-
-def fast_precision(device: str) -> Precision:
-    """``bf16-mixed`` where the hardware computes in bfloat16 itself; elsewhere it would be slower than float32."""
-    if device == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        native = bool(torch.cpu.get_capabilities().get("avx512_bf16"))
-    return "bf16-mixed" if native else "32-true"
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Build a network under this: its weights depend on ``seed`` alone, and the caller's random state is kept."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
-
-
-def save_weights(network: nn.Module, path: Path) -> None:
-    """Write parameters and buffers as safetensors, renamed into place."""
-    with replacing(path) as temporary:
-        save_file({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, temporary)
-
-
-def load_weights(network: nn.Module, path: Path) -> None:
-    """Load what `save_weights` wrote.
-
-    Raises:
-        UserError: the file is missing, damaged, or of another network.
-    """
-    try:
-        network.load_state_dict(load_file(path))
-    except FileNotFoundError:
-        raise UserError("no such weights", path, "name the file that a training wrote") from None
-    except (SafetensorError, OSError, RuntimeError) as error:
-        problem = " ".join(str(error).split())[:200]
-        raise UserError(f"unfit weights, {problem}", path, "delete the file to train again, or name another") from None
-
-
-def load_finished(network: nn.Module, workdir: Path) -> bool:
-    """Load the weights of a finished training, if there is one, and put the network into eval mode.
-
-    Ask this before you build the samples: `train` would not read them.
-    """
-    if not (workdir / WEIGHTS).is_file():
-        return False
-    load_weights(network, workdir / WEIGHTS)
-    network.eval()
-    return True
-
-
-class TrainingArrays:
-    """Fixed-shape samples on disk, one ``.npy`` a field, memory-mapped: memory does not grow with their number.
-
-    Every field's first axis counts the samples. A sample's field of two or more axes is spatial: its last two are
-    rows and columns, equal in number, and are turned and flipped jointly. A field of fewer axes is left alone.
-
-    Args:
-        folder: what `build` filled.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        names = json.loads((folder / "done.json").read_text())["fields"]
-        self._fields = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
-
-    @classmethod
-    def build(
-        cls,
-        folder: Path,
-        count: int,
-        fields: Mapping[str, tuple[tuple[int, ...], DTypeLike]],
-        fill: Callable[[int], Mapping[str, np.ndarray]],
-        description: str,
-    ) -> TrainingArrays:
-        """Write ``count`` samples, or reuse what an earlier, finished call with the same fields left.
-
-        Args:
-            folder: scratch; `train` removes it when it is done with it.
-            count: number of samples.
-            fields: name -> (shape, dtype) of one sample's field.
-            fill: index -> the sample's fields, in those shapes.
-            description: for the progress bar.
-
-        Raises:
-            UserError: ``count`` is 0.
-        """
-        if count == 0:
-            raise UserError("no samples to train on", description, "the split it trains on is empty, give it samples")
-        for name, (shape, _) in fields.items():
-            if len(shape) >= 2 and shape[-1] != shape[-2]:
-                raise ValueError(f"field {name!r} of shape {shape}: rows and columns must be equal in number")
-        plan = {"count": count, "fields": {name: [list(shape), np.dtype(t).str] for name, (shape, t) in fields.items()}}
-        marker = folder / "done.json"
-        if not marker.is_file() or json.loads(marker.read_text()) != plan:
-            marker.unlink(missing_ok=True)
-            folder.mkdir(parents=True, exist_ok=True)
-            arrays = {
-                name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.dtype(dtype), (count, *shape))
-                for name, (shape, dtype) in fields.items()
-            }
-            for index in track(range(count), description, total=count):
-                sample = fill(index)
-                for name, array in arrays.items():
-                    array[index] = sample[name]
-            for array in arrays.values():
-                array.flush()
-            with replacing(marker) as temporary:
-                temporary.write_text(json.dumps(plan))
-        return cls(folder)
-
-    def __len__(self) -> int:
-        return len(next(iter(self._fields.values())))
-
-    def sample(self, index: int, turn: int = 0) -> Batch:
-        """A copy of one sample's fields; ``turn`` 0..7 picks the element of the square's symmetry group."""
-        return {name: torch.from_numpy(_turned(array[index], turn)) for name, array in self._fields.items()}
-
-    def batches(self, size: int) -> Iterator[Batch]:
-        """All samples in order, as they were written, stacked ``size`` at a time."""
-        for start in range(0, len(self), size):
-            samples = [self.sample(index) for index in range(start, min(start + size, len(self)))]
-            yield torch.utils.data.default_collate(samples)
-
-    def remove(self) -> None:
-        """Delete the folder."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _turned(array: np.ndarray, turn: int) -> np.ndarray:
-    if array.ndim >= 2:
-        array = np.rot90(array, turn % 4, axes=(-2, -1))
-        array = np.flip(array, axis=-1) if turn >= 4 else array
-    return np.array(array)
 
 
 class _Samples(Dataset[Batch]):
@@ -246,7 +73,7 @@ class _Training(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         recipe = self.recipe
-        adam = torch.optim.AdamW(self.network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+        adam = torch.optim.Adam(self.network.parameters(), lr=recipe.lr, fused=True)
         cosine = torch.optim.lr_scheduler.CosineAnnealingLR(adam, recipe.epochs * self.steps, recipe.lr_end)
         return {"optimizer": adam, "lr_scheduler": {"scheduler": cosine, "interval": "step"}}
 

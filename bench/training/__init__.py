@@ -1,0 +1,26 @@
+"""One training loop for bases and trainable refiners: Lightning underneath, nothing of it on the outside.
+
+A training reads fixed-shape samples from disk, saves its whole state after every epoch, and ends in
+``workdir/weights.safetensors``. Killed and started again it ends with the same weights, bit for bit on a CPU,
+as one that was not: the order of the samples, their augmentation and the random numbers of a step (dropout)
+are functions of the seed, the epoch and the step, so that no generator's state has to survive.
+"""
+
+from __future__ import annotations
+
+from bench.training.arrays import Batch, TrainingArrays
+from bench.training.loop import train
+from bench.training.recipe import Recipe, fast_precision, seeded
+from bench.training.weights import load_finished, load_weights, save_weights
+
+__all__ = [
+    "Batch",
+    "Recipe",
+    "TrainingArrays",
+    "fast_precision",
+    "load_finished",
+    "load_weights",
+    "save_weights",
+    "seeded",
+    "train",
+]
