@@ -9,12 +9,13 @@ are functions of the seed, the epoch and the step, so that no generator's state 
 from __future__ import annotations
 
 from bench.training.arrays import Batch, TrainingArrays
-from bench.training.loop import train
-from bench.training.recipe import Recipe, fast_precision, seeded
+from bench.training.recipe import Loss, Recipe, fast_precision, seeded
+from bench.training.trainer import train
 from bench.training.weights import load_finished, load_weights, save_weights
 
 __all__ = [
     "Batch",
+    "Loss",
     "Recipe",
     "TrainingArrays",
     "fast_precision",

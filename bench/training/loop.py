@@ -1,4 +1,4 @@
-"""The loop: Lightning underneath, nothing of it on the outside."""
+"""The epochs of a training, by Lightning. Imported when a training starts: it takes seconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
@@ -23,10 +23,7 @@ from bench.contracts import UserError
 from bench.files import replacing
 from bench.progress import bar
 from bench.training.arrays import Batch, TrainingArrays
-from bench.training.recipe import Recipe
-from bench.training.weights import WEIGHTS, load_finished, save_weights
-
-Loss: TypeAlias = Callable[[nn.Module, Batch], Tensor]
+from bench.training.recipe import Loss, Recipe
 
 CHECKPOINT = "resume.ckpt"
 LOG = "training.csv"
@@ -171,59 +168,8 @@ def _quiet() -> Iterator[None]:
         chatter.setLevel(level)
 
 
-def train(
-    network: nn.Module,
-    loss: Loss,
-    data: TrainingArrays,
-    recipe: Recipe,
-    *,
-    workdir: Path,
-    device: str,
-    seed: int,
-    title: str,
-    validate: Callable[[nn.Module], float] | None = None,
-    finish: Callable[[nn.Module], None] | None = None,
-) -> None:
-    """Train ``network`` in place; load a finished training's weights instead, or resume an unfinished one.
-
-    Ends with the weights of the best epoch: the highest ``validate``, or without it the lowest mean training loss.
-    Then ``workdir`` holds ``weights.safetensors`` and ``training.csv`` (a row an epoch); the network is on
-    ``device``, in eval mode; ``data`` is removed.
-
-    Args:
-        network: with the initial weights (see `seeded`). In channels-last layout a U-Net's step on a CPU takes 0.8 of
-            the time; that is the caller's choice, as oneDNN has a defect there (issue 6035: strided 1x1 convolutions
-            of fewer than 16 channels).
-        loss: network in train mode and a batch on ``device``, fields stacked on a new first axis -> scalar loss.
-            Under ``bf16-mixed`` the network's outputs are bfloat16: go on from ``.float()``.
-        data: the samples; each is turned and flipped at random in every epoch.
-        recipe: epochs, rates, patience, precision.
-        workdir: this training's own folder.
-        device: ``"cpu"`` or ``"cuda"``.
-        seed: of the order, the augmentation and dropout.
-        title: names the training in progress and errors.
-        validate: network in eval mode, without gradients -> the value to monitor, after every epoch.
-        finish: called once with the best weights before they are saved, e.g. to re-estimate batch norm's statistics.
-
-    Raises:
-        UserError: the loss became NaN or infinite, or the saved weights do not fit.
-    """
-    if not load_finished(network, workdir):
-        workdir.mkdir(parents=True, exist_ok=True)
-        # The fork keeps the caller's generators as they were.
-        with _quiet(), torch.random.fork_rng():
-            best = _fit(network, loss, data, recipe, workdir, device, seed, title, validate)
-        network.load_state_dict(best)
-        network.to(device)
-        if finish is not None:
-            finish(network)
-        save_weights(network, workdir / WEIGHTS)
-        (workdir / CHECKPOINT).unlink()
-    data.remove()
-    network.to(device).eval()
-
-
-def _fit(
+@_quiet()
+def fit(
     network: nn.Module,
     loss: Loss,
     data: TrainingArrays,
@@ -234,7 +180,7 @@ def _fit(
     title: str,
     validate: Callable[[nn.Module], float] | None,
 ) -> dict[str, Tensor]:
-    """Run Lightning from the checkpoint, if any, to the end; the best epoch's weights."""
+    """Train from the checkpoint in ``workdir``, if any, to the end; the best epoch's weights. Arguments as `train`."""
     loader = DataLoader(_Samples(data), recipe.batch, sampler=_Order(len(data), seed))
     module = _Training(network.train(), loss, recipe, len(loader), seed)
     with bar("{task.fields[loss]}") as progress:

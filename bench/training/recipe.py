@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import torch
+from torch import Tensor, nn
+
+from bench.training.arrays import Batch
+
+Loss: TypeAlias = Callable[[nn.Module, Batch], Tensor]
+"""A network in train mode and a batch -> a scalar."""
 
 Precision = Literal["32-true", "bf16-mixed"]
 
