@@ -66,8 +66,8 @@ class Quickstart:
         root: not used.
         size: pixels a side.
         train, val, test: number of samples.
-        seed: another seed is another dataset. The scenes were designed while looking at those of seed 0, test split
-            included; the default's were not looked at.
+        seed: another seed is another dataset. The scenes and the demo's settings were chosen while looking at
+            scores of seeds 0 and 1, test split included; on the default seed nothing was chosen.
 
     Raises:
         UserError: a number is out of range.
@@ -80,7 +80,7 @@ class Quickstart:
     name = "quickstart"
 
     def __init__(
-        self, *, root: Path, size: int = 96, train: int = 160, val: int = 160, test: int = 80, seed: int = 1
+        self, *, root: Path, size: int = 96, train: int = 160, val: int = 160, test: int = 80, seed: int = 2
     ) -> None:
         if size < 32 or min(train, val, test, seed) < 0:
             fix = "take a size of 32 or more, and no negative number"

@@ -25,7 +25,7 @@ def test_a_sample_depends_on_seed_split_and_index_alone() -> None:
     few, many = Quickstart(root=NOWHERE, test=3).split("test"), Quickstart(root=NOWHERE, test=30).split("test")
     many[7]
     assert np.array_equal(few[2].image, many[2].image) and np.array_equal(few[2].mask, many[2].mask)
-    others = [few[1], Quickstart(root=NOWHERE).split("val")[2], Quickstart(root=NOWHERE, seed=2).split("test")[2]]
+    others = [few[1], Quickstart(root=NOWHERE).split("val")[2], Quickstart(root=NOWHERE, seed=3).split("test")[2]]
     assert not any(np.array_equal(few[2].image, other.image) for other in others)
     assert few[-1].id == "test-0002"
     with pytest.raises(IndexError):
