@@ -108,6 +108,7 @@ def run(
         refiners=refiners if baseline in refiners else [baseline, *refiners],
         seeds=pick("seed", seed),
         limit=pick("limit", limit),
+        skip_errors=pick("on_error", on_error) == "skip",
     )
     for text in dict.fromkeys(f"{c.manifest.dataset}: {c.manifest.complete}" for c in cells if c.manifest.complete):
         note(f"warning: a partial copy of {text}")
@@ -123,6 +124,9 @@ def run(
     _say_what_is_reused(len(cells), len(pending))
     for job in pending:
         target.write(job.cell.manifest)
+        if job.cell.error:
+            _record_failure(result, job.cell.manifest, job.cell.error)
+    pending = [job for job in pending if not job.cell.error]
     _execute(pending, result, engine=pick("engine", engine), on_error=pick("on_error", on_error))
     return result
 
@@ -256,12 +260,12 @@ def _execute(jobs: list[runner.Job], result: RunResult, *, engine: str, on_error
             if on_error == "fail":
                 fatal.append(outcome)
             if stage.cell is not None:
-                _record_failure(result, stage.cell, outcome)
+                _record_failure(result, stage.cell, outcome.error)
             elif on_error == "fail":
                 # The cells that wait for this stage fail with it.
                 for job in jobs:
                     if not result.store.is_done(job.cell.manifest) and _waits_for(job, stage):
-                        _record_failure(result, job.cell.manifest, outcome)
+                        _record_failure(result, job.cell.manifest, outcome.error)
         elif stage.cell is not None:
             note(f"done: {stage.name}")
         return not fatal
@@ -275,8 +279,8 @@ def _waits_for(job: runner.Job, stage: runner.Stage) -> bool:
     return any(stage.name in later.needs for later in runner.stages([job]))
 
 
-def _record_failure(result: RunResult, cell: Manifest, outcome: engines.Outcome) -> None:
-    note(f"failed: {cell.dataset} > {cell.base} > {cell.refiner}: {outcome.error}")
-    result.failures[cell.key] = outcome.error
+def _record_failure(result: RunResult, cell: Manifest, error: str) -> None:
+    note(f"failed: {cell.dataset} > {cell.base} > {cell.refiner}: {error}")
+    result.failures[cell.key] = error
     written = datetime.now(UTC).isoformat(timespec="seconds")
-    result.store.write(cell.model_copy(update={"status": "failed", "error": outcome.error, "written": written}))
+    result.store.write(cell.model_copy(update={"status": "failed", "error": error, "written": written}))

@@ -30,6 +30,7 @@ class Cell:
         ids: the samples of each split as this base sees them.
         prints: the fingerprints of val and test.
         manifest: what the store will hold, still without numbers.
+        error: why the refiner cannot be made here, for a cell that is recorded as failed; else "".
     """
 
     dataset: str
@@ -43,6 +44,7 @@ class Cell:
     ids: dict[Split, tuple[str, ...]]
     prints: dict[Split, str]
     manifest: Manifest
+    error: str = ""
 
 
 def grid(
@@ -53,8 +55,12 @@ def grid(
     refiners: Sequence[str],
     seeds: Sequence[int],
     limit: int | None = None,
+    skip_errors: bool = False,
 ) -> list[Cell]:
     """All cells of a grid, dataset > base > seed > refiner. Nothing is computed, but files are hashed.
+
+    Args:
+        skip_errors: a refiner that cannot be made (its weights are absent, say) gives cells with an ``error``.
 
     Raises:
         UserError: a name, parameter or file is wrong, or a split that a cell needs is empty.
@@ -65,7 +71,7 @@ def grid(
         for seed in seeds:
             context = _Context(settings, dataset, base, seed, limit)
             cells += [
-                context.cell(spec, variant, position)
+                context.cell(spec, variant, position, skip_errors)
                 for position, (spec, variant) in enumerate(zip(refiners, variants, strict=True))
             ]
     return cells
@@ -110,8 +116,14 @@ class _Context:
             identity |= {"seed": seed, "train": self.splits["train"].fingerprint(), "val": self._print("val")}
         self.base_identity, self.base_key = identity, digest(identity)
 
-    def cell(self, spec: str, variant: Variant, position: int) -> Cell:
-        refiner = variant.make(device="cpu", seed=self.seed)
+    def cell(self, spec: str, variant: Variant, position: int, skip_errors: bool) -> Cell:
+        error = ""
+        try:
+            refiner = variant.make(device="cpu", seed=self.seed)
+        except UserError as problem:
+            if not skip_errors:
+                raise
+            refiner, error = variant.plugin.factory, str(problem)
         fit_key = ""
         if refiner.trainable:
             self._need("val", f"{spec} is fitted on it")
@@ -153,6 +165,7 @@ class _Context:
             ids={name: tuple(split.ids) for name, split in self.splits.items()},
             prints={"val": self._print("val"), "test": self._print("test")},
             manifest=manifest,
+            error=error,
         )
 
     def _print(self, split: Split) -> str:

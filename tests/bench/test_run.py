@@ -120,7 +120,7 @@ def test_kill_minus_nine_in_the_middle_then_the_same_command(toy: Toy, tmp_path:
         return max((len(file.read_text().splitlines()) for file in files), default=0)
 
     deadline = time.monotonic() + 60
-    while lines() < 2 and time.monotonic() < deadline:
+    while not 2 <= lines() < 8 and time.monotonic() < deadline:
         time.sleep(0.05)
     process.kill()
     process.wait()
@@ -167,6 +167,18 @@ def test_a_failing_refiner_fails_its_cell_alone(toy: Toy, wrong: str, error: str
     failed = by_name[f"half[wrong={wrong}]"]
     assert failed.status == "failed" and error in failed.error
     assert list(result.failures) == [failed.key]
+
+
+def test_a_refiner_without_its_weights_is_skipped_or_stops_the_run(toy: Toy, tmp_path: Path) -> None:
+    pytest.importorskip("segmentation_refinement", reason="the cascadepsp extra is not installed")
+    weights = tmp_path / "model"
+    weights.write_bytes(b"not the release")
+    with pytest.raises(UserError, match="md5"):
+        run(toy, f"cascadepsp[weights={weights}]")
+    assert not Path("runs").exists()  # known before anything was written
+    result = run(toy, f"cascadepsp[weights={weights}]", on_error="skip")
+    assert [cell.status for cell in result.store.manifests()] == ["failed", "done"]
+    assert "md5" in next(iter(result.failures.values()))
 
 
 @pytest.mark.usefixtures("plugins")
