@@ -40,7 +40,7 @@ def test_what_cannot_be_read_is_said(spec: str) -> None:
 
 
 def test_a_label_shows_what_differs_from_the_default(settings: Settings) -> None:
-    assert resolve("refiner", "densecrf[iterations=5]", settings).label == "densecrf"
+    assert resolve("refiner", "densecrf[iterations=10]", settings).label == "densecrf"
     assert resolve("refiner", "densecrf[gaussian_sxy=2,iterations=9]", settings).label == (
         "densecrf[iterations=9,gaussian_sxy=2.0]"
     )
