@@ -17,8 +17,8 @@ class DenseCrf:
     """DenseCRF by pydensecrf: mean-field inference with a Gaussian and a bilateral pairwise kernel.
 
     Defaults are those of DeepLab (Chen et al. 2018, cross-validated on PASCAL VOC). The settings of pydensecrf's own
-    example (5, 3, 3, 80, 13, 10) smooth far more: on val maps of ECSSD, Kvasir-SEG and quickstart they ended 6, 8 and 26
-    points of mIoU lower.
+    example (5, 3, 3, 80, 13, 10) smooth far more: on val maps of ECSSD, Kvasir-SEG and quickstart they ended 6, 8
+    and 26 points of mIoU lower.
 
     Args:
         iterations: of mean field.
