@@ -98,6 +98,7 @@ def run(
             return given
         return from_experiment if from_experiment is not None else getattr(settings.defaults, name, None)
 
+    where = pick_device(pick("device", device))
     target = Store(Path(pick("store", store)).absolute())
     refiners = list(pick("refiner", refiner))
     baseline = settings.defaults.baseline
@@ -113,7 +114,6 @@ def run(
     for text in dict.fromkeys(f"{c.manifest.dataset}: {c.manifest.complete}" for c in cells if c.manifest.complete):
         note(f"warning: a partial copy of {text}")
     target.open_for_writing()
-    where = pick_device(pick("device", device))
     jobs = [runner.Job(cell, settings, target.root, where) for cell in cells]
     if force:
         for job in jobs:
