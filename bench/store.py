@@ -59,7 +59,8 @@ class Manifest(BaseModel):
         complete: ``"6 of 6226 pairs"`` where the dataset's copy is partial, else "".
         error: one line, for ``failed``.
         images: number of test images scored.
-        fit_seconds: wall time of refiner.fit, None where nothing was fitted or it came from the cache.
+        fit_seconds: wall time of refiner.fit, None where nothing is fitted; of a fit that was interrupted and
+            resumed, the last call's alone.
         written: ISO time of the last change, UTC.
         environment: versions, device, git commit of the harness's checkout.
         identity: the fields whose hash is the key: fingerprints, parameters, metric version.

@@ -60,7 +60,12 @@ QUALITY = (
 COST = (
     Column("seconds", "refine s/image", "seconds of the refine step, median over images", digits=3),
     Column("base_seconds", "base s/image", "seconds of the base network, median over images", digits=3),
-    Column("fit_seconds", "fit s", "seconds to fit the refiner, once; n/a where it learns nothing", digits=0),
+    Column(
+        "fit_seconds",
+        "fit s",
+        "seconds to fit the refiner, once (of an interrupted fit: its last call); n/a where it learns nothing",
+        digits=0,
+    ),
     Column(
         "peak_gpu_mb",
         "GPU MB (torch)",
