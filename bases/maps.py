@@ -8,6 +8,7 @@ from typing import Literal
 
 from bench.contracts import Dataset, ProbabilityMap, Sample, UserError
 from bench.images import MAP_SUFFIXES, read_map
+from bench.progress import note
 
 
 class Maps:
@@ -36,6 +37,8 @@ class Maps:
             named = ", ".join(absent[:3]) + (", ..." if len(absent) > 3 else "")
             fix = "add them, or keep the rest with maps[missing=drop]"
             raise UserError(f"{len(absent)} of {len(ids)} samples have no map: {named}", self.path, fix)
+        if absent:
+            note(f"{len(absent)} of {len(ids)} samples of val and test have no map in {self.path}; they are dropped")
         gone = set(absent)
         return [sample_id for sample_id in ids if sample_id not in gone]
 
