@@ -45,9 +45,6 @@ class MapCache:
         for index in sorted(folder.glob("[0-9]*.json")):
             self._read(index)
 
-    def __contains__(self, sample_id: str) -> bool:
-        return sample_id in self._places
-
     def missing(self, ids: Sequence[str]) -> list[str]:
         """Those of ``ids`` that have no map yet, in their order."""
         return [sample_id for sample_id in ids if sample_id not in self._places]

@@ -169,30 +169,24 @@ def forget(job: Job) -> None:
         shutil.rmtree(job.fit_folder, ignore_errors=True)
 
 
-def predict_into(base: BaseNetwork, samples: Dataset, cache: MapCache, device: str, label: str) -> None:
+def _predict(job: Job, split: Split) -> None:
     """Predict the maps of a split that the cache lacks, one image a call, and measure each."""
+    cache, samples = MapCache(job.maps_folder(split)), job.samples(split)
     missing = set(cache.missing(samples.ids))
     indices = [index for index, sample_id in enumerate(samples.ids) if sample_id in missing]
     if not indices:
         return
+    base, meter = job.base(), Meter(job.device)
+    if base.trainable:
+        base.fit(job.samples("train"), job.samples("val"), job.base_folder / "fit")
     base.predict([samples[indices[0]]])  # warm-up
-    meter = Meter(device)
+    label = f"{split} maps of {job.cell.manifest.base}"
     for index in track(indices, label):
         sample = samples[index]
         (probs,), cost = meter(partial(base.predict, [sample]))
         _check_output(probs, sample.mask.shape, f"{label}: {sample.id}")
         cache.add(sample.id, probs, cost.columns())
     cache.flush()
-
-
-def _predict(job: Job, split: Split) -> None:
-    cache, samples = MapCache(job.maps_folder(split)), job.samples(split)
-    if not cache.missing(samples.ids):
-        return
-    base = job.base()
-    if base.trainable:
-        base.fit(job.samples("train"), job.samples("val"), job.base_folder / "fit")
-    predict_into(base, samples, cache, job.device, f"{split} maps of {job.cell.manifest.base}")
 
 
 def _finished(folder: Path) -> bool:
