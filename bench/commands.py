@@ -125,7 +125,7 @@ def run(
     for job in pending:
         target.write(job.cell.manifest)
         if job.cell.error:
-            _record_failure(result, job.cell.manifest, job.cell.error)
+            _record_failure(result, job.cell.manifest, job.cell.error, said=True)
     pending = [job for job in pending if not job.cell.error]
     _execute(pending, result, engine=pick("engine", engine), on_error=pick("on_error", on_error))
     return result
@@ -260,12 +260,12 @@ def _execute(jobs: list[runner.Job], result: RunResult, *, engine: str, on_error
             if on_error == "fail":
                 fatal.append(outcome)
             if stage.cell is not None:
-                _record_failure(result, stage.cell, outcome.error)
+                _record_failure(result, stage.cell, outcome.error, said=not fatal)
             elif on_error == "fail":
                 # The cells that wait for this stage fail with it.
                 for job in jobs:
                     if not result.store.is_done(job.cell.manifest) and _waits_for(job, stage):
-                        _record_failure(result, job.cell.manifest, outcome.error)
+                        _record_failure(result, job.cell.manifest, outcome.error, said=False)
         elif stage.cell is not None:
             note(f"done: {stage.name}")
         return not fatal
@@ -279,8 +279,10 @@ def _waits_for(job: runner.Job, stage: runner.Stage) -> bool:
     return any(stage.name in later.needs for later in runner.stages([job]))
 
 
-def _record_failure(result: RunResult, cell: Manifest, error: str) -> None:
-    note(f"failed: {cell.dataset} > {cell.base} > {cell.refiner}: {error}")
+def _record_failure(result: RunResult, cell: Manifest, error: str, *, said: bool) -> None:
+    """Record it in the store; say it too where the run goes on, as the error that stops a run is said at its end."""
+    if said:
+        note(f"failed: {cell.dataset} > {cell.base} > {cell.refiner}: {error}")
     result.failures[cell.key] = error
     written = datetime.now(UTC).isoformat(timespec="seconds")
     result.store.write(cell.model_copy(update={"status": "failed", "error": error, "written": written}))
