@@ -1,13 +1,13 @@
 from __future__ import annotations
 
+import mmap
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from bench import measure
-from bench.measure import Meter
+from bench.measure import MIB, Meter
 
 
 def test_seconds_are_the_steps_own() -> None:
@@ -40,11 +40,11 @@ def test_peak_rss_sees_memory_that_was_given_back(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(measure, "_CLEAR_REFS", Path("/nowhere/clear_refs"))
 
     def take_and_give_back() -> None:
-        np.ones(100 * 2**20, np.uint8)
-        if not kernel_keeps_the_peak:
-            held = np.ones(100 * 2**20, np.uint8)
-            time.sleep(0.05)
-            del held
+        # Pages from the kernel: malloc may hand out memory that other tests left resident.
+        with mmap.mmap(-1, 100 * MIB) as memory:
+            memory[:: mmap.PAGESIZE] = b"x" * (100 * MIB // mmap.PAGESIZE)
+            if not kernel_keeps_the_peak:
+                time.sleep(0.05)  # the sampler has to see it
 
     meter = Meter("cpu")
     _, before = meter(lambda: None)
