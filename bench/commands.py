@@ -18,9 +18,9 @@ from bench.environment import pick_device
 from bench.images import IMAGE_SUFFIXES, MAP_SUFFIXES, read_map, read_mask, write_map
 from bench.metrics import iou_dataset
 from bench.metrics import score as score_map
-from bench.plan import Cell, grid, open_splits
+from bench.plan import Cell, grid, narrowed, whole_splits
 from bench.progress import note, track
-from bench.registry import load_base, resolve
+from bench.registry import load_base, load_dataset, resolve
 from bench.store import Manifest, Store
 
 SCORE_COLUMNS = (
@@ -218,7 +218,7 @@ def predict(
         raise UserError(
             f"{base} has no checkpoint", "--base", "give one with weights=FILE, or train it with 'bench run'"
         )
-    opened = open_splits(settings, dataset, network, limit)
+    opened = narrowed(whole_splits(load_dataset(dataset, settings=settings)), network, limit)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from bench.config import Settings
-from bench.contracts import SPLITS, BaseNetwork, Dataset, PartialBase, Split, UserError
+from bench.contracts import SPLITS, BaseNetwork, Dataset, DatasetSource, PartialBase, Split, UserError
 from bench.datasets.subset import Subset
 from bench.metrics import METRIC_VERSION
 from bench.registry import Variant, load_dataset, resolve
@@ -66,10 +67,17 @@ def grid(
         UserError: a name, parameter or file is wrong, or a split that a cell needs is empty.
     """
     variants = [resolve("refiner", refiner, settings) for refiner in refiners]
+
+    @cache
+    def opened(dataset: str) -> tuple[DatasetSource, dict[Split, Dataset]]:
+        # Once for all bases and seeds: a split remembers the hash of its files.
+        source = load_dataset(dataset, settings=settings)
+        return source, whole_splits(source)
+
     cells: list[Cell] = []
     for dataset, base in itertools.product(datasets, bases):
         for seed in seeds:
-            context = _Context(settings, dataset, base, seed, limit)
+            context = _Context(settings, dataset, base, seed, limit, opened)
             cells += [
                 context.cell(spec, variant, position, skip_errors)
                 for position, (spec, variant) in enumerate(zip(refiners, variants, strict=True))
@@ -77,14 +85,17 @@ def grid(
     return cells
 
 
-def open_splits(settings: Settings, dataset: str, base: BaseNetwork, limit: int | None) -> dict[Split, Dataset]:
+def whole_splits(source: DatasetSource) -> dict[Split, Dataset]:
+    """All splits of a dataset."""
+    return {name: source.split(name) for name in SPLITS}
+
+
+def narrowed(splits: dict[Split, Dataset], base: BaseNetwork, limit: int | None) -> dict[Split, Dataset]:
     """The splits, cut to ``limit`` samples each and to those that a partial base has maps for."""
-    source = load_dataset(dataset, settings=settings)
-    splits: dict[Split, Dataset] = {name: source.split(name) for name in SPLITS}
     if isinstance(base, PartialBase):
         # Both splits in one question, so that an error counts every gap at once.
         covered = base.covered([sample_id for name in ("val", "test") for sample_id in splits[name].ids])
-        splits |= {name: Subset(splits[name], covered) for name in ("val", "test")}
+        splits = splits | {name: Subset(splits[name], covered) for name in ("val", "test")}
     if limit is not None:
         splits = {name: Subset(split, split.ids[:limit]) for name, split in splits.items()}
     return splits
@@ -99,15 +110,24 @@ def digest(identity: dict[str, Any]) -> str:
 class _Context:
     """What the cells of one (dataset, base, seed) share."""
 
-    def __init__(self, settings: Settings, dataset: str, base: str, seed: int, limit: int | None) -> None:
-        self.settings, self.dataset, self.base, self.seed, self.limit = settings, dataset, base, seed, limit
+    def __init__(
+        self,
+        settings: Settings,
+        dataset: str,
+        base: str,
+        seed: int,
+        limit: int | None,
+        opened: Callable[[str], tuple[DatasetSource, dict[Split, Dataset]]],
+    ) -> None:
+        self.dataset, self.base, self.seed, self.limit = dataset, base, seed, limit
         self.dataset_label = resolve("dataset", dataset, settings).label
         variant = resolve("base", base, settings)
         self.base_label = variant.label
         network: BaseNetwork = variant.make(device="cpu", seed=seed)
-        self.splits = open_splits(settings, dataset, network, limit)
+        source, whole = opened(dataset)
+        self.splits = narrowed(whole, network, limit)
         self.base_trainable = network.trainable
-        self.complete = load_dataset(dataset, settings=settings).completeness()
+        self.complete = source.completeness()
         self._need("test", "every cell is scored on it")
         identity: dict[str, Any] = {"base": variant.identity(), "protocol": PROTOCOL}
         if network.trainable:
@@ -124,15 +144,15 @@ class _Context:
             if not skip_errors:
                 raise
             refiner, error = variant.plugin.factory, str(problem)
-        fit_key = ""
+        fit_key, own = "", variant.identity()
         if refiner.trainable:
             self._need("val", f"{spec} is fitted on it")
-            fit = {"base": self.base_key, "refiner": variant.identity(), "seed": self.seed, "val": self._print("val")}
+            fit = {"base": self.base_key, "refiner": own, "seed": self.seed, "val": self._print("val")}
             fit_key = digest(fit)
         identity = {
             "dataset": self.dataset_label,
             "base": self.base_identity,
-            "refiner": variant.identity(),
+            "refiner": own,
             "fit": fit_key,
             "test": self._print("test"),
             "seed": self.seed,
