@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint venv clean
+.PHONY: demo test lint bench venv clean
 
 demo: venv
 	$(BIN)/bench run --experiment quickstart --store runs/quickstart
@@ -13,6 +13,10 @@ demo: venv
 
 test: lint
 	$(BIN)/pytest
+
+# The speed suite: tables of ratios, on one thread. For example BENCH="--device cuda --results speed.md".
+bench: venv
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/benchmarks $(BENCH)
 
 lint: venv
 	$(BIN)/ruff check .

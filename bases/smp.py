@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contracts import DECISION, Dataset, Image, ProbabilityMap, Sample, UserError
 from bench.images import resize, resize_mask
 from bench.training import Batch, Recipe, TrainingArrays, fast_precision, load_finished, seeded, train
-
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-TIMM = "tu-"
-
-EncoderWeights = Path | Literal["imagenet", "none"]
+from bench.training.encoders import EncoderWeights, load_encoder, load_state, normalised
 
 
 class SmpBase(ABC):
@@ -100,26 +96,31 @@ class SmpBase(ABC):
         return maps
 
     def _train(self, network: nn.Module, train_split: Dataset, val: Dataset, workdir: Path) -> None:
-        arrays = {name: self._arrays(split, workdir / name) for name, split in (("train", train_split), ("val", val))}
+        data = self._arrays(train_split, workdir / "train")
+        # Without val (protocol B) every epoch is trained, and the one of the lowest training loss kept.
+        held_out = self._arrays(val, workdir / "val") if len(val) else None
+        recipe = self.recipe if held_out else replace(self.recipe, patience=None)
 
         def loss(network: nn.Module, batch: Batch) -> Tensor:
             return bce_dice(network(self._normalise(batch["image"])).float(), batch["mask"].float())
 
         def validate(network: nn.Module) -> float:
-            return float(np.concatenate([self._ious(network, batch) for batch in arrays["val"].batches(8)]).mean())
+            assert held_out is not None
+            return float(np.concatenate([self._ious(network, batch) for batch in held_out.batches(8)]).mean())
 
         train(
             network,
             loss,
-            arrays["train"],
-            self.recipe,
+            data,
+            recipe,
             workdir=workdir,
             device=self.device,
             seed=self.seed,
             title=f"train {type(self).__name__} ({self.encoder}, {self.size} px)",
-            validate=validate,
+            validate=validate if held_out else None,
         )
-        arrays["val"].remove()
+        if held_out:
+            held_out.remove()
 
     def _arrays(self, split: Dataset, folder: Path) -> TrainingArrays:
         side = self.size
@@ -142,8 +143,7 @@ class SmpBase(ABC):
         return np.ascontiguousarray(resize(image, self.size, self.size).transpose(2, 0, 1))
 
     def _normalise(self, pixels: Tensor) -> Tensor:
-        mean, std = (torch.tensor(v, device=pixels.device).view(1, 3, 1, 1) * 255 for v in normalisation(self.encoder))
-        return ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)
+        return normalised(pixels, self.encoder)
 
     def _build(self, *, pretrained: bool) -> Any:
         with seeded(self.seed):
@@ -154,10 +154,8 @@ class SmpBase(ABC):
                 raise UserError(
                     f"no such encoder, {reason}", f"encoder={self.encoder}", "use a name of smp, or tu-NAME of timm"
                 ) from None
-        if pretrained and self.encoder_weights == "imagenet":
-            load_imagenet(network, self.encoder)
-        elif pretrained and isinstance(self.encoder_weights, Path):
-            load_state(network.encoder, self.encoder_weights)
+        if pretrained:
+            load_encoder(network.encoder, self.encoder, self.encoder_weights)
         return network
 
 
@@ -166,55 +164,3 @@ def bce_dice(logits: Tensor, mask: Tensor) -> Tensor:
     probs = logits.sigmoid()
     dice = (2 * (probs * mask).sum() + 1) / (probs.sum() + mask.sum() + 1)
     return F.binary_cross_entropy_with_logits(logits, mask) + 1 - dice
-
-
-def normalisation(encoder: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and std of RGB in [0, 1] that the encoder's ImageNet weights were trained with."""
-    if not encoder.startswith(TIMM):
-        return IMAGENET
-    import timm
-
-    config = timm.get_pretrained_cfg(encoder.removeprefix(TIMM))
-    return (tuple(config.mean), tuple(config.std)) if config else IMAGENET
-
-
-def load_imagenet(network: Any, encoder: str) -> None:
-    """Let smp download the encoder's ImageNet weights. Raises UserError where it cannot."""
-    import segmentation_models_pytorch as smp
-
-    try:
-        pretrained = smp.encoders.get_encoder(encoder, depth=network.encoder._depth, weights="imagenet")
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
-        raise UserError(
-            f"no ImageNet weights to be had for {encoder} ({type(error).__name__})",
-            "encoder_weights=imagenet",
-            "bring them: encoder_weights=FILE.safetensors, or encoder_weights=none",
-        ) from None
-    network.encoder.load_state_dict(pretrained.state_dict())
-
-
-def load_state(module: nn.Module, path: Path) -> None:
-    """Load a state dict from safetensors or, without unpickling code, from a torch file.
-
-    Raises:
-        UserError: unreadable, or keys or shapes differ; the first differences are named.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        own = module.state_dict()
-        missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
-        wrong = [key for key in own if key in state and own[key].shape != state[key].shape]
-        if not missing and not wrong:
-            module.load_state_dict({key: value for key, value in state.items() if key in own}, strict=False)
-            return
-    except Exception as error:
-        # torch.load and safetensors raise a dozen types for a file that is not theirs.
-        raise UserError(
-            f"unreadable weights, {type(error).__name__}", path, "name a safetensors or torch file"
-        ) from None
-    kinds = [f"missing {', '.join(missing[:3])}"] if missing else []
-    kinds += [f"of another shape {', '.join(wrong[:3])}"] if wrong else []
-    raise UserError(f"weights of another network: {'; '.join(kinds)}", path, "name a file made for this one")

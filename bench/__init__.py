@@ -1,24 +1,34 @@
 """Which refinement method improves my segmentation masks, by how much, and at what cost?
 
-``bench.run``, ``bench.score`` and ``bench.predict`` are what the commands of the same names call.
+``bench.run``, ``bench.score``, ``bench.predict``, ``bench.refine`` and ``bench.export`` are what the commands of the
+same names call.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bench.commands import predict as predict
     from bench.commands import run as run
-    from bench.commands import score as score
+    from bench.exporting import export as export
+    from bench.refining import refine as refine
+    from bench.scoring import score as score
 
-__all__ = ["predict", "run", "score"]
+_MODULES = {
+    "export": "bench.exporting",
+    "predict": "bench.commands",
+    "refine": "bench.refining",
+    "run": "bench.commands",
+    "score": "bench.scoring",
+}
+
+__all__ = ["export", "predict", "refine", "run", "score"]
 
 
 def __getattr__(name: str) -> Any:
     # Late: `bench --help` must not wait for pandas.
-    if name in __all__:
-        from bench import commands
-
-        return getattr(commands, name)
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'bench' has no attribute {name!r}")

@@ -6,12 +6,10 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from bench.contracts import SPLITS, UserError
-
-KINDS = ("datasets", "bases", "refiners", "metrics", "experiments")
+from bench.contracts import UserError
+from bench.options import KINDS, parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,11 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     from bench.commands import CellError, run
 
-    names = ("experiment", "dataset", "base", "refiner", "seed", "store", "device", "engine", "limit", "on_error")
+    options = {name: value for name, value in vars(arguments).items() if name != "command"}
     try:
-        result = run(
-            **{name: getattr(arguments, name) for name in names}, force=arguments.force, config=arguments.config
-        )
+        result = run(**options)
     except CellError as defect:
         print(f"{defect}\nbench: a defect in the harness or a plug-in; please report the lines above", file=sys.stderr)
         return 1
@@ -76,8 +72,8 @@ def _report(arguments: argparse.Namespace) -> None:
 
 
 def _score(arguments: argparse.Namespace) -> None:
-    from bench.commands import SCORE_COLUMNS, means, score
     from bench.metrics import METRICS
+    from bench.scoring import SCORE_COLUMNS, means, score
 
     scores = score(arguments.masks, arguments.maps)
     if arguments.out:
@@ -103,6 +99,29 @@ def _predict(arguments: argparse.Namespace) -> None:
         config=arguments.config,
     )
     print(f"{count} maps in {arguments.out}")
+
+
+def _refine(arguments: argparse.Namespace) -> None:
+    from bench.refining import refine
+
+    count = refine(
+        refiner=arguments.refiner,
+        images=arguments.images,
+        maps=arguments.maps,
+        out=arguments.out,
+        checkpoint=arguments.checkpoint,
+        device=arguments.device,
+        force=arguments.force,
+        config=arguments.config,
+    )
+    print(f"{count} maps written to {arguments.out}")
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from bench.exporting import export
+
+    export(refiner=arguments.refiner, onnx=arguments.onnx, checkpoint=arguments.checkpoint, config=arguments.config)
+    print(arguments.onnx)
 
 
 def _data_list(arguments: argparse.Namespace) -> None:
@@ -154,95 +173,24 @@ def _doctor(arguments: argparse.Namespace) -> None:
 def _settings(arguments: argparse.Namespace) -> Any:
     from bench.config import load
 
-    return load(arguments.config)
-
-
-class _Parser(argparse.ArgumentParser):
-    """Errors in the one form that all errors have."""
-
-    def error(self, message: str) -> Any:
-        self.exit(2, f"bench: error: {message} ({self.prog}): see '{self.prog} --help'\n")
+    return load(arguments.config, getattr(arguments, "parameters", ()))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="bench",
-        description="Which refinement method improves my segmentation masks, by how much, and at what cost?",
-        epilog="A name may carry parameters wherever one is taken: --refiner 'prn[size=128]'. "
-        "Exit codes: 0 done, 2 you can fix it (one line on stderr says how), 1 a defect of ours.",
+    return parser(
+        {
+            "run": _run,
+            "report": _report,
+            "score": _score,
+            "predict": _predict,
+            "refine": _refine,
+            "export": _export,
+            "data list": _data_list,
+            "data verify": _data_verify,
+            "list": _list,
+            "doctor": _doctor,
+        }
     )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-
-    def command(name: str, function: Any, text: str, parent: Any = commands) -> argparse.ArgumentParser:
-        added: argparse.ArgumentParser = parent.add_parser(name, help=text, description=text)
-        added.set_defaults(command=function)
-        added.add_argument("--config", type=Path, metavar="FILE", help="settings instead of ./bench.toml")
-        return added
-
-    run = command("run", _run, "compute the cells of a grid that the store does not hold yet, and print their table")
-    run.add_argument("--experiment", metavar="E", help="a named grid of bench.toml; options below override its parts")
-    run.add_argument("--dataset", nargs="+", metavar="D")
-    run.add_argument("--base", nargs="+", metavar="B")
-    run.add_argument("--refiner", nargs="+", metavar="R")
-    run.add_argument("--seed", nargs="+", type=int, metavar="S")
-    run.add_argument("--store", type=Path, metavar="DIR", help="where finished cells are kept")
-    run.add_argument("--device", choices=("auto", "cpu", "cuda"))
-    run.add_argument("--engine", choices=("local", "ray"))
-    run.add_argument("--limit", type=_positive, metavar="N", help="only the first N samples of each split")
-    run.add_argument(
-        "--on-error", choices=("fail", "skip"), help="stop at the first failed cell, or record it and go on"
-    )
-    run.add_argument("--force", action="store_true", help="compute the named cells anew (base maps are kept)")
-
-    report = command("report", _report, "tables of a store: Markdown unless another form is named")
-    report.add_argument("--store", type=Path, metavar="DIR")
-    report.add_argument("--experiment", metavar="E", help="only the cells of this experiment")
-    for name, text in (
-        ("markdown", "Markdown tables"),
-        ("latex", "a LaTeX document with booktabs tables"),
-        ("csv", "one plain row a cell, full precision"),
-    ):
-        report.add_argument(f"--{name}", action="store_true", help=text)
-    report.add_argument("--out", type=Path, metavar="DIR", help="write report.md, .tex, .csv there instead of printing")
-
-    score = command("score", _score, "score any method's maps against masks, matched by file name; no model needed")
-    score.add_argument("--masks", type=Path, required=True, metavar="DIR")
-    score.add_argument(
-        "--maps", type=Path, required=True, metavar="DIR", help="8/16-bit PNG or NPY, of the masks' sizes"
-    )
-    score.add_argument("--out", type=Path, metavar="FILE", help="one CSV row an image")
-
-    predict = command("predict", _predict, "write a base's maps as 16-bit PNG, for 'bench score' and 'maps[path=...]'")
-    predict.add_argument("--dataset", required=True, metavar="D")
-    predict.add_argument("--base", required=True, metavar="B")
-    predict.add_argument("--out", type=Path, required=True, metavar="DIR")
-    predict.add_argument("--split", nargs="+", choices=SPLITS, default=list(SPLITS))
-    predict.add_argument("--seed", type=int, default=0, metavar="S")
-    predict.add_argument("--device", choices=("auto", "cpu", "cuda"))
-    predict.add_argument("--limit", type=_positive, metavar="N", help="only the first N samples of each split")
-
-    data = commands.add_parser("data", help="list or verify the datasets found here").add_subparsers(
-        metavar="ACTION", required=True
-    )
-    listing = command("list", _data_list, "each dataset's folder and the sizes of its splits", data)
-    listing.add_argument("--json", action="store_true")
-    verify = command("verify", _data_verify, "read every file and list what is not as it should be", data)
-    verify.add_argument("dataset", nargs="*", metavar="D", help="default: every dataset found here")
-
-    catalogue = command("list", _list, "what can be named: datasets, bases, refiners, metrics, experiments")
-    catalogue.add_argument("kind", nargs="*", choices=[[], *KINDS], default=[], metavar="KIND", help=", ".join(KINDS))
-    catalogue.add_argument("--verbose", action="store_true", help="with their parameters and defaults")
-    catalogue.add_argument("--json", action="store_true")
-
-    command("doctor", _doctor, "versions, device, extras and datasets found: what to put into a bug report")
-    return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text) if text.isdigit() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
-    return number
 
 
 if __name__ == "__main__":

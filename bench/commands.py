@@ -1,4 +1,4 @@
-"""What the commands do, as functions: `run` a grid, `score` a folder of maps, `predict` a base's maps."""
+"""What the commands do to datasets, as functions: `run` a grid, `predict` a base's maps."""
 
 from __future__ import annotations
 
@@ -8,36 +8,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import pandas as pd
-
 from bench import engines, runner
-from bench.config import Kind, Settings, load
+from bench.config import Kind, Protocol, Settings, load
 from bench.contracts import SPLITS, Split, UserError
 from bench.datasets.subset import Subset
 from bench.environment import pick_device
-from bench.images import IMAGE_SUFFIXES, MAP_SUFFIXES, read_map, read_mask, write_map
-from bench.metrics import iou_dataset
-from bench.metrics import score as score_map
+from bench.images import write_map
 from bench.plan import Cell, grid, narrowed, whole_splits
 from bench.progress import note, track
-from bench.registry import load_base, load_dataset, resolve
+from bench.registry import check_parameters, load_base, load_dataset, resolve
 from bench.store import Manifest, Store
-
-SCORE_COLUMNS = (
-    "id",
-    "iou",
-    "iou_dataset",
-    "boundary_iou",
-    "boundary_iou_2pct",
-    "boundary_accuracy",
-    "mae",
-    "seconds",
-    "peak_gpu_mb",
-    "peak_gpu_nvml_mb",
-    "peak_rss_mb",
-    "energy_j",
-)
-"""Columns of ``bench score --out``. Those that one image's map cannot tell (its cost, a split's IoU) stay empty."""
 
 
 @dataclass
@@ -67,6 +47,8 @@ def run(
     base: Sequence[str] | None = None,
     refiner: Sequence[str] | None = None,
     seed: Sequence[int] | None = None,
+    protocol: Sequence[Protocol] | None = None,
+    parameters: Sequence[str] = (),
     store: Path | str | None = None,
     device: Literal["auto", "cpu", "cuda"] | None = None,
     engine: Literal["local", "ray"] | None = None,
@@ -81,6 +63,8 @@ def run(
     part of the grid. ``force`` computes the grid's cells anew, but keeps the bases' checkpoints and maps.
 
     Args:
+        protocol: what the base is trained on, see `bench.config.Protocol`.
+        parameters: ``"prn.size=96"``: parameters of a plug-in wherever it is used, below those that a name carries.
         limit: use only the first so many samples of each split.
         on_error: ``fail`` stops at the first failed cell, ``skip`` records it and goes on.
 
@@ -88,16 +72,9 @@ def run(
         UserError: something the user can fix.
         CellError: a defect, with ``on_error="fail"``.
     """
-    settings = load(config)
-    chosen = settings.experiment(experiment) if experiment else None
-
-    def pick(name: str, given: Any) -> Any:
-        """Command line, else experiment, else defaults."""
-        from_experiment = getattr(chosen, name, None)
-        if given is not None:
-            return given
-        return from_experiment if from_experiment is not None else getattr(settings.defaults, name, None)
-
+    settings = load(config, parameters)
+    check_parameters(settings)
+    pick = _picker(settings, experiment)
     where = pick_device(pick("device", device))
     target = Store(Path(pick("store", store)).absolute())
     refiners = list(pick("refiner", refiner))
@@ -108,6 +85,7 @@ def run(
         bases=pick("base", base),
         refiners=refiners if baseline in refiners else [baseline, *refiners],
         seeds=pick("seed", seed),
+        protocols=pick("protocol", protocol),
         limit=pick("limit", limit),
         skip_errors=pick("on_error", on_error) == "skip",
     )
@@ -120,13 +98,7 @@ def run(
             if job.cell.refiner in refiners:
                 runner.forget(job)
     result = RunResult(target, cells, {cell.manifest.key for cell in cells if target.is_done(cell.manifest)})
-    pending = [job for job in jobs if job.cell.manifest.key not in result.reused]
-    _say_what_is_reused(len(cells), len(pending))
-    for job in pending:
-        target.write(job.cell.manifest)
-        if job.cell.error:
-            _record_failure(result, job.cell.manifest, job.cell.error, said=True)
-    pending = [job for job in pending if not job.cell.error]
+    pending = _begin(jobs, result)
     _execute(pending, result, engine=pick("engine", engine), on_error=pick("on_error", on_error))
     return result
 
@@ -140,54 +112,13 @@ def in_experiment(settings: Settings, name: str) -> Callable[[Manifest], bool]:
         return {resolve(kind, spec, settings, where=f"experiments.{name}.{kind}").label for spec in [*specs, *more]}
 
     datasets, bases, refiners = labels("dataset"), labels("base"), labels("refiner", [defaults.baseline])
-    seeds = set(experiment.seed or defaults.seed)
+    seeds, protocols = set(experiment.seed or defaults.seed), set(experiment.protocol or defaults.protocol)
 
     def belongs(cell: Manifest) -> bool:
         named = cell.dataset in datasets and cell.base in bases and cell.refiner in refiners
-        return named and cell.seed in seeds and cell.limit == experiment.limit
+        return named and cell.seed in seeds and cell.protocol in protocols and cell.limit == experiment.limit
 
     return belongs
-
-
-def score(masks: Path, maps: Path) -> pd.DataFrame:
-    """Score a folder of probability maps against a folder of masks, matched by file name without its suffix.
-
-    Args:
-        masks: images of the ground truth; subfolders count as part of the id.
-        maps: 8/16-bit PNG or NPY maps, each of its mask's size. Masks without a map are left out.
-
-    Returns:
-        One row an image with `SCORE_COLUMNS` but ``iou_dataset``, and ``intersection`` and ``union``.
-
-    Raises:
-        UserError: a folder is missing or empty, a map has no mask, is of another size or not a map.
-    """
-    mask_files, map_files = _by_id(masks, IMAGE_SUFFIXES, "--masks"), _by_id(maps, MAP_SUFFIXES, "--maps")
-    strangers = sorted(map_files.keys() - mask_files.keys())
-    if strangers:
-        raise UserError(
-            f"{len(strangers)} maps have no mask, e.g. {strangers[0]}", maps, "give both the same file names"
-        )
-    if len(map_files) < len(mask_files):
-        note(f"{len(map_files)} of {len(mask_files)} masks have a map; the others are left out")
-    rows = []
-    for sample_id in track(sorted(map_files), "score"):
-        mask, probs = read_mask(mask_files[sample_id]), read_map(map_files[sample_id])
-        if probs.shape != mask.shape:
-            raise UserError(
-                f"the map is {probs.shape} and its mask {mask.shape}",
-                map_files[sample_id],
-                "resize the map to the mask",
-            )
-        rows.append({"id": sample_id, **score_map(probs, mask)})
-    return pd.DataFrame(rows).reindex(columns=[*SCORE_COLUMNS, "intersection", "union"])
-
-
-def means(scores: pd.DataFrame) -> dict[str, float]:
-    """Mean over the images of each metric (undefined ones left out), and the IoU of the summed pixel counts."""
-    columns = ["iou", "boundary_iou", "boundary_iou_2pct", "boundary_accuracy", "mae"]
-    dataset_iou = iou_dataset(scores["intersection"].tolist(), scores["union"].tolist())
-    return {**{column: float(scores[column].mean()) for column in columns}, "iou_dataset": dataset_iou}
 
 
 def predict(
@@ -236,13 +167,28 @@ def predict(
     return count
 
 
-def _by_id(folder: Path, suffixes: tuple[str, ...], option: str) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise UserError("no such folder", folder, f"name an existing one with {option}")
-    files = [path for path in folder.rglob("*") if path.suffix.lower() in suffixes]
-    if not files:
-        raise UserError("the folder holds no images", folder, f"it needs files of {', '.join(suffixes)}")
-    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in files}
+def _picker(settings: Settings, experiment: str | None) -> Callable[[str, Any], Any]:
+    chosen = settings.experiment(experiment) if experiment else None
+
+    def pick(name: str, given: Any) -> Any:
+        """Command line, else experiment, else defaults."""
+        from_experiment = getattr(chosen, name, None)
+        if given is not None:
+            return given
+        return from_experiment if from_experiment is not None else getattr(settings.defaults, name, None)
+
+    return pick
+
+
+def _begin(jobs: list[runner.Job], result: RunResult) -> list[runner.Job]:
+    """Enter the cells that the store lacks into it; those of them that can be computed."""
+    pending = [job for job in jobs if job.cell.manifest.key not in result.reused]
+    _say_what_is_reused(len(jobs), len(pending))
+    for job in pending:
+        result.store.write(job.cell.manifest)
+        if job.cell.error:
+            _record_failure(result, job.cell.manifest, job.cell.error, said=True)
+    return [job for job in pending if not job.cell.error]
 
 
 def _say_what_is_reused(cells: int, pending: int) -> None:

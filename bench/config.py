@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,13 @@ from bench.contracts import UserError
 Kind = Literal["dataset", "base", "refiner"]
 KINDS: tuple[Kind, ...] = ("dataset", "base", "refiner")
 FILE_NAME = "bench.toml"
+
+Protocol = Literal["A", "B"]
+"""What the base is trained on (the paper's Table 1): its cases A, and with a refiner that learns C, are ``A`` here.
+
+``A``: the base on train, its best epoch chosen on val; refiners are fitted on val. ``B``: the base on train and val,
+the epoch of the lowest training loss; only refiners that learn nothing follow.
+"""
 
 
 class _Section(BaseModel):
@@ -29,6 +37,7 @@ class Defaults(_Section):
     base: list[str]
     refiner: list[str]
     seed: list[int]
+    protocol: list[Protocol]
     store: Path
     device: Literal["auto", "cpu", "cuda"]
     engine: Literal["local", "ray"]
@@ -58,6 +67,7 @@ class Experiment(_Section):
     base: list[str] | None = None
     refiner: list[str] | None = None
     seed: list[int] | None = None
+    protocol: list[Protocol] | None = None
     limit: int | None = None
 
 
@@ -66,11 +76,13 @@ class Settings(_Section):
 
     Attributes:
         datasets: dataset name -> its folder, absolute or relative to ``data.root``.
+        parameters: plug-in's name -> parameter -> value, where neither the command nor a variant gives one.
     """
 
     defaults: Defaults
     data: Data
     datasets: dict[str, Path] = {}
+    parameters: dict[str, dict[str, Any]] = {}
     variants: Variants = Variants()
     experiments: dict[str, Experiment] = {}
 
@@ -86,11 +98,15 @@ class Settings(_Section):
         return self.experiments[name]
 
 
-def load(config: Path | None = None) -> Settings:
+def load(config: Path | None = None, parameters: Sequence[str] = ()) -> Settings:
     """Packaged defaults, overridden by ``config`` or else by ``bench.toml`` in the working folder.
 
+    Args:
+        parameters: ``"prn.size=96"``, one for each parameter to set for a plug-in wherever it is used.
+
     Raises:
-        UserError: the file is missing or not TOML, or holds an unknown key or a value of the wrong type.
+        UserError: the file is missing or not TOML, or holds an unknown key or a value of the wrong type; or
+            ``parameters`` cannot be read.
     """
     packaged = _packaged_file()
     merged = _read(packaged)
@@ -99,7 +115,7 @@ def load(config: Path | None = None) -> Settings:
         own = _read(user_file)
         _check(own, user_file, merged)
         merged = _merge(merged, _absolute(own, user_file.parent))
-    return _check(merged, packaged, {})
+    return _check(_merge(merged, {"parameters": _parameters(parameters)}), packaged, {})
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -114,6 +130,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def unknown(kind: str, name: str, known: Iterable[str], where: object) -> UserError:
     """The error for a name that is not among ``known``."""
     return UserError(f"no such {kind} {name!r}", where, nearest(name, known))
+
+
+def _parameters(given: Sequence[str]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for text in given:
+        match = re.fullmatch(r"([^.=\s]+)\.([^.=\s]+)=(.+)", text)
+        if match is None:
+            raise UserError(f"cannot read {text!r}", "--set", "write NAME.PARAMETER=VALUE, e.g. prn.size=96")
+        found.setdefault(match[1], {})[match[2]] = match[3]
+    return found
 
 
 def _packaged_file() -> Path:

@@ -172,7 +172,10 @@ class BaseNetwork(Plugin, Protocol):
     trainable: bool
 
     def fit(self, train: Dataset, val: Dataset, workdir: Path) -> None:
-        """Train, or load what an earlier, finished call left in ``workdir``; resume an unfinished one."""
+        """Train, or load what an earlier, finished call left in ``workdir``; resume an unfinished one.
+
+        ``val`` serves to choose the best epoch; it is empty under protocol B, where ``train`` holds its samples.
+        """
         ...
 
     def predict(self, samples: Sequence[Sample]) -> list[ProbabilityMap]:
@@ -206,4 +209,27 @@ class Refiner(Plugin, Protocol):
 
     def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
         """New float32 maps in [0, 1], of the same sizes; the inputs are not changed."""
+        ...
+
+
+@runtime_checkable
+class Oracle(Refiner, Protocol):
+    """A refiner that is told the ground truth: a bound on what others can reach, set apart in every report.
+
+    ``uses_ground_truth`` is True, and `refine_knowing` is called in place of `refine`.
+    """
+
+    def refine_knowing(
+        self, images: Sequence[Image], maps: Sequence[ProbabilityMap], masks: Sequence[Mask]
+    ) -> list[ProbabilityMap]:
+        """As `refine`; the masks are of the maps' sizes."""
+        ...
+
+
+@runtime_checkable
+class Exportable(Protocol):
+    """A refiner that ``bench export`` can write as a file that needs none of this project to run."""
+
+    def export_onnx(self, path: Path) -> None:
+        """Write the trained refiner as one ONNX file, whole or not at all."""
         ...

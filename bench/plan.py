@@ -10,15 +10,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from bench.config import Settings
+from bench.config import Protocol, Settings
 from bench.contracts import SPLITS, BaseNetwork, Dataset, DatasetSource, PartialBase, Split, UserError
-from bench.datasets.subset import Subset
+from bench.datasets.subset import Joined, Subset
 from bench.metrics import METRIC_VERSION
 from bench.registry import Variant, load_dataset, resolve
 from bench.store import Manifest
-
-PROTOCOL = "A"
-"""Base fitted on train, refiner fitted on val, both scored on test: case A of the paper's Table 1."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +35,7 @@ class Cell:
     base: str
     refiner: str
     seed: int
+    protocol: Protocol
     limit: int | None
     base_trainable: bool
     base_key: str
@@ -55,12 +53,15 @@ def grid(
     bases: Sequence[str],
     refiners: Sequence[str],
     seeds: Sequence[int],
+    protocols: Sequence[Protocol] = ("A",),
     limit: int | None = None,
     skip_errors: bool = False,
 ) -> list[Cell]:
-    """All cells of a grid, dataset > base > seed > refiner. Nothing is computed, but files are hashed.
+    """All cells of a grid, dataset > base > protocol > seed > refiner. Nothing is computed, but files are hashed.
 
     Args:
+        protocols: see `bench.config.Protocol`. Under B nothing is left to fit a refiner on: those that learn have no
+            cell there.
         skip_errors: a refiner that cannot be made (its weights are absent, say) gives cells with an ``error``.
 
     Raises:
@@ -75,14 +76,21 @@ def grid(
         return source, whole_splits(source)
 
     cells: list[Cell] = []
-    for dataset, base in itertools.product(datasets, bases):
-        for seed in seeds:
-            context = _Context(settings, dataset, base, seed, limit, opened)
-            cells += [
-                context.cell(spec, variant, position, skip_errors)
-                for position, (spec, variant) in enumerate(zip(refiners, variants, strict=True))
-            ]
+    for dataset, base, protocol, seed in itertools.product(datasets, bases, protocols, seeds):
+        context = _Context(settings, dataset, base, seed, protocol, limit, opened)
+        planned = (
+            context.cell(spec, variant, position, skip_errors)
+            for position, (spec, variant) in enumerate(zip(refiners, variants, strict=True))
+        )
+        cells += [cell for cell in planned if protocol == "A" or not cell.fit_key]
     return cells
+
+
+def training_splits(splits: dict[Split, Dataset], protocol: Protocol) -> tuple[Dataset, Dataset]:
+    """What `BaseNetwork.fit` gets under a protocol: its train split, and its val split or an empty one."""
+    if protocol == "A":
+        return splits["train"], splits["val"]
+    return Joined(splits["train"], splits["val"]), Subset(splits["val"], [])
 
 
 def whole_splits(source: DatasetSource) -> dict[Split, Dataset]:
@@ -116,10 +124,11 @@ class _Context:
         dataset: str,
         base: str,
         seed: int,
+        protocol: Protocol,
         limit: int | None,
         opened: Callable[[str], tuple[DatasetSource, dict[Split, Dataset]]],
     ) -> None:
-        self.dataset, self.base, self.seed, self.limit = dataset, base, seed, limit
+        self.dataset, self.base, self.seed, self.protocol, self.limit = dataset, base, seed, protocol, limit
         self.dataset_label = resolve("dataset", dataset, settings).label
         variant = resolve("base", base, settings)
         self.base_label = variant.label
@@ -129,7 +138,11 @@ class _Context:
         self.base_trainable = network.trainable
         self.complete = source.completeness()
         self._need("test", "every cell is scored on it")
-        identity: dict[str, Any] = {"base": variant.identity(), "protocol": PROTOCOL}
+        identity: dict[str, Any] = {"base": variant.identity(), "protocol": protocol}
+        if protocol == "B" and not network.trainable:
+            raise UserError(
+                f"{base} has its weights already", "protocol B", "it trains the base on train and val; use A"
+            )
         if network.trainable:
             self._need("train", f"{base} is trained on it; give it a checkpoint with weights=FILE, or another dataset")
             self._need("val", f"the best epoch of {base} is chosen on it")
@@ -156,7 +169,7 @@ class _Context:
             "fit": fit_key,
             "test": self._print("test"),
             "seed": self.seed,
-            "protocol": PROTOCOL,
+            "protocol": self.protocol,
             "metrics": METRIC_VERSION,
         }
         manifest = Manifest(
@@ -166,7 +179,7 @@ class _Context:
             base=self.base_label,
             refiner=variant.label,
             seed=self.seed,
-            protocol=PROTOCOL,
+            protocol=self.protocol,
             limit=self.limit,
             position=position,
             uses_ground_truth=refiner.uses_ground_truth,
@@ -178,6 +191,7 @@ class _Context:
             base=self.base,
             refiner=spec,
             seed=self.seed,
+            protocol=self.protocol,
             limit=self.limit,
             base_trainable=self.base_trainable,
             base_key=self.base_key,

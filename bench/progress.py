@@ -20,7 +20,7 @@ def bar(*columns: str) -> Progress:
     """
     console = Console(stderr=True)
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # a label has brackets: prn[size=96]
         BarColumn(),
         MofNCompleteColumn(),
         *(TextColumn(column) for column in columns),

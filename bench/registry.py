@@ -15,7 +15,7 @@ from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, ValidationError, create_model
 
-from bench.config import Kind, Settings, load, nearest, unknown
+from bench.config import KINDS, Kind, Settings, load, nearest, unknown
 from bench.contracts import BaseNetwork, DatasetSource, Refiner, UserError
 
 FILLED_IN: dict[Kind, tuple[str, ...]] = {
@@ -93,15 +93,17 @@ def _load(kind: Kind, entry: EntryPoint) -> Plugin:
     return Plugin(kind, entry.name, factory)
 
 
-def resolve(kind: Kind, spec: str, settings: Settings, where: str = "") -> Variant:
+def resolve(kind: Kind, spec: str, settings: Settings, where: str = "", *, weights: Path | None = None) -> Variant:
     """Find the plug-in and validate the parameters of ``name[key=value,...]``.
 
     Args:
         spec: a plug-in's or a variant's name; parameters given here win over the variant's.
         where: the option or key the spec came from, for errors.
+        weights: value of the parameter ``weights``, over the spec's own: what ``--checkpoint`` gives.
 
     Raises:
-        UserError: unknown name or parameter (with the nearest valid one), wrong type, missing extra or file.
+        UserError: unknown name or parameter (with the nearest valid one), wrong type, missing extra or file, or
+            ``weights`` for a plug-in without that parameter.
     """
     where = where or f"--{kind}"
     name, own = parse(spec, where)
@@ -112,6 +114,8 @@ def resolve(kind: Kind, spec: str, settings: Settings, where: str = "") -> Varia
             break
         chain, inherited = parse(aliases[chain], f"variants.{kind}.{chain}")
         given = {**inherited, **given}
+    wide = settings.parameters.get(chain, {})
+    own, given = {**wide, **own}, {**wide, **given}
     group = entry_points(group=f"bench.{kind}s")
     if chain not in group.names:
         raise unknown(kind, chain, [*group.names, *aliases], where)
@@ -121,10 +125,23 @@ def resolve(kind: Kind, spec: str, settings: Settings, where: str = "") -> Varia
         raise UserError(f"{kind} {chain!r} needs a package that is not installed", where, fix)
     if plugin.problem:
         raise UserError(f"{kind} {chain!r} is {plugin.problem}", where, "repair or uninstall that plug-in")
-    parameters, defaults = _validate(plugin, given, where)
+    if weights is not None:
+        if "weights" not in _defaults(plugin):
+            raise UserError(f"{kind} {chain!r} takes no checkpoint", "--checkpoint", "leave that option out")
+        own, given = {**own, "weights": weights}, {**given, "weights": weights}
+    parameters = _validate(plugin, given, where)
+    defaults = _defaults(plugin)
     shown = own if name in aliases else {k: v for k, v in parameters.items() if v != defaults[k]}
     text = ",".join(f"{k}={_show(parameters[k])}" for k in parameters if k in shown)
     return Variant(kind, plugin, f"{name}[{text}]" if text else name, parameters)
+
+
+def check_parameters(settings: Settings) -> None:
+    """Raises UserError where ``parameters`` are set for something that is no plug-in."""
+    known = {name for kind in KINDS for name in entry_points(group=f"bench.{kind}s").names}
+    for name in settings.parameters:
+        if name not in known:
+            raise unknown("plug-in", name, known, "--set or [parameters]")
 
 
 def load_base(spec: str, *, settings: Settings | None = None, device: str = "cpu", seed: int = 0) -> BaseNetwork:
@@ -178,15 +195,19 @@ def _value(text: str, spec: str, where: str) -> Any:
         raise UserError(f"cannot read the value {text} in {spec!r}", where, "close its quotes or brackets") from None
 
 
-def _validate(plugin: Plugin, given: dict[str, Any], where: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """All parameters with their validated values, and their defaults."""
-    hints = get_type_hints(plugin.factory.__init__)
-    signature = inspect.signature(plugin.factory).parameters
-    defaults = {
+def _defaults(plugin: Plugin) -> dict[str, Any]:
+    """All parameters with their defaults; `inspect.Parameter.empty` where there is none."""
+    return {
         name: parameter.default
-        for name, parameter in signature.items()
+        for name, parameter in inspect.signature(plugin.factory).parameters.items()
         if name not in FILLED_IN[plugin.kind] and parameter.kind is inspect.Parameter.KEYWORD_ONLY
     }
+
+
+def _validate(plugin: Plugin, given: dict[str, Any], where: str) -> dict[str, Any]:
+    """All parameters with their validated values."""
+    hints = get_type_hints(plugin.factory.__init__)
+    defaults = _defaults(plugin)
     for key in given:
         if key not in defaults:
             raise UserError(f"{plugin.kind} {plugin.name!r} has no parameter {key!r}", where, nearest(key, defaults))
@@ -211,7 +232,7 @@ def _validate(plugin: Plugin, given: dict[str, Any], where: str) -> tuple[dict[s
         # A dataset looks its own paths up, in its root too.
         if plugin.kind != "dataset" and isinstance(value, Path) and not value.exists():
             raise UserError(f"no such file or folder for {key}", value, f"correct {key}= of {plugin.name!r}")
-    return parameters, defaults
+    return parameters
 
 
 def _show(value: Any) -> str:

@@ -16,19 +16,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from bench.checks import check_output
 from bench.config import Settings
-from bench.contracts import BaseNetwork, Dataset, ProbabilityMap, Refiner, Split, UserError
+from bench.contracts import SPLITS, BaseNetwork, Dataset, Oracle, ProbabilityMap, Refiner, Sample, Split, UserError
 from bench.datasets.subset import Subset
 from bench.environment import describe
 from bench.files import replacing
-from bench.images import check_map
 from bench.maps import MapCache, MapSplit
 from bench.measure import Meter
 from bench.metrics import score
-from bench.plan import Cell
+from bench.plan import Cell, training_splits
 from bench.progress import track
 from bench.registry import load_base, load_dataset, load_refiner
 from bench.store import Manifest, Store
@@ -61,6 +60,10 @@ class Job:
     def samples(self, split: Split) -> Dataset:
         """The cell's samples of a split."""
         return Subset(load_dataset(self.cell.dataset, settings=self.settings).split(split), self.cell.ids[split])
+
+    def training_samples(self) -> tuple[Dataset, Dataset]:
+        """What the base is trained on, and what its best epoch is chosen on."""
+        return training_splits({split: self.samples(split) for split in SPLITS}, self.cell.protocol)
 
     def base(self) -> BaseNetwork:
         """The cell's base, not fitted."""
@@ -115,7 +118,7 @@ def fit_base(job: Job) -> None:
     folder = job.base_folder / "fit"
     if not _finished(folder):
         begin = time.perf_counter()
-        job.base().fit(job.samples("train"), job.samples("val"), folder)
+        job.base().fit(*job.training_samples(), folder)
         _finish(folder, time.perf_counter() - begin)
 
 
@@ -147,10 +150,11 @@ def refine(job: Job) -> None:
         for number, index in enumerate(track(rest, job.cell.manifest.refiner)):
             sample = test[index]
             probs = cache[sample.id]
+            call = _refining(refiner, sample, probs)
             if number == 0:
-                refiner.refine([sample.image], [probs])  # warm-up: first calls allocate and compile
-            (refined,), cost = meter(partial(refiner.refine, [sample.image], [probs]))
-            _check_output(refined, probs.shape, f"{job.cell.manifest.refiner}: {sample.id}")
+                call()  # warm-up: first calls allocate and compile
+            (refined,), cost = meter(call)
+            check_output(refined, probs.shape, f"{job.cell.manifest.refiner}: {sample.id}")
             record = {"id": sample.id, **score(refined, sample.mask), **cost.columns()}
             record |= {f"base_{name}": value for name, value in cache.cost(sample.id).items()}
             stream.write(json.dumps(record) + "\n")
@@ -178,13 +182,13 @@ def _predict(job: Job, split: Split) -> None:
         return
     base, meter = job.base(), Meter(job.device)
     if base.trainable:
-        base.fit(job.samples("train"), job.samples("val"), job.base_folder / "fit")
+        base.fit(*job.training_samples(), job.base_folder / "fit")
     base.predict([samples[indices[0]]])  # warm-up
     label = f"{split} maps of {job.cell.manifest.base}"
     for index in track(indices, label):
         sample = samples[index]
         (probs,), cost = meter(partial(base.predict, [sample]))
-        _check_output(probs, sample.mask.shape, f"{label}: {sample.id}")
+        check_output(probs, sample.mask.shape, f"{label}: {sample.id}")
         cache.add(sample.id, probs, cost.columns())
     cache.flush()
 
@@ -223,8 +227,7 @@ def _read_partial(path: Path) -> dict[str, dict[str, Any]]:
     return {record["id"]: record for record in records}
 
 
-def _check_output(probs: ProbabilityMap, shape: tuple[int, ...], where: str) -> None:
-    if not isinstance(probs, np.ndarray) or probs.shape != shape or probs.dtype != np.float32:
-        got = f"{getattr(probs, 'dtype', type(probs).__name__)} {getattr(probs, 'shape', '')}"
-        raise UserError(f"returned {got}, not a float32 map {shape}", where, "the plug-in must keep the map's size")
-    check_map(probs, where)
+def _refining(refiner: Refiner, sample: Sample, probs: ProbabilityMap) -> Callable[[], list[ProbabilityMap]]:
+    if isinstance(refiner, Oracle):
+        return partial(refiner.refine_knowing, [sample.image], [probs], [sample.mask])
+    return partial(refiner.refine, [sample.image], [probs])

@@ -43,6 +43,9 @@ def _points(key: str, title: str, meaning: str, *, gain: bool = False) -> Column
     return Column(key, title, meaning, digits=2, scale=100, better="higher", gain=gain)
 
 
+SPREAD = Column("iou_spread", "± seeds", "standard deviation of mIoU over the seeds, of n - 1", digits=2, scale=100)
+"""Shown only where some row has it."""
+
 QUALITY = (
     _points("iou", "mIoU", "mean over images of the foreground IoU at threshold 0.5", gain=True),
     _points(
@@ -91,4 +94,4 @@ ENERGY = Column(
 )
 """Shown only where some row has it."""
 
-ALL = (*QUALITY, *COST, ENERGY)
+ALL = (*QUALITY, SPREAD, *COST, ENERGY)

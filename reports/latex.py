@@ -84,7 +84,7 @@ def _character(character: str) -> str:
 
 def _group(group: Group, report: Report) -> str:
     (_, quality), (_, cost) = report.legend
-    tables = _tables(group, "Quality", QUALITY, quality, report.baseline)
+    tables = _tables(group, "Quality", report.quality, quality, report.baseline)
     return "\n".join([*tables, *_tables(group, "Cost", report.cost, cost, report.baseline)])
 
 
@@ -142,7 +142,7 @@ def _tabular(
             if row.status == "done":
                 cells = " & ".join(layout.numbers(row, block, columns, baseline, _STYLE))
             else:
-                problem = escape(row.problem if columns is QUALITY else row.status)
+                problem = escape(row.problem if QUALITY[0] in columns else row.status)
                 cells = rf"\multicolumn{{{width}}}{{p{{9cm}}@{{}}}}{{\raggedright {problem}\strut}}"
             lines.append(rf"{names[row.base, row.refiner]} & {cells} \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])

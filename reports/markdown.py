@@ -50,7 +50,7 @@ def _group(group: Group, report: Report) -> str:
     names = layout.names(group, _STYLE)
     for block in group.blocks:
         parts.append(f"### {_STYLE.plain(block.base)}")
-        parts += [_table(block, columns, names, report.baseline) for columns in (QUALITY, report.cost)]
+        parts += [_table(block, columns, names, report.baseline) for columns in (report.quality, report.cost)]
     notes = [f"{_superscript(number)} {_STYLE.plain(note)}" for number, note in enumerate(group.notes, start=1)]
     if notes:
         parts.append("  \n".join(notes))  # two blanks: a line break, not a new paragraph
@@ -70,5 +70,5 @@ def _table(block: Block, columns: Sequence[Column], names: dict[tuple[str, str],
         if row.status != "done":
             # One cell in place of all: shorter rows are valid, and a long message does not widen a column.
             label = lines[index][: lines[index].index(" |", 2)]
-            lines[index] = f"{label} | {_STYLE.plain(row.problem if columns is QUALITY else row.status)} |"
+            lines[index] = f"{label} | {_STYLE.plain(row.problem if QUALITY[0] in columns else row.status)} |"
     return "\n".join(lines)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.store import Manifest
 from reports.cells import Cell
-from reports.columns import QUALITY
+from reports.columns import QUALITY, SPREAD
 from reports.statistics import Gain, paired_gain
 
 IMAGE_METRICS = tuple(column.key for column in QUALITY if column.key != "iou_dataset")
@@ -68,7 +68,7 @@ def finished(base: str, refiner: str, cells: Sequence[Cell], records: Records, *
     by_metric = {metric: _per_image(records, metric) for metric in IMAGE_METRICS}
     images = len(by_metric[IMAGE_METRICS[0]])
     values = {metric: _number(series.mean()) for metric, series in by_metric.items()}
-    values |= {"iou_dataset": _dataset_iou(records)} | _costs(records)
+    values |= {"iou_dataset": _dataset_iou(records), SPREAD.key: _spread(records)} | _costs(records)
     fits = [seconds for cell in cells if (seconds := cell.manifest.fit_seconds) is not None]
     values["fit_seconds"] = sum(fits) / len(fits) if fits else None
     notes = tuple(
@@ -140,6 +140,12 @@ def _dataset_iou(records: Records) -> float | None:
     # Both empty counts as 1, as for one image.
     ratio = (sums["intersection"] / sums["union"]).where(sums["union"] > 0, 1.0)
     return _number(ratio.mean())
+
+
+def _spread(records: Records) -> float | None:
+    """Standard deviation over seeds of the mean IoU, with n - 1; None for one seed."""
+    means = pd.Series([frame["iou"].mean() for frame in records.values()])
+    return _number(means.std(ddof=1))
 
 
 def _costs(records: Records) -> dict[str, float | None]:

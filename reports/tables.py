@@ -11,7 +11,7 @@ from functools import cached_property
 from bench.store import Store
 from reports.captions import remarks
 from reports.cells import Cell, comparable
-from reports.columns import COST, ENERGY, QUALITY, Column
+from reports.columns import COST, ENERGY, QUALITY, SPREAD, Column
 from reports.rows import Records, Row, finished, unfinished, with_gains, with_gaps
 
 
@@ -79,16 +79,23 @@ class Report:
     groups: tuple[Group, ...]
 
     @cached_property
+    def quality(self) -> tuple[Column, ...]:
+        """The columns of the quality tables."""
+        return (*QUALITY, *self._if_known(SPREAD))
+
+    @cached_property
     def cost(self) -> tuple[Column, ...]:
         """The columns of the cost tables."""
+        return (*COST, *self._if_known(ENERGY))
+
+    def _if_known(self, column: Column) -> tuple[Column, ...]:
         rows = (row for group in self.groups for block in group.blocks for row in block.rows)
-        measured = any(row.values.get(ENERGY.key) is not None for row in rows)
-        return (*COST, ENERGY) if measured else COST
+        return (column,) if any(row.values.get(column.key) is not None for row in rows) else ()
 
     @cached_property
     def legend(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
         """Title and explanations of the two kinds of table."""
-        quality = (
+        explained = (
             "mIoU, BIoU, mBA, BndAcc, Set IoU and gains are in percent points.",
             f"gain: mean over images of the paired difference to the base's own map (row {self.baseline}), with the "
             "95 % percentile bootstrap interval (9,999 resamples of the images).",
@@ -96,7 +103,7 @@ class Report:
             "Bold: best of its base, ties included; oracles (†) see the ground truth and do not compete.",
         )
         return (
-            ("Quality", (*(f"{column.title}: {column.meaning}." for column in QUALITY), *quality)),
+            ("Quality", (*(f"{column.title}: {column.meaning}." for column in self.quality), *explained)),
             ("Cost", tuple(f"{column.title}: {column.meaning}." for column in self.cost)),
         )
 

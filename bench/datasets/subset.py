@@ -1,4 +1,4 @@
-"""A part of a split: the first samples (``--limit``), or those a base has maps for."""
+"""Parts of a split (the first samples, for ``--limit``; those a base has maps for) and splits put together."""
 
 from __future__ import annotations
 
@@ -31,3 +31,32 @@ class Subset:
         """Hash of the whole split's fingerprint and of the ids chosen."""
         chosen = "\n".join([self._dataset.fingerprint(), *self.ids])
         return hashlib.blake2b(chosen.encode(), digest_size=16).hexdigest()
+
+
+class Joined:
+    """The samples of several splits, one after the other, under the first one's name: `bench.contracts.Dataset`.
+
+    Args:
+        parts: at least one; no id may be in two of them.
+    """
+
+    def __init__(self, *parts: Dataset) -> None:
+        self._parts = parts
+        self._places = [(part, index) for part in parts for index in range(len(part))]
+        self.name, self.split = parts[0].name, parts[0].split
+
+    @property
+    def ids(self) -> Sequence[str]:
+        return [sample_id for part in self._parts for sample_id in part.ids]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int, /) -> Sample:
+        part, place = self._places[index]
+        return part[place]
+
+    def fingerprint(self) -> str:
+        """Hash of the parts' fingerprints."""
+        prints = "\n".join(part.fingerprint() for part in self._parts)
+        return hashlib.blake2b(prints.encode(), digest_size=16).hexdigest()

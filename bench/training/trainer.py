@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -25,6 +25,7 @@ def train(
     title: str,
     validate: Callable[[nn.Module], float] | None = None,
     finish: Callable[[nn.Module], None] | None = None,
+    metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Train ``network`` in place; load a finished training's weights instead, or resume an unfinished one.
 
@@ -46,6 +47,7 @@ def train(
         title: names the training in progress and errors.
         validate: network in eval mode, without gradients -> the value to monitor, after every epoch.
         finish: called once with the best weights before they are saved, e.g. to re-estimate batch norm's statistics.
+        metadata: written into the weights file, see `save_weights`.
 
     Raises:
         UserError: the loss became NaN or infinite, or the saved weights do not fit.
@@ -62,7 +64,7 @@ def train(
         network.to(device)
         if finish is not None:
             finish(network)
-        save_weights(network, workdir / WEIGHTS)
+        save_weights(network, workdir / WEIGHTS, metadata)
         (workdir / CHECKPOINT).unlink()
     data.remove()
     network.to(device).eval()

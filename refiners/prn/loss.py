@@ -9,9 +9,14 @@ large those are.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+TERMS = ("focal", "boundary", "truth")
+"""The loss's three terms: two on the pseudo-labels, one on the ground truth."""
 
 FLOOR = 0.1
 """Predicted boundary strengths are held in [FLOOR, 1 - FLOOR], and get no gradient outside.
@@ -57,21 +62,33 @@ def boundary(logits: Tensor, target: Tensor) -> Tensor:
     return F.binary_cross_entropy(strength, boundary_strength(target))
 
 
-def prn_loss(branches: tuple[Tensor, Tensor], pseudo: Tensor, truth: Tensor, alpha: float, gamma: float) -> Tensor:
+def prn_loss(
+    branches: Sequence[Tensor],
+    pseudo: Tensor,
+    truth: Tensor,
+    alpha: float,
+    gamma: float,
+    terms: Collection[str] = TERMS,
+) -> Tensor:
     """The whole loss.
 
     Args:
-        branches: logits of the global and of the local branch, ``Bx1xHxW`` each.
+        branches: logits of each branch, ``Bx1xHxW``.
         pseudo: ``Bx1xHxW`` of 0 and 1, the patch-optimal labels.
         truth: ``Bx1xHxW`` of 0 and 1, the ground truth.
         alpha: weight of the pseudo-label's terms; the paper's is 0.7.
         gamma: see `focal`.
+        terms: which of `TERMS` to sum, each with its weight of the whole loss.
 
     Returns:
         A scalar.
     """
     total = branches[0].new_zeros(())
     for logits in branches:
-        total = total + alpha * (focal(logits, pseudo, gamma) + boundary(logits, pseudo))
-        total = total + (1 - alpha) * F.binary_cross_entropy_with_logits(logits, truth)
+        if "focal" in terms:
+            total = total + alpha * focal(logits, pseudo, gamma)
+        if "boundary" in terms:
+            total = total + alpha * boundary(logits, pseudo)
+        if "truth" in terms:
+            total = total + (1 - alpha) * F.binary_cross_entropy_with_logits(logits, truth)
     return total

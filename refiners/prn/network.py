@@ -7,6 +7,8 @@ finds its own binarisation.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -15,6 +17,8 @@ from bench.contracts import UserError
 
 STRIDE = 8
 """The map's side over the bottleneck's."""
+
+Branches = Literal["both", "global", "local"]
 
 
 def convolution(inside: int, outside: int) -> nn.Sequential:
@@ -59,11 +63,12 @@ class Encoder(nn.Module):
 
     Args:
         width: channels of the first stage; they double with every stage.
+        classes: channels of the map.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, classes: int = 1) -> None:
         super().__init__()
-        self.stem = convolution(1, width)
+        self.stem = convolution(classes, width)
         self.stages = nn.ModuleList()
         inside = width
         for level, blocks in enumerate((3, 4, 6, 3)):
@@ -73,7 +78,7 @@ class Encoder(nn.Module):
             inside = outside
 
     def forward(self, maps: Tensor) -> list[Tensor]:
-        """``Bx1xSxS`` -> ``Bxwidth*2^i x S/2^i x S/2^i`` for i = 0..3."""
+        """``BxCxSxS`` -> ``Bxwidth*2^i x S/2^i x S/2^i`` for i = 0..3."""
         levels = [self.stem(maps)]
         for stage in self.stages:
             levels.append(stage(levels[-1]))
@@ -116,21 +121,22 @@ class Decoder(nn.Module):
 
     Args:
         width: channels of the first level.
+        classes: channels of the logits.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, classes: int = 1) -> None:
         super().__init__()
         channels = [width * 4, width * 2, width]
         self.ups = nn.ModuleList(convolution(2 * c, c) for c in channels)
         self.gates = nn.ModuleList(AttentionGate(c) for c in channels)
         self.blocks = nn.ModuleList(nn.Sequential(convolution(2 * c, c), convolution(c, c)) for c in channels)
-        self.head = nn.Conv2d(width, 1, 3, padding=1)
+        self.head = nn.Conv2d(width, classes, 3, padding=1)
 
     def forward(self, levels: list[Tensor]) -> Tensor:
-        """What `Encoder` gives, the last one pooled -> ``Bx1xSxS``."""
+        """What `Encoder` gives, the last one pooled -> ``BxCxSxS``."""
         decoded = levels[-1]
         for up, gate, block, skip in zip(self.ups, self.gates, self.blocks, reversed(levels[:-1]), strict=True):
-            decoded = up(F.interpolate(decoded, scale_factor=2.0, mode="nearest"))
+            decoded = up(F.interpolate(decoded, skip.shape[-2:], mode="nearest"))
             decoded = block(torch.cat([gate(decoded, skip), decoded], dim=1))
         return self.head(decoded)
 
@@ -152,20 +158,25 @@ def tile(patches: Tensor, grid: int) -> Tensor:
 
 
 def patch_sides(size: int) -> list[int]:
-    """Patch sides that a map of this side can be cut into: they divide it and are multiples of 8."""
-    return [side for side in range(STRIDE, size + 1, STRIDE) if size % side == 0]
+    """Patch sides that cut a map of this side into equal patches."""
+    return [side for side in range(1, size + 1) if size % side == 0]
 
 
 class PrnNetwork(nn.Module):
-    """The network: a map to two maps of logits.
+    """The network: a map to a map of logits from each branch.
 
     Args:
         size: side S of the map, a multiple of 8, at least 16.
-        patch: side of the local decoder's patches; divides ``size``, a multiple of 8.
+        patch: side of the local decoder's patches; divides ``size``. Where it is no multiple of 8, the features at
+            the strides that do not divide it are stretched until every patch has whole ones (nearest neighbours). From
+            8 pixels on memory does not grow as patches shrink; below, a patch still has a feature of its own at
+            stride 8, and it does.
         width: channels of the first level, even; the paper's is 32.
+        branches: ``both``, or the ``global`` or the ``local`` one alone (the paper's ablation).
+        classes: channels C of the map and of the logits: 1 for a foreground's probability, or one a class.
 
     Raises:
-        UserError: the three do not fit together.
+        UserError: they do not fit together.
 
     Example:
         >>> network = PrnNetwork(size=64, patch=16, width=4).eval()
@@ -173,7 +184,7 @@ class PrnNetwork(nn.Module):
         [(2, 1, 64, 64), (2, 1, 64, 64)]
     """
 
-    def __init__(self, size: int, patch: int, width: int) -> None:
+    def __init__(self, size: int, patch: int, width: int, branches: Branches = "both", classes: int = 1) -> None:
         super().__init__()
         if size < 2 * STRIDE or size % STRIDE:
             raise UserError(f"a size of {size}", f"prn[size={size}]", f"use a multiple of {STRIDE}, at least 16")
@@ -182,26 +193,36 @@ class PrnNetwork(nn.Module):
             raise UserError(f"a patch of {patch} in a size of {size}", f"prn[patch={patch}]", f"use one of {fits}")
         if width < 2 or width % 2:
             raise UserError(f"a width of {width}", f"prn[width={width}]", "use an even number")
-        self.grid = size // patch
-        self.encoder = Encoder(width)
-        self.pooling = PyramidPooling(STRIDE * width)
-        self.whole = Decoder(width)
-        self.local = Decoder(width)
+        self.patch, self.grid = patch, size // patch
+        self.encoder = Encoder(width, classes)
+        self.pooling = PyramidPooling(8 * width)
+        self.whole = Decoder(width, classes) if branches != "local" else None
+        self.local = Decoder(width, classes) if branches != "global" else None
 
     def encode(self, maps: Tensor) -> list[Tensor]:
-        """``Bx1xSxS`` in [0, 1] -> features at strides 1, 2, 4 and 8, the last pooled."""
+        """``BxCxSxS`` in [0, 1] -> features at strides 1, 2, 4 and 8, the last pooled."""
         levels = self.encoder(maps)
         return [*levels[:-1], self.pooling(levels[-1])]
 
     def decode_whole(self, levels: list[Tensor]) -> Tensor:
-        """Features -> the global branch's logits ``Bx1xSxS``."""
+        """Features -> the global branch's logits ``BxCxSxS``. Not for a network with the local branch alone."""
+        assert self.whole is not None
         return self.whole(levels)
 
     def decode_local(self, levels: list[Tensor]) -> Tensor:
-        """Features -> the local branch's logits ``Bx1xSxS``. All patches make one batch: nothing crosses a border."""
-        return tile(self.local([cut(level, self.grid) for level in levels]), self.grid)
+        """Features -> the local branch's logits ``BxCxSxS``. All patches make one batch: nothing crosses a border."""
+        assert self.local is not None
+        patches = [self._patches(level, 2**index) for index, level in enumerate(levels)]
+        return tile(self.local(patches), self.grid)
 
-    def forward(self, maps: Tensor) -> tuple[Tensor, Tensor]:
-        """``Bx1xSxS`` probabilities -> logits of the global and of the local branch, ``Bx1xSxS`` each."""
+    def forward(self, maps: Tensor) -> tuple[Tensor, ...]:
+        """``BxCxSxS`` probabilities -> logits of the global and of the local branch, where present, ``BxCxSxS``."""
         levels = self.encode(maps)
-        return self.decode_whole(levels), self.decode_local(levels)
+        branches = ((self.whole, self.decode_whole), (self.local, self.decode_local))
+        return tuple(decode(levels) for decoder, decode in branches if decoder is not None)
+
+    def _patches(self, features: Tensor, stride: int) -> Tensor:
+        if self.patch % stride:
+            side = self.grid * -(-self.patch // stride)
+            features = F.interpolate(features, (side, side), mode="nearest")
+        return cut(features, self.grid)

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.contracts import Image, MapDataset, ProbabilityMap
+from bench.contracts import Image, MapDataset, ProbabilityMap, UserError
 from bench.images import resize, resize_mask, to_uint16
-from bench.training import Batch, Recipe, TrainingArrays, fast_precision, load_finished, seeded, train
-from refiners.prn.loss import prn_loss
-from refiners.prn.network import PrnNetwork, patch_sides
+from bench.training import (
+    Batch,
+    Recipe,
+    TrainingArrays,
+    export_onnx,
+    fast_precision,
+    load_finished,
+    load_weights,
+    read_metadata,
+    seeded,
+    train,
+)
+from refiners.prn.loss import TERMS, prn_loss
+from refiners.prn.network import Branches, PrnNetwork, patch_sides
 from refiners.prn.pseudo_labels import patch_optimal
 
 PAPER_SIZE = 512
@@ -30,52 +43,70 @@ class PatchRefineNet:
     channels, at least 8; and 300 epochs times the squared ratio of sizes, at least 10.
 
     Args:
-        size: side of the square that maps are resized to, a multiple of 8.
-        patch: side of a patch, divides ``size`` and is a multiple of 8; None is the one nearest to ``size / 8``.
+        size: side of the square that maps are resized to, a multiple of 8; None is 512.
+        patch: side of a patch, divides ``size``; None is the multiple of 8 nearest to ``size / 8``.
+        grid: patches a side, in place of ``patch``; divides ``size``.
         width: channels of the network's first level; None is ``max(8, size / 16)``.
+        branches: ``both``, ``global`` or ``local`` (the paper's ablation).
+        terms: the loss's terms, joined by ``+``: ``focal`` and ``boundary`` on the pseudo-labels, ``truth``.
         epochs: at most; training ends after 10 epochs without a lower loss. None is
             ``max(10, 300 * (size / 512) ** 2)``.
         alpha: weight of the pseudo-labels' terms of the loss against the ground truth's.
         gamma: of the focal term; the paper does not print it, 2 is the released code's.
         lr: of the first step, falls to 5e-8.
+        weights: what an earlier fit left, ``weights.safetensors``; then nothing is trained, and size, patch, width
+            and branches are the file's.
 
     Raises:
-        UserError: size, patch and width do not fit together.
+        UserError: the parameters do not fit together, or the file is no finished training of this refiner.
     """
 
     requires: tuple[str, ...] = ()
     extra = ""
     version = 1
-    trainable = True
     uses_ground_truth = False
 
     def __init__(
         self,
         *,
-        size: int = PAPER_SIZE,
+        size: int | None = None,
         patch: int | None = None,
+        grid: int | None = None,
         width: int | None = None,
+        branches: Branches = "both",
+        terms: str = "+".join(TERMS),
         epochs: int | None = None,
         alpha: float = 0.7,
         gamma: float = 2.0,
         lr: float = 8e-4,
+        weights: Path | None = None,
         device: str = "cpu",
         seed: int = 0,
     ) -> None:
-        self.size = size
-        self.patch = default_patch(size) if patch is None else patch
-        self.width = max(8, size // 16) if width is None else width
-        self.epochs = max(10, round(300 * (size / PAPER_SIZE) ** 2)) if epochs is None else epochs
+        if weights is not None:
+            saved = architecture(weights, ("size", "patch", "width", "branches"), {"size": size, "patch": patch})
+            size, patch, grid, width = int(saved["size"]), int(saved["patch"]), None, int(saved["width"])
+            branches = saved["branches"]
+        self.size = PAPER_SIZE if size is None else size
+        self.patch = patch_side(self.size, patch, grid)
+        self.width = max(8, self.size // 16) if width is None else width
+        self.branches: Branches = branches
+        self.terms = checked_terms(terms)
+        self.epochs = max(10, round(300 * (self.size / PAPER_SIZE) ** 2)) if epochs is None else epochs
         self.alpha, self.gamma, self.lr = alpha, gamma, lr
         self.device, self.seed = device, seed
+        self.trainable = weights is None
         with seeded(seed):
-            self.network = PrnNetwork(size, self.patch, self.width)
+            self.network = self._build()
         # The fastest layout for convolutions on a CPU.
         self.network.to(memory_format=torch.channels_last)
+        if weights is not None:
+            self._load(weights)
+            self.network.to(device).eval()
 
     def fit(self, val: MapDataset, workdir: Path) -> None:
         """Train on val's maps, or load what an earlier, finished call left in ``workdir``."""
-        if not load_finished(self.network, workdir):
+        if self.trainable and not load_finished(self.network, workdir):
             data = self._arrays(val, workdir / "arrays")
             recipe = Recipe(self.epochs, BATCH, self.lr, LR_END, PATIENCE, precision=fast_precision(self.device))
             train(
@@ -86,22 +117,43 @@ class PatchRefineNet:
                 workdir=workdir,
                 device=self.device,
                 seed=self.seed,
-                title=f"prn[size={self.size}]",
+                title=f"{type(self).__name__} ({self.size} px)",
                 finish=lambda network: settle_batch_norm(network, data, self.device),
+                metadata=self._metadata(),
             )
         self.network.to(self.device).eval()
 
     def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
-        """The mean of both branches' probabilities, at each map's own size. Images are not looked at."""
+        """The mean of the branches' probabilities, at each map's own size. Images are not looked at."""
         # PyTorch's default lets a GPU convolve in TF32, at a thousandth's precision.
         with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
             return [self._refine_one(probs) for probs in maps]
 
+    def export_onnx(self, path: Path) -> None:
+        """Write the network: ``map``, float32 ``Bx1xSxS`` in [0, 1], to ``refined`` of the same shape."""
+        example = torch.rand(2, 1, self.size, self.size, generator=torch.Generator().manual_seed(0))
+        whole = _Whole(copy.deepcopy(self.network), self._combined).to("cpu").eval()
+        export_onnx(whole, {"map": example}, ["refined"], path)
+
+    def _build(self) -> nn.Module:
+        """The network, with its initial weights: ``Bx1xSxS`` probabilities -> a tuple of logits, one a branch."""
+        return PrnNetwork(self.size, self.patch, self.width, self.branches)
+
+    def _metadata(self) -> dict[str, str]:
+        """What the weights' file has to say for the network to be built again."""
+        return {name: str(getattr(self, name)) for name in ("size", "patch", "width", "branches")}
+
+    def _load(self, weights: Path) -> None:
+        load_weights(self.network, weights)
+
+    def _combined(self, branches: tuple[Tensor, ...]) -> Tensor:
+        """Logits of the branches -> probabilities ``Bx1xSxS``."""
+        return torch.stack([logits.sigmoid() for logits in branches]).mean(dim=0)
+
     def _refine_one(self, probs: ProbabilityMap) -> ProbabilityMap:
         small = torch.from_numpy(np.ascontiguousarray(resize(probs, self.size, self.size)))
-        whole, local = self.network(small[None, None].to(self.device))
-        mean = (whole.sigmoid() + local.sigmoid())[0, 0] / 2
-        return np.clip(resize(mean.cpu().numpy(), *probs.shape), 0, 1)
+        refined = self._combined(self.network(small[None, None].to(self.device)))[0, 0]
+        return np.clip(resize(refined.cpu().numpy(), *probs.shape), 0, 1)
 
     def _arrays(self, val: MapDataset, folder: Path) -> TrainingArrays:
         side = self.size
@@ -118,14 +170,67 @@ class PatchRefineNet:
         return TrainingArrays.build(folder, len(val), fields, fill, f"pseudo-labels at {side} px")
 
     def _loss(self, network: nn.Module, batch: Batch) -> Tensor:
-        whole, local = network(probabilities(batch))
+        branches = [logits.float() for logits in network(probabilities(batch))]
         pseudo, truth = batch["pseudo"].float(), batch["truth"].float()
-        return prn_loss((whole.float(), local.float()), pseudo, truth, self.alpha, self.gamma)
+        return prn_loss(branches, pseudo, truth, self.alpha, self.gamma, self.terms)
+
+
+class _Whole(nn.Module):
+    """The network with what makes one map of its branches: what ONNX is to hold."""
+
+    def __init__(self, network: nn.Module, combined: Callable[[tuple[Tensor, ...]], Tensor]) -> None:
+        super().__init__()
+        self.network, self.combined = network, combined
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return self.combined(self.network(maps))
+
+
+def architecture(weights: Path, names: Sequence[str], given: dict[str, Any]) -> dict[str, Any]:
+    """What a weights file says of its network.
+
+    Args:
+        weights: a file that a fit of this refiner wrote.
+        names: what it has to say.
+        given: what the user said; None is nothing.
+
+    Raises:
+        UserError: it is no such file, or the user said something else.
+    """
+    saved = read_metadata(weights)
+    if missing := [name for name in names if name not in saved]:
+        raise UserError(f"the file does not say its {missing[0]}", weights, "name weights that 'bench run' fitted")
+    for name, value in given.items():
+        if value is not None and str(value) != saved[name]:
+            fix = f"leave {name}= out, or name other weights"
+            raise UserError(f"{name}={value}, but these weights have {name}={saved[name]}", weights, fix)
+    return saved
+
+
+def checked_terms(terms: str) -> tuple[str, ...]:
+    """``"focal+truth"`` -> its parts. Raises UserError where one is none of the loss's terms."""
+    parts = tuple(terms.split("+"))
+    if unknown := [part for part in parts if part not in TERMS]:
+        raise UserError(f"no such term {unknown[0]!r}", f"terms={terms}", f"join some of {', '.join(TERMS)} with +")
+    return parts
+
+
+def patch_side(size: int, patch: int | None, grid: int | None) -> int:
+    """The side of a patch, from itself or from the number of patches a side. Raises UserError where both are given."""
+    if grid is None:
+        return default_patch(size) if patch is None else patch
+    if patch is not None:
+        raise UserError("both a patch and a grid", f"prn[patch={patch},grid={grid}]", "give one of them")
+    if grid < 1 or size % grid:
+        fix = "use a number that divides the size"
+        raise UserError(f"a grid of {grid} in a size of {size}", f"prn[grid={grid}]", fix)
+    return size // grid
 
 
 def default_patch(size: int) -> int:
-    """The side that cuts a map nearest to 8 x 8 patches; 8 where the size is unfit anyway."""
-    return min(patch_sides(size), key=lambda side: (abs(side - size / 8), -side), default=8)
+    """The multiple of 8 that cuts a map nearest to 8 x 8 patches; 8 where there is none."""
+    sides = [side for side in patch_sides(size) if side % 8 == 0]
+    return min(sides, key=lambda side: (abs(side - size / 8), -side), default=8)
 
 
 def probabilities(batch: Batch) -> Tensor:

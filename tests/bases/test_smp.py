@@ -11,9 +11,10 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
-from bases.smp import bce_dice, load_state, normalisation
+from bases.smp import bce_dice
 from bases.unet import UNet
 from bench.contracts import Sample, Split, UserError
+from bench.training.encoders import load_state, normalisation
 
 
 class Discs:

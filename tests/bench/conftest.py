@@ -43,6 +43,23 @@ class Half:
         return [probs / 2 for probs in maps]
 
 
+class Counting:
+    """A base whose maps say how many samples it was trained on, in hundredths, and tuned on, in thousandths."""
+
+    requires, extra, version, trainable = (), "", 1, True
+
+    def __init__(self, *, unused: int = 0):
+        self.level = 0.0
+
+    def fit(self, train, val, workdir):
+        ids = {*train.ids, *val.ids}
+        assert len(ids) == len(train) + len(val) and {train[n].id for n in range(len(train))} == set(train.ids)
+        self.level = len(train) / 100 + len(val) / 1000
+
+    def predict(self, samples):
+        return [np.full(sample.mask.shape, self.level, np.float32) for sample in samples]
+
+
 class Needy(Half):
     """Needs what nobody has."""
 
@@ -88,13 +105,14 @@ def toy(tmp_path: Path) -> Toy:
 
 @pytest.fixture
 def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refiners ``half`` and ``needy``, and ``broken``, whose import fails, through real entry points."""
+    """Refiners ``half``, ``needy`` and ``broken``, whose import fails; base ``counting``; through real entry points."""
     site = tmp_path / "site"
     info = site / "toy_plugins-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-plugins\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
         "[bench.refiners]\nhalf = toy_plugins:Half\nneedy = toy_plugins:Needy\nbroken = toy_broken:Broken\n"
+        "[bench.bases]\ncounting = toy_plugins:Counting\n"
     )
     (site / "toy_plugins.py").write_text(PLUGINS)
     (site / "toy_broken.py").write_text("raise RuntimeError('written in a hurry')\n")

@@ -15,7 +15,7 @@ from bench.cli import main
 from bench.store import Store
 from tests.bench.conftest import Toy
 
-COMMANDS = ["run", "report", "score", "predict", "data list", "data verify", "list", "doctor"]
+COMMANDS = ["run", "report", "score", "predict", "refine", "export", "data list", "data verify", "list", "doctor"]
 
 
 @pytest.fixture(autouse=True)
@@ -151,7 +151,14 @@ def test_a_wrong_input_gets_one_line_and_exit_code_2(
 
 
 def test_options_have_the_same_form_of_error(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["run", "--limit", "0"], ["run", "--device", "tpu"], ["rnu"], []):
+    for arguments in (
+        ["run", "--limit", "0"],
+        ["run", "--device", "tpu"],
+        ["refine", "--refiner", "prn"],
+        ["export", "--refiner", "prn"],
+        ["rnu"],
+        [],
+    ):
         with pytest.raises(SystemExit) as stop:
             main(arguments)
         assert stop.value.code == 2
@@ -183,6 +190,8 @@ def test_score_says_what_does_not_fit(toy: Toy, capsys: pytest.CaptureFixture[st
     assert main(["score", "--masks", str(toy.masks), "--maps", str(toy.maps)]) == 2
     assert "1 maps have no mask, e.g. stranger" in capsys.readouterr().err
     (toy.maps / "stranger.npy").rename(toy.maps / "disc1.npy")
+    assert main(["score", "--masks", str(toy.masks), "--maps", str(toy.maps)]) == 2
+    assert "two files of one name, disc1.npy and disc1.png" in capsys.readouterr().err
     (toy.maps / "disc1.png").unlink()
     assert main(["score", "--masks", str(toy.masks), "--maps", str(toy.maps)]) == 2
     assert "disc1.npy" in capsys.readouterr().err

@@ -191,6 +191,45 @@ def test_a_defect_stops_the_run_and_is_told_from_a_users_mistake(toy: Toy) -> No
         run(toy, "half[wrong=nan]")
 
 
+@pytest.mark.usefixtures("plugins")
+def test_protocol_b_trains_the_base_on_train_and_val_and_has_no_refiner_that_learns(toy: Toy) -> None:
+    result = bench.run(
+        dataset=[toy.dataset],
+        base=["counting"],
+        refiner=["half", "threshold"],
+        protocol=["A", "B"],
+        device="cpu",
+    )
+    cells = {(cell.protocol, cell.refiner): result.store.records(cell) for cell in result.store.manifests()}
+    assert set(cells) == {("A", "identity"), ("A", "half"), ("A", "threshold"), ("B", "identity"), ("B", "half")}
+    # 6 train, 2 val: the map's level is the share of pixels that the error on background shows.
+    for protocol, level in (("A", 0.062), ("B", 0.08)):
+        frame = cells[protocol, "identity"]
+        foreground = frame["union"] / (24 * 20)
+        np.testing.assert_allclose(frame["mae"], foreground * (1 - level) + (1 - foreground) * level, atol=1e-4)
+
+
+def test_protocol_b_is_refused_for_a_base_with_weights(toy: Toy) -> None:
+    with pytest.raises(UserError, match=r"has its weights already \(protocol B\)"):
+        run(toy, "identity", protocol=["B"])
+
+
+def test_an_oracle_is_told_the_masks(toy: Toy) -> None:
+    cells = frames(run(toy, "oracle-image", "oracle-patch[patch=4]").store)
+    assert (cells["oracle-patch[patch=4]"].iou >= cells["oracle-image"].iou).all()
+    assert (cells["oracle-image"].iou >= cells["identity"].iou).all()
+
+
+@pytest.mark.usefixtures("plugins")
+def test_parameters_are_set_wherever_a_plug_in_is_used_and_a_name_overrules_them(toy: Toy) -> None:
+    result = run(toy, "oracle-patch", "oracle-patch[patch=4]", parameters=["oracle-patch.patch=8"])
+    assert set(frames(result.store)) == {"identity", "oracle-patch[patch=8]", "oracle-patch[patch=4]"}
+    with pytest.raises(UserError, match=r"no such plug-in 'oracle'.*did you mean 'oracle-"):
+        run(toy, "identity", parameters=["oracle.patch=8"])
+    with pytest.raises(UserError, match=r"cannot read 'patch=8' \(--set\)"):
+        run(toy, "identity", parameters=["patch=8"])
+
+
 @pytest.mark.slow
 def test_ray_computes_what_the_local_engine_does(toy: Toy, tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="the ray extra is not installed")

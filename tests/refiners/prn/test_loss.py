@@ -87,3 +87,20 @@ def test_saturated_logits_keep_the_loss_and_its_gradient_finite(size: float, gam
     assert torch.isfinite(loss)
     assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()
+
+
+@pytest.mark.parametrize("terms", [("focal",), ("boundary",), ("truth",), ("focal", "truth")])
+def test_terms_are_summed_with_the_weights_they_have_in_the_whole(
+    case: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray], terms: tuple[str, ...]
+) -> None:
+    whole, _, pseudo, truth = case
+    probs = sigmoid(whole)
+    right = np.where(pseudo == 1, probs, 1 - probs)
+    parts = {
+        "focal": 0.7 * (-((1 - right) ** 2) * np.log(right)).mean(),
+        "boundary": 0.7 * cross_entropy(np.clip(strength(probs), FLOOR, 1 - FLOOR), strength(pseudo)),
+        "truth": 0.3 * cross_entropy(probs, truth),
+    }
+    tensors = [torch.from_numpy(array) for array in (whole, pseudo, truth)]
+    found = prn_loss(tensors[:1], tensors[1], tensors[2], 0.7, 2.0, terms)
+    assert found.item() == pytest.approx(sum(parts[term] for term in terms), rel=1e-9)

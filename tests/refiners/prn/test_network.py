@@ -19,8 +19,9 @@ def small(patch: int = PATCH) -> PrnNetwork:
 
 
 @torch.no_grad()
-def test_a_patch_of_features_changes_its_own_output_and_no_other() -> None:
-    network = small()
+@pytest.mark.parametrize("patch", [16, 4])
+def test_a_patch_of_features_changes_its_own_output_and_no_other(patch: int) -> None:
+    network = small(patch)
     with seeded(1):
         levels = network.encode(torch.rand(2, 1, SIZE, SIZE))
     before_local, before_whole = network.decode_local(levels), network.decode_whole(levels)
@@ -37,6 +38,31 @@ def test_a_patch_of_features_changes_its_own_output_and_no_other() -> None:
     assert not changed_whole[0].any()
 
 
+@torch.no_grad()
+@pytest.mark.parametrize(("size", "patch"), [(24, side) for side in (1, 2, 3, 4, 6, 12, 24)] + [(48, 12), (48, 24)])
+def test_any_patch_that_divides_the_size_is_decoded_at_full_size(size: int, patch: int) -> None:
+    with seeded(0):
+        network = PrnNetwork(size, patch, width=4).eval()
+        levels = network.encode(torch.rand(1, 1, size, size))
+    alone = [level.clone() for level in levels]
+    alone[0][:, :, :patch, :patch] += 1  # full resolution: the first patch's own pixels
+    changed = (network.decode_local(alone) != network.decode_local(levels))[0, 0]
+    assert changed.shape == (size, size)
+    assert changed[:patch, :patch].any()
+    changed[:patch, :patch] = False
+    assert not changed.any()
+
+
+@torch.no_grad()
+def test_a_branch_alone_is_that_branch_of_both() -> None:
+    both, maps = small(), torch.rand(1, 1, SIZE, SIZE)
+    for branch, expected in zip(("global", "local"), both(maps), strict=True):
+        alone = PrnNetwork(SIZE, PATCH, 4, branch).eval()  # type: ignore[arg-type]
+        alone.load_state_dict({name: both.state_dict()[name] for name in alone.state_dict()})
+        (found,) = alone(maps)
+        assert torch.equal(found, expected)
+
+
 def test_cut_gives_the_patches_row_by_row_and_tile_puts_them_back() -> None:
     features = torch.arange(2 * 3 * 8 * 12.0).reshape(2, 3, 8, 12)
     patches = cut(features, 4)
@@ -50,6 +76,7 @@ def test_cut_gives_the_patches_row_by_row_and_tile_puts_them_back() -> None:
 @torch.no_grad()
 def test_one_patch_leaves_nothing_to_cut() -> None:
     network = small(patch=SIZE)
+    assert network.whole is not None and network.local is not None
     network.local.load_state_dict(network.whole.state_dict())
     whole, local = network(torch.rand(1, 1, SIZE, SIZE))
     assert torch.equal(whole, local)
@@ -113,8 +140,8 @@ def test_a_smaller_patch_takes_no_more_memory() -> None:
     [
         (60, 20, 8, r"prn\[size=60\].*multiple of 8"),
         (8, 8, 8, r"prn\[size=8\].*at least 16"),
-        (96, 12, 8, r"prn\[patch=12\].*8, 16, 24, 32, 48, 96"),
-        (64, 24, 8, r"prn\[patch=24\].*8, 16, 32, 64"),
+        (96, 18, 8, r"prn\[patch=18\].*8, 12, 16, 24, 32, 48, 96"),
+        (64, 24, 8, r"prn\[patch=24\].*1, 2, 4, 8, 16, 32, 64"),
         (64, 0, 8, r"prn\[patch=0\]"),
         (64, 128, 8, r"prn\[patch=128\]"),
         (64, 8, 7, r"prn\[width=7\].*even"),
@@ -127,4 +154,4 @@ def test_sides_that_do_not_fit_are_the_users_to_fix(size: int, patch: int, width
 
 
 def test_patch_sides() -> None:
-    assert patch_sides(512) == [8, 16, 32, 64, 128, 256, 512]
+    assert patch_sides(24) == [1, 2, 3, 4, 6, 8, 12, 24]

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bench.contracts import Sample
+from bench.contracts import Sample, UserError
 from refiners.prn import PatchRefineNet
 from refiners.prn.refiner import default_patch
 
@@ -110,3 +110,43 @@ def test_the_default_patch_divides_the_size() -> None:
     for size in range(16, 1025, 8):
         assert size % default_patch(size) == 0
         assert default_patch(size) % 8 == 0
+
+
+def test_weights_of_a_fit_make_a_refiner_that_is_ready(tmp_path: Path) -> None:
+    fitted = PatchRefineNet(size=32, patch=8, width=4, branches="local", epochs=1)
+    fitted.fit(Biased(4, seed=1), tmp_path)
+    given = PatchRefineNet(weights=tmp_path / "weights.safetensors", seed=7)
+    assert fitted.trainable and not given.trainable
+    assert (given.size, given.patch, given.width, given.branches) == (32, 8, 4, "local")
+    sample, probs = Biased(1, seed=3)[0]
+    given.fit(Biased(0, seed=0), tmp_path / "nothing")
+    expected, found = (refiner.refine([sample.image], [probs])[0] for refiner in (fitted, given))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
+    miniature().fit(Biased(4, seed=1), tmp_path)
+    with pytest.raises(UserError, match=r"patch=8, but these weights have patch=16"):
+        PatchRefineNet(patch=8, weights=tmp_path / "weights.safetensors")
+    with pytest.raises(UserError, match=r"no such term 'edge'"):
+        PatchRefineNet(terms="focal+edge")
+
+
+def test_a_grid_says_the_patch_and_either_alone_may_be_given() -> None:
+    assert PatchRefineNet(size=96, grid=4).patch == 24
+    with pytest.raises(UserError, match=r"both a patch and a grid"):
+        PatchRefineNet(patch=64, grid=8)
+    with pytest.raises(UserError, match=r"prn\[grid=5\].*divides the size"):
+        PatchRefineNet(size=96, grid=5)
+
+
+def test_the_exported_network_computes_what_refine_does(tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    refiner = miniature()
+    refiner.fit(Biased(6, seed=1, side=32), tmp_path)
+    refiner.export_onnx(tmp_path / "prn.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "prn.onnx")
+    samples, maps = zip(*(Biased(5, seed=2, side=32)[i] for i in range(5)), strict=True)
+    (found,) = session.run(["refined"], {"map": np.stack(maps)[:, None]})
+    expected = refiner.refine([sample.image for sample in samples], maps)
+    np.testing.assert_allclose(found[:, 0], np.stack(expected), atol=1e-4)

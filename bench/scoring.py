@@ -1,0 +1,71 @@
+"""`score`: a folder of maps against a folder of masks, whatever made the maps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from bench.contracts import UserError
+from bench.folders import files_by_id
+from bench.images import IMAGE_SUFFIXES, MAP_SUFFIXES, read_map, read_mask
+from bench.metrics import iou_dataset
+from bench.metrics import score as score_map
+from bench.progress import note, track
+
+SCORE_COLUMNS = (
+    "id",
+    "iou",
+    "iou_dataset",
+    "boundary_iou",
+    "boundary_iou_2pct",
+    "boundary_accuracy",
+    "mae",
+    "seconds",
+    "peak_gpu_mb",
+    "peak_gpu_nvml_mb",
+    "peak_rss_mb",
+    "energy_j",
+)
+"""Columns of ``bench score --out``. Those that one image's map cannot tell (its cost, a split's IoU) stay empty."""
+
+
+def score(masks: Path, maps: Path) -> pd.DataFrame:
+    """Score a folder of probability maps against a folder of masks, matched by file name without its suffix.
+
+    Args:
+        masks: images of the ground truth; subfolders count as part of the id.
+        maps: 8/16-bit PNG or NPY maps, each of its mask's size. Masks without a map are left out.
+
+    Returns:
+        One row an image with `SCORE_COLUMNS` but ``iou_dataset``, and ``intersection`` and ``union``.
+
+    Raises:
+        UserError: a folder is missing or empty, a map has no mask, is of another size or not a map.
+    """
+    mask_files, map_files = files_by_id(masks, IMAGE_SUFFIXES, "--masks"), files_by_id(maps, MAP_SUFFIXES, "--maps")
+    strangers = sorted(map_files.keys() - mask_files.keys())
+    if strangers:
+        raise UserError(
+            f"{len(strangers)} maps have no mask, e.g. {strangers[0]}", maps, "give both the same file names"
+        )
+    if len(map_files) < len(mask_files):
+        note(f"{len(map_files)} of {len(mask_files)} masks have a map; the others are left out")
+    rows = []
+    for sample_id in track(sorted(map_files), "score"):
+        mask, probs = read_mask(mask_files[sample_id]), read_map(map_files[sample_id])
+        if probs.shape != mask.shape:
+            raise UserError(
+                f"the map is {probs.shape} and its mask {mask.shape}",
+                map_files[sample_id],
+                "resize the map to the mask",
+            )
+        rows.append({"id": sample_id, **score_map(probs, mask)})
+    return pd.DataFrame(rows).reindex(columns=[*SCORE_COLUMNS, "intersection", "union"])
+
+
+def means(scores: pd.DataFrame) -> dict[str, float]:
+    """Mean over the images of each metric (undefined ones left out), and the IoU of the summed pixel counts."""
+    columns = ["iou", "boundary_iou", "boundary_iou_2pct", "boundary_accuracy", "mae"]
+    dataset_iou = iou_dataset(scores["intersection"].tolist(), scores["union"].tolist())
+    return {**{column: float(scores[column].mean()) for column in columns}, "iou_dataset": dataset_iou}

@@ -1,0 +1,60 @@
+"""Oracles: how far thresholds could go if somebody told the ground truth. They set no example, they set the bound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from bench.contracts import Image, MapDataset, Mask, ProbabilityMap
+from refiners.prn.pseudo_labels import image_optimal, patch_optimal
+
+
+class _Oracle:
+    """Labels made with the ground truth at hand: 0 or 1 (`bench.contracts.Oracle`)."""
+
+    requires: tuple[str, ...] = ()
+    extra = ""
+    version = 1
+    trainable = False
+    uses_ground_truth = True
+
+    def fit(self, val: MapDataset, workdir: Path) -> None:
+        """Nothing to learn."""
+
+    def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> NoReturn:
+        raise RuntimeError("an oracle needs the masks: call refine_knowing")
+
+
+class PatchOracle(_Oracle):
+    """Each patch binarised at its own best threshold: PatchRefineNet's pseudo-labels as a result.
+
+    Each patch's IoU is the highest a threshold can reach. The image's need not be: where thresholds differ between
+    patches, the whole can fall below the best single threshold (`ImageOracle`).
+
+    Args:
+        patch: side of a patch in pixels of the image itself.
+    """
+
+    def __init__(self, *, patch: int = 64) -> None:
+        self.patch = patch
+
+    def refine_knowing(
+        self, images: Sequence[Image], maps: Sequence[ProbabilityMap], masks: Sequence[Mask]
+    ) -> list[ProbabilityMap]:
+        """See `bench.contracts.Oracle`."""
+        pairs = zip(maps, masks, strict=True)
+        return [patch_optimal(probs, mask, self.patch).labels.astype(np.float32) for probs, mask in pairs]
+
+
+class ImageOracle(_Oracle):
+    """Each image binarised at its own best threshold."""
+
+    def refine_knowing(
+        self, images: Sequence[Image], maps: Sequence[ProbabilityMap], masks: Sequence[Mask]
+    ) -> list[ProbabilityMap]:
+        """See `bench.contracts.Oracle`."""
+        pairs = zip(maps, masks, strict=True)
+        return [image_optimal(probs, mask).labels.astype(np.float32) for probs, mask in pairs]

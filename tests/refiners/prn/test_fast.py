@@ -1,0 +1,110 @@
+"""prn-fast in miniature: it starts as the base, uses the image, and comes back the same from its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bench.contracts import Sample, UserError
+from refiners.prn.fast_network import CONFIDENT, bounded_logits
+from refiners.prn.fast_refiner import PrnFast, bce_iou
+
+
+class Smeared:
+    """Bright discs of which the map knows the place but not the outline (a `MapDataset`)."""
+
+    def __init__(self, count: int, seed: int, side: int = 40) -> None:
+        self.count, self.seed, self.side = count, seed, side
+
+    @property
+    def ids(self) -> Sequence[str]:
+        return [str(index) for index in range(self.count)]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int, /) -> tuple[Sample, np.ndarray]:
+        rng = np.random.default_rng([self.seed, index])
+        rows, columns = np.mgrid[: self.side, : self.side + 8]
+        away = np.hypot(rows - rng.integers(14, 26), columns - rng.integers(14, 34))
+        radius = rng.uniform(6, 13)
+        mask = away < radius
+        image = np.where(mask, 200, 60)[..., None] + rng.integers(-20, 20, (*mask.shape, 3))
+        probs = 1 / (1 + np.exp((away - 9.5) / 2))
+        return Sample(str(index), image.astype(np.uint8), mask), probs.astype(np.float32)
+
+
+def miniature(*, epochs: int = 1, seed: int = 0) -> PrnFast:
+    return PrnFast(size=32, width=8, encoder="resnet18", encoder_weights="none", epochs=epochs, lr=4e-3, seed=seed)
+
+
+def mean_iou(maps: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> float:
+    pairs = [(probs >= 0.5, mask) for probs, mask in zip(maps, masks, strict=True)]
+    return float(np.mean([(pred & mask).sum() / (pred | mask).sum() for pred, mask in pairs]))
+
+
+def test_it_learns_from_the_image_and_a_second_object_loads_the_same(tmp_path: Path) -> None:
+    refiner = miniature(epochs=12)
+    refiner.fit(Smeared(32, seed=1), tmp_path)
+    samples, maps = zip(*(Smeared(12, seed=2)[i] for i in range(12)), strict=True)
+    images, masks = [sample.image for sample in samples], [sample.mask for sample in samples]
+    kept = [probs.copy() for probs in maps]
+    refined = refiner.refine(images, maps)
+    # No threshold knows the radius: all maps are alike up to a shift.
+    assert mean_iou(refined, masks) > mean_iou(maps, masks) + 0.05
+    for before, probs, after in zip(kept, maps, refined, strict=True):
+        np.testing.assert_array_equal(before, probs)
+        assert after.shape == probs.shape and after.dtype == np.float32
+        assert after.min() >= 0 and after.max() <= 1
+    ready = PrnFast(weights=tmp_path / "weights.safetensors")
+    assert not ready.trainable and ready.size == 32
+    for one, other in zip(refined, ready.refine(images, maps), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_before_training_the_maps_decisions_stand() -> None:
+    refiner = miniature()
+    refiner._network = refiner._build().eval()
+    sample, _ = Smeared(1, seed=0)[0]
+    probs = np.random.default_rng(0).random(sample.mask.shape, dtype=np.float32)
+    (refined,) = refiner.refine([sample.image], [probs])
+    np.testing.assert_array_equal(refined >= 0.5, probs >= 0.5)
+    np.testing.assert_allclose(refined, probs, atol=1 / (1 + np.exp(CONFIDENT)))
+
+
+def test_saturated_maps_have_bounded_logits() -> None:
+    found = bounded_logits(torch.tensor([0.0, 1.0, 0.5, 0.9]))
+    assert found.tolist() == pytest.approx([-CONFIDENT, CONFIDENT, 0, np.log(9)], abs=1e-3)
+
+
+def test_the_loss_against_hand_arithmetic() -> None:
+    logits = torch.tensor([[2.0, -1.0], [0.0, 3.0]])[:, None, None]
+    truth = torch.tensor([[1.0, 0.0], [0.0, 1.0]])[:, None, None]
+    p = 1 / (1 + np.exp(-np.array([[2.0, -1.0], [0.0, 3.0]])))
+    bce = -np.log([p[0, 0], 1 - p[0, 1], 1 - p[1, 0], p[1, 1]]).mean()
+    ious = [(p[0, 0] + 1) / (p[0, 0] + p[0, 1] + 1 - p[0, 0] + 1), (p[1, 1] + 1) / (p[1].sum() + 1 - p[1, 1] + 1)]
+    assert bce_iou(logits, truth).item() == pytest.approx(bce + 1 - np.mean(ious), rel=1e-6)
+
+
+def test_what_does_not_fit_is_the_users_to_fix(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"prn-fast\[size=40\].*multiple of 32"):
+        PrnFast(size=40)
+    with pytest.raises(UserError, match=r"no such encoder"):
+        PrnFast(encoder="resnet1").fit(Smeared(2, seed=0), tmp_path)
+
+
+def test_the_exported_network_computes_what_refine_does(tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    refiner = miniature()
+    refiner.fit(Smeared(6, seed=1), tmp_path)
+    refiner.export_onnx(tmp_path / "fast.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "fast.onnx")
+    rng = np.random.default_rng(0)
+    image, probs = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8), rng.random((32, 32), dtype=np.float32)
+    inputs = {"image": image.transpose(2, 0, 1)[None].astype(np.float32), "map": probs[None, None]}
+    (found,) = session.run(["refined"], inputs)
+    np.testing.assert_allclose(found[0, 0], refiner.refine([image], [probs])[0], atol=1e-4)
