@@ -16,14 +16,28 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.measure import MIB, Meter
+from refiners.prn.fast_network import FastNetwork
 from refiners.prn.network import PrnNetwork
 from refiners.prn.released import ReleasedNetwork
 
 SIZE = 512
 
+
+class Fast(nn.Module):
+    """prn-fast's network, and an image for it to look at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = FastNetwork(smp.encoders.get_encoder("mobilenet_v2", weights=None), width=32)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return self.network(maps.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last), maps)
+
+
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "prn-released": lambda: ReleasedNetwork(grid=8),
     "prn": lambda: PrnNetwork(size=SIZE, patch=64, width=32),
+    "prn-fast": Fast,
     "unet-resnet34": lambda: smp.Unet("resnet34", in_channels=1, encoder_weights=None),
 }
 """What takes ``Bx1xSIZExSIZE`` probabilities. The first is what the others are compared with."""

@@ -194,6 +194,17 @@ def test_energy_has_a_column_only_where_it_is_known(store: Store) -> None:
     assert "energy_j" in {column.key for column in build(store).cost}
 
 
+def test_the_spread_over_seeds_is_shown_where_there_are_several(store: Store) -> None:
+    add(store, "identity", [0.5, 0.7])
+    assert "iou_spread" not in {column.key for column in build(store).quality}
+    add(store, "identity", [0.7, 0.9], seed=1)
+    add(store, "identity", [0.3, 0.5], seed=2)
+    report = build(store)
+    (row,) = report.groups[0].blocks[0].rows
+    # The three means are 0.6, 0.8 and 0.4.
+    assert report.quality[-1].text(row.values["iou_spread"]) == "20.00"
+
+
 def test_best_marks_ties_as_shown_and_passes_over_oracles(store: Store) -> None:
     add(store, "identity", records([0.5], mae=[0.2]))
     add(store, "crf", records([0.700001], mae=[0.3]))
