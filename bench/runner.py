@@ -20,7 +20,7 @@ import pandas as pd
 
 from bench.checks import check_output
 from bench.config import Settings
-from bench.contracts import SPLITS, BaseNetwork, Dataset, Oracle, ProbabilityMap, Refiner, Sample, Split, UserError
+from bench.contracts import SPLITS, BaseNetwork, Dataset, Oracle, ProbabilityMap, Refiner, Sample, Split
 from bench.datasets.subset import Subset
 from bench.environment import describe
 from bench.files import replacing
@@ -28,7 +28,7 @@ from bench.maps import MapCache, MapSplit
 from bench.measure import Meter
 from bench.metrics import score
 from bench.plan import Cell, training_splits
-from bench.progress import track
+from bench.progress import note, track
 from bench.registry import load_base, load_dataset, load_refiner
 from bench.store import Manifest, Store
 
@@ -138,6 +138,7 @@ def fit_refiner(job: Job) -> None:
         begin = time.perf_counter()
         job.refiner()
         _finish(job.fit_folder, time.perf_counter() - begin)
+        note(f"fitted: {job.cell.refiner} to {job.cell.base} on {job.cell.dataset}, kept in {job.fit_folder}")
 
 
 def refine(job: Job) -> None:

@@ -68,16 +68,13 @@ class FastNetwork(nn.Module):
         widths = (width, 2 * width, 2 * width, 2 * width)
         self.stem = convolution(3 * CELL**2, width)
         self.downs = nn.ModuleList(
-            nn.Sequential(nn.MaxPool2d(2), convolution(above, below))
-            for above, below in itertools.pairwise(widths)
+            nn.Sequential(nn.MaxPool2d(2), convolution(above, below)) for above, below in itertools.pairwise(widths)
         )
         self.laterals = nn.ModuleList(
             nn.Conv2d(channels, own, 1) for channels, own in zip(encoder.out_channels[2:], widths, strict=True)
         )
         self.joins = nn.ModuleList(convolution(own, own) for own in widths)
-        self.ups = nn.ModuleList(
-            convolution(above + below, above) for above, below in itertools.pairwise(widths)
-        )
+        self.ups = nn.ModuleList(convolution(above + below, above) for above, below in itertools.pairwise(widths))
         self.head = nn.Sequential(Residual(width), nn.Conv2d(width, CELL**2, 3, padding=1))
         last = self.head[-1]
         assert isinstance(last, nn.Conv2d) and last.bias is not None

@@ -234,7 +234,7 @@ def default_patch(size: int) -> int:
 
 
 def probabilities(batch: Batch) -> Tensor:
-    """float32 ``Bx1xSxS`` in [0, 1] of a batch's 16-bit codes."""
+    """float32 ``BxCxSxS`` in [0, 1] of a batch's 16-bit codes."""
     return batch["codes"].float() / 65535
 
 
