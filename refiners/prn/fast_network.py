@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import itertools
 from typing import Any
 
@@ -18,6 +19,9 @@ CELL = 4
 CONFIDENT = 5.0
 """Logits of the map are held in [-CONFIDENT, CONFIDENT]: a saturated pixel can still be corrected."""
 
+DROPOUT = 0.5
+"""Share of the encoder's channels that a training step does without."""
+
 
 def convolution(inside: int, outside: int) -> nn.Sequential:
     """3x3 convolution, batch norm, ReLU."""
@@ -28,8 +32,15 @@ def convolution(inside: int, outside: int) -> nn.Sequential:
 
 def bounded_logits(maps: Tensor) -> Tensor:
     """Logits of probabilities, held in [-CONFIDENT, CONFIDENT]; any shape."""
-    bound = torch.tensor(CONFIDENT, device=maps.device).sigmoid().item()
+    bound = 1 / (1 + math.exp(-CONFIDENT))
     return torch.logit(maps.clamp(1 - bound, bound))
+
+
+def corrected(maps: Tensor, correction: Tensor) -> Tensor:
+    """Probabilities of ``maps`` with ``correction`` added to their logits, of one shape; without any, they stay exact."""
+    logits = bounded_logits(maps)
+    # What the bound cut off is put back.
+    return ((logits + correction).sigmoid() + maps - logits.sigmoid()).clamp(0, 1)
 
 
 class Residual(nn.Module):
@@ -50,6 +61,9 @@ class FastNetwork(nn.Module):
     The map enters by pixel-unshuffle: CELL x CELL pixels become channels, so that no pixel is lost and all
     convolutions run at stride 4 or coarser. A pretrained encoder gives features of the image at strides 4 to 32;
     a small U-shaped network joins the two, and pixel-shuffle brings the correction back to full size.
+
+    Attributes:
+        strength: what `correction` multiplies by, 0..1; chosen after the training.
 
     Args:
         encoder: an smp encoder of depth 5. It stays as it is: val has too few images to train it on.
@@ -80,12 +94,19 @@ class FastNetwork(nn.Module):
         assert isinstance(last, nn.Conv2d) and last.bias is not None
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
+        self.strength: Tensor
+        self.register_buffer("strength", torch.ones(()))
 
     def train(self, mode: bool = True) -> FastNetwork:
         """As `nn.Module.train`, but the encoder's batch norm keeps its statistics."""
         super().train(mode)
         self.encoder.eval()
         return self
+
+    def correction(self, pixels: Tensor, maps: Tensor) -> Tensor:
+        """As `forward`, times ``strength``; the mean over the input and its mirror image."""
+        mirrored = self(pixels.flip(-1), maps.flip(-1)).flip(-1)
+        return self.strength * (self(pixels, maps) + mirrored) / 2
 
     def forward(self, pixels: Tensor, maps: Tensor) -> Tensor:
         """``Bx3xHxW`` as the encoder wants it and ``Bx1xHxW`` probabilities -> ``Bx1xHxW`` logits to add."""
@@ -97,7 +118,7 @@ class FastNetwork(nn.Module):
             levels.append(down(levels[-1]))
         features = self.encoder(pixels)[2:]
         joined = [
-            join(level + lateral(feature))
+            join(level + lateral(F.dropout2d(feature, DROPOUT, self.training)))
             for join, lateral, level, feature in zip(self.joins, self.laterals, levels, features, strict=True)
         ]
         found = joined[-1]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.contracts import Image, MapDataset, ProbabilityMap, UserError
+from bench.contracts import DECISION, Image, MapDataset, ProbabilityMap, UserError
 from bench.images import resize, resize_mask, to_uint16
 from bench.training import (
     Batch,
@@ -26,16 +26,21 @@ from bench.training import (
     train,
 )
 from bench.training.encoders import EncoderWeights, load_encoder, normalised
-from refiners.prn.fast_network import STRIDE, FastNetwork, bounded_logits
+from refiners.prn.fast_network import STRIDE, FastNetwork, bounded_logits, corrected
 from refiners.prn.refiner import PAPER_SIZE, architecture, probabilities
 
 BATCH = 8
+
+HELD_OUT = 0.25
+"""Share of val that nothing is trained on: it chooses the epoch and the strength of the correction."""
+
+STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 class PrnFast:
     """PRN's idea at a fraction of its cost: a residual on the base's logits, from the map and the image's features.
 
-    Three departures from PatchRefineNet, each chosen on val splits (docs/results/prn.md has the trials):
+    Departures from PatchRefineNet, chosen on val splits (docs/results/prn.md has the trials):
     a correction is *added* to the map's logits and is zero at first, so that nothing has to relearn the map; all
     convolutions run at stride 4 or coarser; and a small ImageNet encoder shows it the image, which is where the
     information beyond one global threshold is. The loss is cross-entropy plus 1 - soft IoU on the ground truth alone:
@@ -89,7 +94,7 @@ class PrnFast:
         self.recipe = Recipe(epochs, BATCH, lr, precision=fast_precision(device))
         self.device, self.seed = device, seed
         self.trainable = weights is None
-        self._network: nn.Module | None = None
+        self._network: FastNetwork | None = None
         if weights is not None:
             self._network = self._build()
             load_weights(self._network, weights)
@@ -102,17 +107,7 @@ class PrnFast:
         network = self._build()
         if not load_finished(network, workdir):
             load_encoder(network.encoder, self.encoder, self.encoder_weights)
-            train(
-                network,
-                self._loss,
-                self._arrays(val, workdir / "arrays"),
-                self.recipe,
-                workdir=workdir,
-                device=self.device,
-                seed=self.seed,
-                title=f"{type(self).__name__} ({self.size} px)",
-                metadata={name: str(getattr(self, name)) for name in ("size", "width", "encoder")},
-            )
+            self._train(network, val, workdir)
         self._network = network.to(self.device).eval()
 
     def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
@@ -133,7 +128,47 @@ class PrnFast:
         whole = _Whole(copy.deepcopy(self._fitted()), self.encoder).to("cpu").eval()
         export_onnx(whole, {"image": pixels, "map": maps}, ["refined"], path)
 
-    def _fitted(self) -> nn.Module:
+    def _train(self, network: FastNetwork, val: MapDataset, workdir: Path) -> None:
+        order = np.random.default_rng(self.seed).permutation(len(val)).tolist()
+        count = max(1, round(HELD_OUT * len(val)))
+        held_out = self._arrays(val, order[:count], workdir / "held-out")
+        train(
+            network,
+            self._loss,
+            self._arrays(val, order[count:], workdir / "arrays"),
+            self.recipe,
+            workdir=workdir,
+            device=self.device,
+            seed=self.seed,
+            title=f"{type(self).__name__} ({self.size} px)",
+            validate=lambda trained: self._mean_ious(trained, held_out, (1.0,))[0],
+            finish=lambda trained: self._choose_strength(trained, held_out),
+            metadata={name: str(getattr(self, name)) for name in ("size", "width", "encoder")},
+        )
+        held_out.remove()
+
+    @torch.no_grad()
+    def _choose_strength(self, network: nn.Module, held_out: TrainingArrays) -> None:
+        """The one with the highest mean IoU on what was held out; the weaker of equal ones."""
+        ious = self._mean_ious(network.eval(), held_out, STRENGTHS)
+        assert isinstance(network, FastNetwork)
+        network.strength.fill_(STRENGTHS[int(np.argmax(ious))])
+
+    def _mean_ious(self, network: nn.Module, data: TrainingArrays, strengths: Sequence[float]) -> list[float]:
+        """Mean foreground IoU at the network's size, for each strength; both empty is 1."""
+        assert isinstance(network, FastNetwork)
+        ious: list[list[Tensor]] = [[] for _ in strengths]
+        for batch in data.batches(BATCH):
+            batch = {name: field.to(self.device) for name, field in batch.items()}
+            maps, truth = probabilities(batch), batch["truth"].bool()
+            correction = network.correction(normalised(batch["image"], self.encoder), maps)
+            for found, strength in zip(ious, strengths, strict=True):
+                pred = corrected(maps, strength * correction) >= DECISION
+                both, either = (pred & truth).sum((1, 2, 3)), (pred | truth).sum((1, 2, 3))
+                found.append(torch.where(either > 0, both / either.clamp(min=1), 1.0))
+        return [torch.cat(found).mean().item() for found in ious]
+
+    def _fitted(self) -> FastNetwork:
         if self._network is None:
             raise RuntimeError("fit() comes first where no weights are given")
         return self._network
@@ -150,11 +185,11 @@ class PrnFast:
                 raise UserError(f"no such encoder, {reason}", f"encoder={self.encoder}", fix) from None
             return FastNetwork(encoder, self.width).to(memory_format=torch.channels_last)
 
-    def _arrays(self, val: MapDataset, folder: Path) -> TrainingArrays:
+    def _arrays(self, val: MapDataset, indices: Sequence[int], folder: Path) -> TrainingArrays:
         side = self.size
 
         def fill(index: int) -> dict[str, np.ndarray]:
-            sample, probs = val[index]
+            sample, probs = val[indices[index]]
             return {
                 "image": resize(sample.image, side, side).transpose(2, 0, 1),
                 "codes": to_uint16(np.clip(resize(probs, side, side), 0, 1))[None],
@@ -166,7 +201,7 @@ class PrnFast:
             "codes": ((1, side, side), np.uint16),
             "truth": ((1, side, side), np.bool_),
         }
-        return TrainingArrays.build(folder, len(val), fields, fill, f"val images and maps at {side} px")
+        return TrainingArrays.build(folder, len(indices), fields, fill, f"val images and maps at {side} px")
 
     def _loss(self, network: nn.Module, batch: Batch) -> Tensor:
         maps = probabilities(batch)
@@ -177,21 +212,20 @@ class PrnFast:
         side = self.size
         pixels = torch.from_numpy(np.ascontiguousarray(resize(image, side, side).transpose(2, 0, 1)))[None]
         small = torch.from_numpy(np.ascontiguousarray(np.clip(resize(probs, side, side), 0, 1)))[None, None]
-        network = self._fitted()
-        correction = network(normalised(pixels.to(self.device), self.encoder), small.to(self.device))
-        there = torch.from_numpy(resize(correction[0, 0].float().cpu().numpy(), *probs.shape))
-        return (bounded_logits(torch.from_numpy(probs)) + there).sigmoid().numpy()
+        inputs = normalised(pixels.to(self.device), self.encoder), small.to(self.device)
+        correction = self._fitted().correction(*inputs)[0, 0].cpu().numpy()
+        return corrected(torch.from_numpy(probs), torch.from_numpy(resize(correction, *probs.shape))).numpy()
 
 
 class _Whole(nn.Module):
     """Network, normalisation and sum: what ONNX is to hold."""
 
-    def __init__(self, network: nn.Module, encoder: str) -> None:
+    def __init__(self, network: FastNetwork, encoder: str) -> None:
         super().__init__()
         self.network, self.encoder = network, encoder
 
     def forward(self, pixels: Tensor, maps: Tensor) -> Tensor:
-        return (bounded_logits(maps) + self.network(normalised(pixels, self.encoder), maps)).sigmoid()
+        return corrected(maps, self.network.correction(normalised(pixels, self.encoder), maps))
 
 
 def bce_iou(logits: Tensor, truth: Tensor) -> Tensor:

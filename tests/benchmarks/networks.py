@@ -31,7 +31,8 @@ class Fast(nn.Module):
         self.network = FastNetwork(smp.encoders.get_encoder("mobilenet_v2", weights=None), width=32)
 
     def forward(self, maps: Tensor) -> Tensor:
-        return self.network(maps.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last), maps)
+        image = maps.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+        return self.network(image, maps) if self.training else self.network.correction(image, maps)
 
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
