@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import itertools
+import math
 from typing import Any
 
 import torch
@@ -37,7 +37,7 @@ def bounded_logits(maps: Tensor) -> Tensor:
 
 
 def corrected(maps: Tensor, correction: Tensor) -> Tensor:
-    """Probabilities of ``maps`` with ``correction`` added to their logits, of one shape; without any, they stay exact."""
+    """``maps`` with ``correction``, of one shape, added to their logits; where that is zero they stay as they are."""
     logits = bounded_logits(maps)
     # What the bound cut off is put back.
     return ((logits + correction).sigmoid() + maps - logits.sigmoid()).clamp(0, 1)
