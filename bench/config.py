@@ -19,10 +19,10 @@ KINDS: tuple[Kind, ...] = ("dataset", "base", "refiner")
 FILE_NAME = "bench.toml"
 
 Protocol = Literal["A", "B"]
-"""What the base is trained on (the paper's Table 1): its cases A, and with a refiner that learns C, are ``A`` here.
+"""A key of `bench.contracts.PROTOCOLS`.
 
-``A``: the base on train, its best epoch chosen on val; refiners are fitted on val. ``B``: the base on train and val,
-the epoch of the lowest training loss; only refiners that learn nothing follow.
+``A``: the base's best epoch is chosen on val. ``B``: it is the epoch of the lowest training loss, and only refiners
+that learn nothing follow.
 """
 
 

@@ -25,6 +25,9 @@ Mask: TypeAlias = NDArray[np.bool_]
 Split: TypeAlias = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
+PROTOCOLS = {"A": "base on train, refiners on val", "B": "base on train and val"}
+"""What is trained on which split. The paper's Table 1 calls them cases A (with a refiner that learns: C) and B."""
+
 DECISION = 0.5
 """A pixel is foreground where its probability is at least this."""
 

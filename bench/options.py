@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.contracts import SPLITS
+from bench.contracts import PROTOCOLS, SPLITS
 
 KINDS = ("datasets", "bases", "refiners", "metrics", "experiments")
 DEVICES = ("auto", "cpu", "cuda")
@@ -59,9 +59,8 @@ def _run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--base", nargs="+", metavar="B")
     run.add_argument("--refiner", nargs="+", metavar="R")
     run.add_argument("--seed", nargs="+", type=int, metavar="S")
-    run.add_argument(
-        "--protocol", nargs="+", choices=("A", "B"), help="A: base on train, refiners on val; B: base on train and val"
-    )
+    meanings = "; ".join(f"{name}: {meaning}" for name, meaning in PROTOCOLS.items())
+    run.add_argument("--protocol", nargs="+", choices=tuple(PROTOCOLS), help=meanings)
     _set(run)
     run.add_argument("--store", type=Path, metavar="DIR", help="where finished cells are kept")
     run.add_argument("--device", choices=DEVICES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from bench.contracts import PROTOCOLS
 from bench.store import Manifest
 from reports.cells import Cell
 from reports.rows import Row
@@ -16,7 +17,7 @@ def remarks(cells: Sequence[Cell], rows: Sequence[Row]) -> tuple[str, ...]:
     found = [
         _images(rows),
         *(f"partial copy: {complete}" for complete in _distinct(manifest.complete for manifest in manifests)),
-        f"protocol {manifests[0].protocol}",
+        f"protocol {manifests[0].protocol} ({PROTOCOLS[manifests[0].protocol]})",
         _seeds(rows),
         *_origin([manifest for manifest in manifests if manifest.status == "done"]),
         f"left out: {_counted(superseded, 'earlier cell')} of the same names, with other data or parameters"

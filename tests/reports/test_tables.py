@@ -177,7 +177,7 @@ def test_remarks_say_what_the_numbers_come_from(store: Store) -> None:
     assert group.remarks == (
         "2 test images",
         "partial copy: 6 of 6226 pairs",
-        "protocol A",
+        "protocol A (base on train, refiners on val)",
         "seed 0",
         "device H100",
         "refinebench 1.2",
