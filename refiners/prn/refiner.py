@@ -199,7 +199,8 @@ def architecture(weights: Path, names: Sequence[str], given: dict[str, Any]) -> 
     """
     saved = read_metadata(weights)
     if missing := [name for name in names if name not in saved]:
-        raise UserError(f"the file does not say its {missing[0]}", weights, "name weights that 'bench run' fitted")
+        fix = "name weights that 'bench run' fitted for this refiner"
+        raise UserError(f"the file does not say its {missing[0]}", weights, fix)
     for name, value in given.items():
         if value is not None and str(value) != saved[name]:
             fix = f"leave {name}= out, or name other weights"
