@@ -82,8 +82,9 @@ def by_histogram(codes: np.ndarray, mask: Mask, patch: int, levels: int) -> tupl
     above = counts.cumsum(axis=2)
     # A threshold that lets no pixel of the mask in only loses against the next higher one.
     at = np.flatnonzero(counts[:, 1] > 0)
-    patches = at // levels
-    values = (levels - 1 - at + patches * levels).astype(codes.dtype)
+    # The number of codes is a power of two: shifts and masks, in place of divisions that cost ten times as much.
+    patches = at >> (levels.bit_length() - 1)
+    values = (levels - 1 - (at & (levels - 1))).astype(codes.dtype)
     return Candidates(patches, values, above[:, 1].ravel()[at], above[:, 0].ravel()[at]), above[:, 1, -1]
 
 
