@@ -43,7 +43,7 @@ def _points(key: str, title: str, meaning: str, *, gain: bool = False) -> Column
     return Column(key, title, meaning, digits=2, scale=100, better="higher", gain=gain)
 
 
-SPREAD = Column("iou_spread", "± seeds", "standard deviation of mIoU over the seeds, of n - 1", digits=2, scale=100)
+SPREAD = Column("iou_spread", "SD seeds", "standard deviation of mIoU over the seeds, of n - 1", digits=2, scale=100)
 """Shown only where some row has it."""
 
 QUALITY = (
