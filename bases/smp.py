@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from bench.contracts import DECISION, Dataset, Image, ProbabilityMap, Sample, UserError
 from bench.images import resize, resize_mask
-from bench.training import Batch, Recipe, TrainingArrays, fast_precision, load_finished, seeded, train
-from bench.training.encoders import EncoderWeights, load_encoder, load_state, normalised
+from bench.training import Batch, Recipe, TrainingArrays, fast_precision, ious, load_finished, seeded, train
+from bench.training.encoders import EncoderWeights, load_encoder, load_state, no_such_encoder, normalised
 
 
 class SmpBase(ABC):
@@ -135,9 +135,7 @@ class SmpBase(ABC):
     def _ious(self, network: nn.Module, batch: Batch) -> np.ndarray:
         """Foreground IoU of each sample of a batch at the network's size; both empty is 1."""
         probs = network(self._normalise(batch["image"].to(self.device))).sigmoid()
-        pred, mask = probs >= DECISION, batch["mask"].to(self.device)
-        both, either = (pred & mask).sum((1, 2, 3)), (pred | mask).sum((1, 2, 3))
-        return torch.where(either > 0, both / either.clamp(min=1), 1.0).cpu().numpy()
+        return ious(probs >= DECISION, batch["mask"].to(self.device)).cpu().numpy()
 
     def _pixels(self, image: Image) -> np.ndarray:
         return np.ascontiguousarray(resize(image, self.size, self.size).transpose(2, 0, 1))
@@ -150,10 +148,7 @@ class SmpBase(ABC):
             try:
                 network = self.network(self.encoder)
             except (KeyError, RuntimeError, ValueError) as error:
-                reason = " ".join(str(error).split())[:120]
-                raise UserError(
-                    f"no such encoder, {reason}", f"encoder={self.encoder}", "use a name of smp, or tu-NAME of timm"
-                ) from None
+                raise no_such_encoder(self.encoder, error) from None
         if pretrained:
             load_encoder(network.encoder, self.encoder, self.encoder_weights)
         return network

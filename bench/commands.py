@@ -13,6 +13,7 @@ from bench.config import Kind, Protocol, Settings, load
 from bench.contracts import SPLITS, Split, UserError
 from bench.datasets.subset import Subset
 from bench.environment import pick_device
+from bench.folders import make_out
 from bench.images import write_map
 from bench.plan import Cell, grid, narrowed, whole_splits
 from bench.progress import note, track
@@ -150,10 +151,7 @@ def predict(
             f"{base} has no checkpoint", "--base", "give one with weights=FILE, or train it with 'bench run'"
         )
     opened = narrowed(whole_splits(load_dataset(dataset, settings=settings)), network, limit)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make the folder, {error.strerror}", out, "name a writable one with --out") from None
+    make_out(out)
     count = 0
     for split in splits:
         samples = opened[split]

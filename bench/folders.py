@@ -7,6 +7,15 @@ from pathlib import Path
 from bench.contracts import UserError
 
 
+def make_out(folder: Path) -> None:
+    """Make the folder that ``--out`` names, with its parents. Raises UserError where that cannot be done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fix = "name a writable one with --out"
+        raise UserError(f"cannot make the folder, {error.strerror}", folder, fix) from None
+
+
 def files_by_id(folder: Path, suffixes: tuple[str, ...], option: str) -> dict[str, Path]:
     """The files with one of the suffixes by id: the path within the folder without its suffix.
 

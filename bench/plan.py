@@ -86,11 +86,9 @@ def grid(
     return cells
 
 
-def training_splits(splits: dict[Split, Dataset], protocol: Protocol) -> tuple[Dataset, Dataset]:
-    """What `BaseNetwork.fit` gets under a protocol: its train split, and its val split or an empty one."""
-    if protocol == "A":
-        return splits["train"], splits["val"]
-    return Joined(splits["train"], splits["val"]), Subset(splits["val"], [])
+def training_splits(train: Dataset, val: Dataset, protocol: Protocol) -> tuple[Dataset, Dataset]:
+    """What `BaseNetwork.fit` gets under a protocol: what it trains on, and what it chooses its epoch on, or nothing."""
+    return (train, val) if protocol == "A" else (Joined(train, val), Subset(val, []))
 
 
 def whole_splits(source: DatasetSource) -> dict[Split, Dataset]:

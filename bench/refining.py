@@ -13,7 +13,7 @@ from bench.config import Settings, load
 from bench.contracts import ProbabilityMap, Refiner, UserError
 from bench.environment import pick_device
 from bench.files import replacing
-from bench.folders import files_by_id
+from bench.folders import files_by_id, make_out
 from bench.images import IMAGE_SUFFIXES, MAP_SUFFIXES, read_image, read_map, to_uint16
 from bench.progress import note, track
 from bench.registry import resolve
@@ -116,10 +116,7 @@ def _make_out(out: Path, images: Path, maps: Path) -> None:
     """Make the folder, but not among the inputs: a refined map would replace one, or be refined the next time."""
     if out.resolve() == images.resolve() or out.resolve().is_relative_to(maps.resolve()):
         raise UserError("the output would mix with the input", out, "name another folder with --out")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make the folder, {error.strerror}", out, "name a writable one with --out") from None
+    make_out(out)
 
 
 def _write_like(map_file: Path, target: Path, probs: ProbabilityMap) -> None:

@@ -125,12 +125,12 @@ def resolve(kind: Kind, spec: str, settings: Settings, where: str = "", *, weigh
         raise UserError(f"{kind} {chain!r} needs a package that is not installed", where, fix)
     if plugin.problem:
         raise UserError(f"{kind} {chain!r} is {plugin.problem}", where, "repair or uninstall that plug-in")
+    defaults = _defaults(plugin)
     if weights is not None:
-        if "weights" not in _defaults(plugin):
+        if "weights" not in defaults:
             raise UserError(f"{kind} {chain!r} takes no checkpoint", "--checkpoint", "leave that option out")
         own, given = {**own, "weights": weights}, {**given, "weights": weights}
-    parameters = _validate(plugin, given, where)
-    defaults = _defaults(plugin)
+    parameters = _validate(plugin, given, defaults, where)
     shown = own if name in aliases else {k: v for k, v in parameters.items() if v != defaults[k]}
     text = ",".join(f"{k}={_show(parameters[k])}" for k in parameters if k in shown)
     return Variant(kind, plugin, f"{name}[{text}]" if text else name, parameters)
@@ -204,10 +204,9 @@ def _defaults(plugin: Plugin) -> dict[str, Any]:
     }
 
 
-def _validate(plugin: Plugin, given: dict[str, Any], where: str) -> dict[str, Any]:
+def _validate(plugin: Plugin, given: dict[str, Any], defaults: dict[str, Any], where: str) -> dict[str, Any]:
     """All parameters with their validated values."""
     hints = get_type_hints(plugin.factory.__init__)
-    defaults = _defaults(plugin)
     for key in given:
         if key not in defaults:
             raise UserError(f"{plugin.kind} {plugin.name!r} has no parameter {key!r}", where, nearest(key, defaults))

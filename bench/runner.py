@@ -20,7 +20,7 @@ import pandas as pd
 
 from bench.checks import check_output
 from bench.config import Settings
-from bench.contracts import SPLITS, BaseNetwork, Dataset, Oracle, ProbabilityMap, Refiner, Sample, Split
+from bench.contracts import BaseNetwork, Dataset, Oracle, ProbabilityMap, Refiner, Sample, Split
 from bench.datasets.subset import Subset
 from bench.environment import describe
 from bench.files import replacing
@@ -63,7 +63,7 @@ class Job:
 
     def training_samples(self) -> tuple[Dataset, Dataset]:
         """What the base is trained on, and what its best epoch is chosen on."""
-        return training_splits({split: self.samples(split) for split in SPLITS}, self.cell.protocol)
+        return training_splits(self.samples("train"), self.samples("val"), self.cell.protocol)
 
     def base(self) -> BaseNetwork:
         """The cell's base, not fitted."""

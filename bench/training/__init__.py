@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bench.training.arrays import Batch, TrainingArrays
 from bench.training.export import export_onnx
-from bench.training.recipe import Loss, Recipe, fast_precision, seeded
+from bench.training.recipe import Loss, Recipe, fast_precision, ious, seeded
 from bench.training.trainer import train
 from bench.training.weights import load_finished, load_weights, read_metadata, save_weights
 
@@ -22,6 +22,7 @@ __all__ = [
     "TrainingArrays",
     "export_onnx",
     "fast_precision",
+    "ious",
     "load_finished",
     "load_weights",
     "read_metadata",

@@ -27,6 +27,13 @@ def normalisation(encoder: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return (tuple(config.mean), tuple(config.std)) if config else IMAGENET
 
 
+def no_such_encoder(encoder: str, error: Exception) -> UserError:
+    """The error for a name that smp refused with ``error``."""
+    reason = " ".join(str(error).split())[:120]
+    fix = "use a name of smp, or tu-NAME of timm"
+    return UserError(f"no such encoder, {reason}", f"encoder={encoder}", fix)
+
+
 def normalised(pixels: Tensor, encoder: str) -> Tensor:
     """``Bx3xHxW`` of 0..255 -> the encoder's input, float32, channels last."""
     mean, std = (torch.tensor(v, device=pixels.device).view(1, 3, 1, 1) * 255 for v in normalisation(encoder))

@@ -50,6 +50,16 @@ def fast_precision(device: str) -> Precision:
     return "bf16-mixed" if native else "32-true"
 
 
+def ious(pred: Tensor, mask: Tensor) -> Tensor:
+    """Foreground IoU of each sample of a batch, ``(B,)``, for `train`'s ``validate``; both empty is 1.
+
+    Args:
+        pred, mask: bool ``Bx1xHxW``.
+    """
+    both, either = (pred & mask).sum((1, 2, 3)), (pred | mask).sum((1, 2, 3))
+    return torch.where(either > 0, both / either.clamp(min=1), 1.0)
+
+
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Build a network under this: its weights depend on ``seed`` alone, and the caller's random state is kept."""

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from refiners.prn.network import convolution
+
 STRIDE = 32
 """The input's side is a multiple of this: the encoder's last stage."""
 
@@ -21,13 +23,6 @@ CONFIDENT = 5.0
 
 DROPOUT = 0.5
 """Share of the encoder's channels that a training step does without."""
-
-
-def convolution(inside: int, outside: int) -> nn.Sequential:
-    """3x3 convolution, batch norm, ReLU."""
-    return nn.Sequential(
-        nn.Conv2d(inside, outside, 3, padding=1, bias=False), nn.BatchNorm2d(outside), nn.ReLU(inplace=True)
-    )
 
 
 def bounded_logits(maps: Tensor) -> Tensor:

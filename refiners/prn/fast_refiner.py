@@ -20,12 +20,13 @@ from bench.training import (
     TrainingArrays,
     export_onnx,
     fast_precision,
+    ious,
     load_finished,
     load_weights,
     seeded,
     train,
 )
-from bench.training.encoders import EncoderWeights, load_encoder, normalised
+from bench.training.encoders import EncoderWeights, load_encoder, no_such_encoder, normalised
 from refiners.prn.fast_network import STRIDE, FastNetwork, bounded_logits, corrected
 from refiners.prn.refiner import PAPER_SIZE, architecture, probabilities
 
@@ -150,23 +151,21 @@ class PrnFast:
     @torch.no_grad()
     def _choose_strength(self, network: nn.Module, held_out: TrainingArrays) -> None:
         """The one with the highest mean IoU on what was held out; the weaker of equal ones."""
-        ious = self._mean_ious(network.eval(), held_out, STRENGTHS)
+        means = self._mean_ious(network.eval(), held_out, STRENGTHS)
         assert isinstance(network, FastNetwork)
-        network.strength.fill_(STRENGTHS[int(np.argmax(ious))])
+        network.strength.fill_(STRENGTHS[int(np.argmax(means))])
 
     def _mean_ious(self, network: nn.Module, data: TrainingArrays, strengths: Sequence[float]) -> list[float]:
         """Mean foreground IoU at the network's size, for each strength; both empty is 1."""
         assert isinstance(network, FastNetwork)
-        ious: list[list[Tensor]] = [[] for _ in strengths]
+        every: list[list[Tensor]] = [[] for _ in strengths]
         for batch in data.batches(BATCH):
             batch = {name: field.to(self.device) for name, field in batch.items()}
             maps, truth = probabilities(batch), batch["truth"].bool()
             correction = network.correction(normalised(batch["image"], self.encoder), maps)
-            for found, strength in zip(ious, strengths, strict=True):
-                pred = corrected(maps, strength * correction) >= DECISION
-                both, either = (pred & truth).sum((1, 2, 3)), (pred | truth).sum((1, 2, 3))
-                found.append(torch.where(either > 0, both / either.clamp(min=1), 1.0))
-        return [torch.cat(found).mean().item() for found in ious]
+            for found, strength in zip(every, strengths, strict=True):
+                found.append(ious(corrected(maps, strength * correction) >= DECISION, truth))
+        return [torch.cat(found).mean().item() for found in every]
 
     def _fitted(self) -> FastNetwork:
         if self._network is None:
@@ -180,9 +179,7 @@ class PrnFast:
             try:
                 encoder = smp.encoders.get_encoder(self.encoder, weights=None)
             except (KeyError, RuntimeError, ValueError) as error:
-                reason = " ".join(str(error).split())[:120]
-                fix = "use a name of smp, or tu-NAME of timm"
-                raise UserError(f"no such encoder, {reason}", f"encoder={self.encoder}", fix) from None
+                raise no_such_encoder(self.encoder, error) from None
             return FastNetwork(encoder, self.width).to(memory_format=torch.channels_last)
 
     def _arrays(self, val: MapDataset, indices: Sequence[int], folder: Path) -> TrainingArrays:

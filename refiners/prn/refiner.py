@@ -101,7 +101,7 @@ class PatchRefineNet:
         # The fastest layout for convolutions on a CPU.
         self.network.to(memory_format=torch.channels_last)
         if weights is not None:
-            self._load(weights)
+            load_weights(self.network, weights)
             self.network.to(device).eval()
 
     def fit(self, val: MapDataset, workdir: Path) -> None:
@@ -142,9 +142,6 @@ class PatchRefineNet:
     def _metadata(self) -> dict[str, str]:
         """What the weights' file has to say for the network to be built again."""
         return {name: str(getattr(self, name)) for name in ("size", "patch", "width", "branches")}
-
-    def _load(self, weights: Path) -> None:
-        load_weights(self.network, weights)
 
     def _combined(self, branches: tuple[Tensor, ...]) -> Tensor:
         """Logits of the branches -> probabilities ``Bx1xSxS``."""

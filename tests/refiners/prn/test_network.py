@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bench.contracts import UserError
 from bench.training import seeded
-from refiners.prn.network import PrnNetwork, cut, patch_sides, tile
+from refiners.prn.network import Branches, PrnNetwork, cut, patch_sides, tile
 
 SIZE, PATCH = 32, 16
 
@@ -56,8 +56,9 @@ def test_any_patch_that_divides_the_size_is_decoded_at_full_size(size: int, patc
 @torch.no_grad()
 def test_a_branch_alone_is_that_branch_of_both() -> None:
     both, maps = small(), torch.rand(1, 1, SIZE, SIZE)
-    for branch, expected in zip(("global", "local"), both(maps), strict=True):
-        alone = PrnNetwork(SIZE, PATCH, 4, branch).eval()  # type: ignore[arg-type]
+    branches: tuple[Branches, ...] = ("global", "local")
+    for branch, expected in zip(branches, both(maps), strict=True):
+        alone = PrnNetwork(SIZE, PATCH, 4, branch).eval()
         alone.load_state_dict({name: both.state_dict()[name] for name in alone.state_dict()})
         (found,) = alone(maps)
         assert torch.equal(found, expected)
