@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from bases.smp import SmpBase
+from bases.trained import Origin
 
 
+@dataclass(kw_only=True)
 class DeepLabV3Plus(SmpBase):
     """DeepLabV3+ through segmentation-models-pytorch; 45,669,713 parameters with its ResNet-101 encoder.
 
@@ -14,17 +17,18 @@ class DeepLabV3Plus(SmpBase):
 
     Example:
         >>> from bases.deeplabv3plus import DeepLabV3Plus
-        >>> network = DeepLabV3Plus(size=64).network("resnet101")
-        >>> sum(parameter.numel() for parameter in network.parameters())
+        >>> sum(parameter.numel() for parameter in DeepLabV3Plus(size=64).network().parameters())
         45669713
     """
 
-    default_encoder = "resnet101"
+    origin: ClassVar[Origin] = Origin(paper="Chen et al., ECCV 2018", code="segmentation-models-pytorch", licence="MIT")
 
-    def network(self, encoder: str) -> Any:
-        """Bx3xSxS -> logits Bx1xSxS."""
+    encoder: str = "resnet101"
+
+    def build(self) -> Any:
+        """See `SmpBase.build`."""
         import segmentation_models_pytorch as smp
 
         return smp.DeepLabV3Plus(
-            encoder, encoder_weights=None, encoder_output_stride=16, decoder_atrous_rates=(6, 12, 18)
+            self.encoder, encoder_weights=None, encoder_output_stride=16, decoder_atrous_rates=(6, 12, 18)
         )

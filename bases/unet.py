@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from bases.smp import SmpBase
+from bases.trained import Origin
 
 
+@dataclass(kw_only=True)
 class UNet(SmpBase):
     """U-Net through segmentation-models-pytorch; 24,436,369 parameters with its ResNet-34 encoder.
 
     Example:
         >>> from bases.unet import UNet
-        >>> network = UNet(size=64).network("resnet34")
-        >>> sum(parameter.numel() for parameter in network.parameters())
+        >>> sum(parameter.numel() for parameter in UNet(size=64).network().parameters())
         24436369
     """
 
-    default_encoder = "resnet34"
+    origin: ClassVar[Origin] = Origin(
+        paper="Ronneberger et al., MICCAI 2015", code="segmentation-models-pytorch", licence="MIT"
+    )
 
-    def network(self, encoder: str) -> Any:
-        """Bx3xSxS -> logits Bx1xSxS."""
+    def build(self) -> Any:
+        """See `SmpBase.build`."""
         import segmentation_models_pytorch as smp
 
-        return smp.Unet(encoder, encoder_weights=None)
+        return smp.Unet(self.encoder, encoder_weights=None)

@@ -1,7 +1,7 @@
 """Which refinement method improves my segmentation masks, by how much, and at what cost?
 
-``bench.run``, ``bench.score``, ``bench.predict``, ``bench.refine`` and ``bench.export`` are what the commands of the
-same names call.
+``bench.run``, ``bench.score``, ``bench.predict``, ``bench.refine``, ``bench.train_base``, ``bench.train_refiner`` and
+``bench.export`` are what the commands of the same names call.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from bench.commands import predict as predict
     from bench.commands import run as run
     from bench.exporting import export as export
+    from bench.fitting import train_base as train_base
+    from bench.fitting import train_refiner as train_refiner
     from bench.refining import refine as refine
     from bench.scoring import score as score
 
@@ -22,9 +24,11 @@ _MODULES = {
     "refine": "bench.refining",
     "run": "bench.commands",
     "score": "bench.scoring",
+    "train_base": "bench.fitting",
+    "train_refiner": "bench.fitting",
 }
 
-__all__ = ["export", "predict", "refine", "run", "score"]
+__all__ = ["export", "predict", "refine", "run", "score", "train_base", "train_refiner"]
 
 
 def __getattr__(name: str) -> Any:

@@ -32,9 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     from bench.commands import CellError, run
 
-    options = {name: value for name, value in vars(arguments).items() if name != "command"}
     try:
-        result = run(**options)
+        result = run(**_options(arguments))
     except CellError as defect:
         print(f"{defect}\nbench: a defect in the harness or a plug-in; please report the lines above", file=sys.stderr)
         return 1
@@ -117,6 +116,20 @@ def _refine(arguments: argparse.Namespace) -> None:
     print(f"{count} maps written to {arguments.out}")
 
 
+def _train_base(arguments: argparse.Namespace) -> None:
+    from bench.fitting import train_base, weights_in
+
+    folder = train_base(**_options(arguments))
+    print(f"trained {arguments.base} on {arguments.dataset}: {weights_in(folder) or folder}")
+
+
+def _train_refiner(arguments: argparse.Namespace) -> None:
+    from bench.fitting import train_refiner, weights_in
+
+    folder = train_refiner(**_options(arguments))
+    print(f"trained {arguments.refiner} on {arguments.dataset}: {weights_in(folder) or folder}")
+
+
 def _export(arguments: argparse.Namespace) -> None:
     from bench.exporting import export
 
@@ -148,7 +161,7 @@ def _data_verify(arguments: argparse.Namespace) -> int:
 def _list(arguments: argparse.Namespace) -> None:
     from bench.inventory import inventory
 
-    rows = inventory(_settings(arguments), arguments.kind or KINDS)
+    rows = inventory(_settings(arguments), arguments.kind or KINDS, describe=arguments.verbose)
     if arguments.json:
         print(json.dumps(rows, indent=2))
         return
@@ -156,6 +169,8 @@ def _list(arguments: argparse.Namespace) -> None:
         print(f"{kind}:")
         for entry in entries:
             print(f"  {entry['name']:18} {entry['status'] or entry['summary']}")
+            for key, value in entry.get("description", {}).items():
+                print(f"  {'':18}   {key}: {value:,}" if isinstance(value, int) else f"  {'':18}   {key}: {value}")
             if arguments.verbose:
                 for key, value in entry["parameters"].items():
                     print(f"  {'':18}   {key} = {value}")
@@ -168,6 +183,10 @@ def _doctor(arguments: argparse.Namespace) -> None:
         print(f"{title}:")
         for name, value in lines.items():
             print(f"  {name:28} {value}")
+
+
+def _options(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {name: value for name, value in vars(arguments).items() if name != "command"}
 
 
 def _settings(arguments: argparse.Namespace) -> Any:
@@ -184,6 +203,8 @@ def _parser() -> argparse.ArgumentParser:
             "score": _score,
             "predict": _predict,
             "refine": _refine,
+            "train base": _train_base,
+            "train refiner": _train_refiner,
             "export": _export,
             "data list": _data_list,
             "data verify": _data_verify,

@@ -17,7 +17,7 @@ from bench.folders import make_out
 from bench.images import write_map
 from bench.plan import Cell, grid, narrowed, whole_splits
 from bench.progress import note, track
-from bench.registry import check_parameters, load_base, load_dataset, resolve
+from bench.registry import check_parameters, load_base, load_dataset, resolve, with_parameter
 from bench.store import Manifest, Store
 
 
@@ -54,6 +54,7 @@ def run(
     device: Literal["auto", "cpu", "cuda"] | None = None,
     engine: Literal["local", "ray"] | None = None,
     limit: int | None = None,
+    epochs: int | None = None,
     on_error: Literal["fail", "skip"] | None = None,
     force: bool = False,
     config: Path | None = None,
@@ -67,6 +68,7 @@ def run(
         protocol: what the base is trained on, see `bench.config.Protocol`.
         parameters: ``"prn.size=96"``: parameters of a plug-in wherever it is used, below those that a name carries.
         limit: use only the first so many samples of each split.
+        epochs: the parameter ``epochs`` of every base and refiner that has one, over what their names say.
         on_error: ``fail`` stops at the first failed cell, ``skip`` records it and goes on.
 
     Raises:
@@ -78,12 +80,13 @@ def run(
     pick = _picker(settings, experiment)
     where = pick_device(pick("device", device))
     target = Store(Path(pick("store", store)).absolute())
-    refiners = list(pick("refiner", refiner))
     baseline = settings.defaults.baseline
+    bases = [with_parameter("base", spec, settings, "epochs", epochs) for spec in pick("base", base)]
+    refiners = [with_parameter("refiner", spec, settings, "epochs", epochs) for spec in pick("refiner", refiner)]
     cells = grid(
         settings,
         datasets=pick("dataset", dataset),
-        bases=pick("base", base),
+        bases=bases,
         refiners=refiners if baseline in refiners else [baseline, *refiners],
         seeds=pick("seed", seed),
         protocols=pick("protocol", protocol),

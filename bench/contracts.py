@@ -186,6 +186,32 @@ class BaseNetwork(Plugin, Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a base network is, for ``bench list bases --verbose``.
+
+    Attributes:
+        parameters: trainable ones.
+        multiply_adds: of one image at the base's own input size.
+        input: size, channel order and normalisation.
+        recipe: loss, optimiser, schedule, epochs and batch.
+        licence: paper, its authors' code and that code's licence.
+    """
+
+    parameters: int
+    multiply_adds: int
+    input: str
+    recipe: str
+    licence: str
+
+
+@runtime_checkable
+class Described(Protocol):
+    """A base that can say what it is, without a checkpoint or a dataset."""
+
+    def describe(self) -> Description: ...
+
+
 @runtime_checkable
 class PartialBase(Protocol):
     """A base that may have maps for some of the samples only (maps on disk)."""

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from bench.config import Kind, Settings
-from bench.contracts import SPLITS, Finding, UserError
+from bench.contracts import SPLITS, Described, Finding, UserError
 from bench.environment import cpu_name, git_commit, gpu_names, package_versions
 from bench.metrics import METRICS
 from bench.registry import FILLED_IN, Plugin, load_dataset, plugins
 
 
-def inventory(settings: Settings, kinds: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
-    """Kind -> entries with ``name``, ``status`` ("" where usable), ``summary`` and ``parameters``."""
+def inventory(settings: Settings, kinds: Iterable[str], *, describe: bool = False) -> dict[str, list[dict[str, Any]]]:
+    """Kind -> entries with ``name``, ``status`` ("" where usable), ``summary`` and ``parameters``.
+
+    Args:
+        describe: add ``description``, the fields of `bench.contracts.Description`, to the bases that have one; their
+            networks are built for it, without computing anything.
+    """
     found: dict[str, list[dict[str, Any]]] = {}
     for kind in kinds:
         if kind == "metrics":
@@ -22,7 +28,7 @@ def inventory(settings: Settings, kinds: Iterable[str]) -> dict[str, list[dict[s
         elif kind == "experiments":
             found[kind] = [_entry(name, summary=e.about) for name, e in settings.experiments.items()]
         else:
-            found[kind] = _plugged_in(settings, _kind(kind))
+            found[kind] = _plugged_in(settings, _kind(kind), describe)
     return found
 
 
@@ -76,9 +82,10 @@ def _sizes(row: dict[str, Any]) -> str:
     return f"{row['train']} train, {row['val']} val, {row['test']} test; {row['state']}"
 
 
-def _plugged_in(settings: Settings, kind: Kind) -> list[dict[str, Any]]:
+def _plugged_in(settings: Settings, kind: Kind, describe: bool) -> list[dict[str, Any]]:
     entries = [
-        _entry(plugin.name, plugin.problem, plugin.summary, _parameters(plugin)) for plugin in plugins(kind).values()
+        _entry(plugin.name, plugin.problem, plugin.summary, _parameters(plugin)) | _description(plugin, describe)
+        for plugin in plugins(kind).values()
     ]
     aliases: dict[str, str] = getattr(settings.variants, kind)
     return entries + [_entry(name, summary=f"= {spec}") for name, spec in aliases.items()]
@@ -86,6 +93,15 @@ def _plugged_in(settings: Settings, kind: Kind) -> list[dict[str, Any]]:
 
 def _entry(name: str, status: str = "", summary: str = "", parameters: dict[str, str] | None = None) -> dict[str, Any]:
     return {"name": name, "status": status, "summary": summary, "parameters": parameters or {}}
+
+
+def _description(plugin: Plugin, describe: bool) -> dict[str, Any]:
+    if not describe or plugin.problem or not isinstance(plugin.factory, type):
+        return {}
+    if not issubclass(plugin.factory, Described):
+        return {}
+    required = [name for name, default in _parameters(plugin).items() if default == "(required)"]
+    return {} if required else {"description": asdict(plugin.factory().describe())}
 
 
 def _parameters(plugin: Plugin) -> dict[str, str]:

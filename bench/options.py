@@ -33,7 +33,10 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     def add(name: str, text: str) -> argparse.ArgumentParser:
         group, _, last = name.rpartition(" ")
         if group not in groups:
-            texts = {"data": "list or verify the datasets found here"}
+            texts = {
+                "data": "list or verify the datasets found here",
+                "train": "train a base or a refiner alone; a run on the same store reuses it",
+            }
             groups[group] = top.add_parser(group, help=texts[group]).add_subparsers(metavar="ACTION", required=True)
         added: argparse.ArgumentParser = groups[group].add_parser(last, help=text, description=text)
         added.set_defaults(command=commands[name])
@@ -45,6 +48,10 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     _score(add("score", "score any method's maps against masks, matched by file name; no model needed"))
     _predict(add("predict", "write a base's maps as 16-bit PNG, for 'bench score' and 'maps[path=...]'"))
     _refine(add("refine", "refine a folder of maps, matched with their images by file name; no masks needed"))
+    _train_base(add("train base", "train a base on a dataset, or go on with a training that was stopped"))
+    _train_refiner(
+        add("train refiner", "train a refiner on a base's maps of val, and the base first where it has to be")
+    )
     _export(add("export", "write a trained refiner as an ONNX file, which runs without this program"))
     _data_list(add("data list", "each dataset's folder and the sizes of its splits"))
     _data_verify(add("data verify", "read every file and list what is not as it should be"))
@@ -66,6 +73,7 @@ def _run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--device", choices=DEVICES)
     run.add_argument("--engine", choices=("local", "ray"))
     run.add_argument("--limit", type=_positive, metavar="N", help="only the first N samples of each split")
+    run.add_argument("--epochs", type=_positive, metavar="N", help="of every base and refiner that is trained")
     run.add_argument(
         "--on-error", choices=("fail", "skip"), help="stop at the first failed cell, or record it and go on"
     )
@@ -125,6 +133,28 @@ def _refine(refine: argparse.ArgumentParser) -> None:
     )
     refine.add_argument("--device", choices=DEVICES)
     refine.add_argument("--force", action="store_true", help="refine the maps that --out holds too")
+
+
+def _train_base(train: argparse.ArgumentParser) -> None:
+    train.add_argument("base", metavar="B", help="e.g. 'unet[encoder=resnet18]'")
+    train.add_argument("--protocol", choices=tuple(PROTOCOLS), default="A", help="B: on train and val")
+    _train(train)
+
+
+def _train_refiner(train: argparse.ArgumentParser) -> None:
+    train.add_argument("refiner", metavar="R", help="e.g. 'prn[size=256]'")
+    train.add_argument("--base", required=True, metavar="B", help="whose maps it learns from")
+    _train(train)
+
+
+def _train(train: argparse.ArgumentParser) -> None:
+    train.add_argument("--dataset", required=True, metavar="D")
+    train.add_argument("--seed", type=int, default=0, metavar="S")
+    _set(train)
+    train.add_argument("--epochs", type=_positive, metavar="N", help="in place of its own")
+    train.add_argument("--limit", type=_positive, metavar="N", help="only the first N samples of each split")
+    train.add_argument("--store", type=Path, metavar="DIR", help="where a run will look for what was trained")
+    train.add_argument("--device", choices=DEVICES)
 
 
 def _export(export: argparse.ArgumentParser) -> None:

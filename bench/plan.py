@@ -56,6 +56,7 @@ def grid(
     protocols: Sequence[Protocol] = ("A",),
     limit: int | None = None,
     skip_errors: bool = False,
+    scored: bool = True,
 ) -> list[Cell]:
     """All cells of a grid, dataset > base > protocol > seed > refiner. Nothing is computed, but files are hashed.
 
@@ -63,6 +64,7 @@ def grid(
         protocols: see `bench.config.Protocol`. Under B nothing is left to fit a refiner on: those that learn have no
             cell there.
         skip_errors: a refiner that cannot be made (its weights are absent, say) gives cells with an ``error``.
+        scored: whether the cells will be scored; a training alone does without test images.
 
     Raises:
         UserError: a name, parameter or file is wrong, or a split that a cell needs is empty.
@@ -77,7 +79,7 @@ def grid(
 
     cells: list[Cell] = []
     for dataset, base, protocol, seed in itertools.product(datasets, bases, protocols, seeds):
-        context = _Context(settings, dataset, base, seed, protocol, limit, opened)
+        context = _Context(settings, dataset, base, seed, protocol, limit, opened, scored)
         planned = (
             context.cell(spec, variant, position, skip_errors)
             for position, (spec, variant) in enumerate(zip(refiners, variants, strict=True))
@@ -125,6 +127,7 @@ class _Context:
         protocol: Protocol,
         limit: int | None,
         opened: Callable[[str], tuple[DatasetSource, dict[Split, Dataset]]],
+        scored: bool,
     ) -> None:
         self.dataset, self.base, self.seed, self.protocol, self.limit = dataset, base, seed, protocol, limit
         self.dataset_label = resolve("dataset", dataset, settings).label
@@ -135,7 +138,8 @@ class _Context:
         self.splits = narrowed(whole, network, limit)
         self.base_trainable = network.trainable
         self.complete = source.completeness()
-        self._need("test", "every cell is scored on it")
+        if scored:
+            self._need("test", "every cell is scored on it")
         identity: dict[str, Any] = {"base": variant.identity(), "protocol": protocol}
         if protocol == "B" and not network.trainable:
             raise UserError(

@@ -8,7 +8,7 @@ import inspect
 import json
 import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -136,6 +136,23 @@ def resolve(kind: Kind, spec: str, settings: Settings, where: str = "", *, weigh
     return Variant(kind, plugin, f"{name}[{text}]" if text else name, parameters)
 
 
+def with_parameter(kind: Kind, spec: str, settings: Settings, key: str, value: Any) -> str:
+    """The spec with a parameter set over its own; as it is where ``value`` is None or the plug-in has no such one.
+
+    >>> from bench.config import load
+    >>> with_parameter("refiner", "prn[size=96,epochs=3]", load(), "epochs", 2)
+    'prn[size=96,epochs=2]'
+    """
+    if value is None:
+        return spec
+    if key not in resolve(kind, spec, settings).parameters:
+        return spec
+    match = _SPEC.fullmatch(spec)
+    assert match is not None  # it was resolved
+    kept = [part.strip() for part in _split(match[2] or "") if part.partition("=")[0].strip() != key]
+    return f"{match[1]}[{','.join([*kept, f'{key}={value}'])}]"
+
+
 def check_parameters(settings: Settings) -> None:
     """Raises UserError where ``parameters`` are set for something that is no plug-in."""
     known = {name for kind in KINDS for name in entry_points(group=f"bench.{kind}s").names}
@@ -206,7 +223,8 @@ def _defaults(plugin: Plugin) -> dict[str, Any]:
 
 def _validate(plugin: Plugin, given: dict[str, Any], defaults: dict[str, Any], where: str) -> dict[str, Any]:
     """All parameters with their validated values."""
-    hints = get_type_hints(plugin.factory.__init__)
+    # A dataclass inherits fields whose annotations are names of the parent's module.
+    hints = get_type_hints(plugin.factory if is_dataclass(plugin.factory) else plugin.factory.__init__)
     for key in given:
         if key not in defaults:
             raise UserError(f"{plugin.kind} {plugin.name!r} has no parameter {key!r}", where, nearest(key, defaults))

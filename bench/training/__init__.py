@@ -10,22 +10,29 @@ be written as ONNX (`export_onnx`).
 from __future__ import annotations
 
 from bench.training.arrays import Batch, TrainingArrays
+from bench.training.checkpoints import fit_state, load_state, read_state
 from bench.training.export import export_onnx
-from bench.training.recipe import Loss, Recipe, fast_precision, ious, seeded
+from bench.training.preprocessing import Preprocessing
+from bench.training.recipe import Augment, Loss, Recipe, fast_precision, ious, seeded
 from bench.training.trainer import train
 from bench.training.weights import load_finished, load_weights, read_metadata, save_weights
 
 __all__ = [
+    "Augment",
     "Batch",
     "Loss",
+    "Preprocessing",
     "Recipe",
     "TrainingArrays",
     "export_onnx",
     "fast_precision",
+    "fit_state",
     "ious",
     "load_finished",
+    "load_state",
     "load_weights",
     "read_metadata",
+    "read_state",
     "save_weights",
     "seeded",
     "train",

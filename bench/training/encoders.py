@@ -1,4 +1,4 @@
-"""Pretrained encoders of segmentation-models-pytorch: their input and their weights, for bases and refiners."""
+"""Pretrained encoders: their input and their weights, for bases and refiners."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.contracts import UserError
+from bench.training.checkpoints import load_state, read_state
+from bench.training.preprocessing import IMAGENET, Preprocessing
 
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 TIMM = "tu-"
 
 EncoderWeights = Path | Literal["imagenet", "none"]
 
 
-def normalisation(encoder: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and std of RGB in [0, 1] that the encoder's ImageNet weights were trained with."""
+def preprocessing(encoder: str) -> Preprocessing:
+    """What the ImageNet weights of an smp encoder were trained with."""
     if not encoder.startswith(TIMM):
         return IMAGENET
     import timm
 
     config = timm.get_pretrained_cfg(encoder.removeprefix(TIMM))
-    return (tuple(config.mean), tuple(config.std)) if config else IMAGENET
+    return Preprocessing(mean=tuple(config.mean), std=tuple(config.std)) if config else IMAGENET
 
 
 def no_such_encoder(encoder: str, error: Exception) -> UserError:
@@ -32,12 +32,6 @@ def no_such_encoder(encoder: str, error: Exception) -> UserError:
     reason = " ".join(str(error).split())[:120]
     fix = "use a name of smp, or tu-NAME of timm"
     return UserError(f"no such encoder, {reason}", f"encoder={encoder}", fix)
-
-
-def normalised(pixels: Tensor, encoder: str) -> Tensor:
-    """``Bx3xHxW`` of 0..255 -> the encoder's input, float32, channels last."""
-    mean, std = (torch.tensor(v, device=pixels.device).view(1, 3, 1, 1) * 255 for v in normalisation(encoder))
-    return ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
 def load_encoder(module: Any, encoder: str, weights: EncoderWeights) -> None:
@@ -52,7 +46,7 @@ def load_encoder(module: Any, encoder: str, weights: EncoderWeights) -> None:
         UserError: they cannot be had, or do not fit.
     """
     if isinstance(weights, Path):
-        load_state(module, weights)
+        load_state(module, weights, surplus=True)
     elif weights == "imagenet":
         _load_imagenet(module, encoder)
 
@@ -66,33 +60,47 @@ def _load_imagenet(module: Any, encoder: str) -> None:
         raise UserError(
             f"no ImageNet weights to be had for {encoder} ({type(error).__name__})",
             "encoder_weights=imagenet",
-            "bring them: encoder_weights=FILE.safetensors, or encoder_weights=none",
+            f"bring {_published(encoder)} and give encoder_weights=FILE, or encoder_weights=none",
         ) from None
     module.load_state_dict(pretrained.state_dict())
 
 
-def load_state(module: nn.Module, path: Path) -> None:
-    """Load a state dict from safetensors or, without unpickling code, from a torch file.
+def _published(encoder: str) -> str:
+    """Where an smp encoder's ImageNet weights lie."""
+    from segmentation_models_pytorch.encoders import encoders
+
+    if encoder.startswith(TIMM):
+        return f"huggingface.co/timm/{encoder.removeprefix(TIMM)} (with the key names of the smp encoder)"
+    settings = encoders.get(encoder, {}).get("pretrained_settings", {}).get("imagenet", {})
+    return f"huggingface.co/{settings['repo_id']} (model.safetensors)" if "repo_id" in settings else "its weights"
+
+
+def imagenet_state(model: str, weights: EncoderWeights) -> dict[str, Tensor] | None:
+    """ImageNet weights of a torchvision classifier by its own names, e.g. ``layer1.0.conv1.weight``; None for ``none``.
+
+    Args:
+        model: torchvision's name, e.g. ``resnet34`` or ``vgg16``.
+        weights: ``imagenet``: torchvision downloads its first ImageNet weights; ``none``; or a file with those names.
 
     Raises:
-        UserError: unreadable, or keys or shapes differ; the first differences are named.
+        UserError: they cannot be had, or the file cannot be read.
     """
+    if isinstance(weights, Path):
+        return read_state(weights)
+    if weights == "none":
+        return None
+    from torchvision.models import get_model_weights
+
+    published = get_model_weights(model)["IMAGENET1K_V1"]
     try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        own = module.state_dict()
-        missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
-        wrong = [key for key in own if key in state and own[key].shape != state[key].shape]
-        if not missing and not wrong:
-            module.load_state_dict({key: value for key, value in state.items() if key in own}, strict=False)
-            return
-    except Exception as error:
-        # torch.load and safetensors raise a dozen types for a file that is not theirs.
+        # The download is checked against the hash in its name and read without running code.
+        state: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
+            published.url, map_location="cpu", progress=False, check_hash=True, weights_only=True
+        )
+    except (OSError, RuntimeError) as error:
         raise UserError(
-            f"unreadable weights, {type(error).__name__}", path, "name a safetensors or torch file"
+            f"no ImageNet weights to be had for {model} ({type(error).__name__})",
+            "encoder_weights=imagenet",
+            f"bring {published.url} and give encoder_weights=FILE, or encoder_weights=none",
         ) from None
-    kinds = [f"missing {', '.join(missing[:3])}"] if missing else []
-    kinds += [f"of another shape {', '.join(wrong[:3])}"] if wrong else []
-    raise UserError(f"weights of another network: {'; '.join(kinds)}", path, "name a file made for this one")
+    return state

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import logging
 import math
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
+from lightning.pytorch.loggers import TensorBoardLogger
 from rich.progress import Progress, TaskID
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from bench.contracts import UserError
 from bench.files import replacing
 from bench.progress import bar
 from bench.training.arrays import Batch, TrainingArrays
-from bench.training.recipe import Loss, Recipe
+from bench.training.optimisers import Groups, by_step, optimiser, plateau
+from bench.training.recipe import Augment, Loss, Recipe, seeded
 
 CHECKPOINT = "resume.ckpt"
 LOG = "training.csv"
@@ -31,15 +36,29 @@ LOG_COLUMNS = ("epoch", "lr", "loss", "validation", "seconds")
 
 
 class _Samples(Dataset[Batch]):
-    def __init__(self, data: TrainingArrays) -> None:
-        self.data = data
+    def __init__(self, data: TrainingArrays, augment: Augment) -> None:
+        self.data, self.augment = data, augment
 
-    def __getitem__(self, index: tuple[int, int]) -> Batch:
-        return self.data.sample(*index)
+    def __getitem__(self, drawn: _Drawn) -> Batch:
+        if self.augment == "turns":
+            return self.data.sample(drawn.number, drawn.turn)
+        sample = self.data.sample(drawn.number)
+        if self.augment == "none":
+            return sample
+        with seeded(drawn.seed):
+            return self.augment(sample)
 
 
-class _Order(Sampler[tuple[int, int]]):
-    """Pairs (index, turn) of one epoch; Lightning calls `set_epoch`."""
+class _Drawn(NamedTuple):
+    """One sample of an epoch: which, and what its augmentation draws from."""
+
+    number: int
+    turn: int
+    seed: int
+
+
+class _Order(Sampler[_Drawn]):
+    """This process's samples of one epoch; Lightning calls `set_epoch`."""
 
     def __init__(self, count: int, seed: int) -> None:
         self.count, self.seed, self.epoch = count, seed, 0
@@ -48,31 +67,48 @@ class _Order(Sampler[tuple[int, int]]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.count
+        return math.ceil(self.count / _processes()[1])
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
+    def __iter__(self) -> Iterator[_Drawn]:
         draw = np.random.default_rng([self.seed, self.epoch])
         turns = draw.integers(8, size=self.count)
-        return ((int(index), int(turns[index])) for index in draw.permutation(self.count))
+        order = draw.permutation(self.count)
+        rank, processes = _processes()
+        # Every process needs as many steps as the others: some samples serve twice where they do not come out even.
+        order = np.resize(order, len(self) * processes)[rank::processes]
+        return (_Drawn(int(index), int(turns[index]), self._sample_seed(int(index))) for index in order)
+
+    def _sample_seed(self, index: int) -> int:
+        return int(np.random.SeedSequence([self.seed, self.epoch, index]).generate_state(1)[0])
+
+
+def _processes() -> tuple[int, int]:
+    """This process's number, and how many share the training."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
 
 
 class _Training(pl.LightningModule):
     network: nn.Module
 
-    def __init__(self, network: nn.Module, loss: Loss, recipe: Recipe, steps: int, seed: int) -> None:
+    def __init__(
+        self, network: nn.Module, loss: Loss, recipe: Recipe, steps: int, seed: int, groups: Groups | None
+    ) -> None:
         super().__init__()
         self.network, self.loss, self.recipe, self.steps, self.seed = network, loss, recipe, steps, seed
+        self.groups = groups or [{"params": list(network.parameters())}]
 
-    def training_step(self, batch: Batch) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         # Dropout draws from torch's generator: tie it to the step, so that a resumed training draws the same.
-        torch.manual_seed(int(np.random.SeedSequence([self.seed, self.global_step]).generate_state(1)[0]))
+        entropy = [self.seed, self.global_step, batch_idx % self.recipe.accumulate, _processes()[0]]
+        torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
         return self.loss(self.network, batch)
 
     def configure_optimizers(self) -> Any:
-        recipe = self.recipe
-        adam = torch.optim.Adam(self.network.parameters(), lr=recipe.lr, fused=True)
-        cosine = torch.optim.lr_scheduler.CosineAnnealingLR(adam, recipe.epochs * self.steps, recipe.lr_end)
-        return {"optimizer": adam, "lr_scheduler": {"scheduler": cosine, "interval": "step"}}
+        chosen = optimiser(self.groups, self.recipe)
+        schedule = by_step(chosen, self.recipe, self.recipe.epochs * self.steps, self.steps)
+        return {"optimizer": chosen, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 class _Bookkeeping(pl.Callback):
@@ -93,10 +129,14 @@ class _Bookkeeping(pl.Callback):
         self.best = -math.inf
         self.best_weights: dict[str, Tensor] = {}
         self.stale = 0
+        self.plateau: ReduceLROnPlateau | None = None
+        self.plateau_state: dict[str, Any] = {}
         self._begin_epoch()
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("rows", "best", "best_weights", "stale")}
+        if self.plateau is not None:
+            self.plateau_state = self.plateau.state_dict()
+        return {name: getattr(self, name) for name in ("rows", "best", "best_weights", "stale", "plateau_state")}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         for name, value in state_dict.items():
@@ -110,7 +150,11 @@ class _Bookkeeping(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._stop_if_stale(trainer)
-        self.progress.update(self.task, completed=trainer.global_step)
+        if self.recipe.schedule == "plateau":
+            self.plateau = plateau(trainer.optimizers[0], self.recipe)
+            if self.plateau_state:
+                self.plateau.load_state_dict(self.plateau_state)
+        self.progress.update(self.task, completed=trainer.fit_loop.total_batch_idx + 1)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
@@ -124,7 +168,7 @@ class _Bookkeeping(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, _Training)
         network, epoch = pl_module.network, len(self.rows) + 1
-        loss = self.loss_sum.item() / self.seen
+        loss = self._mean_loss(trainer)
         if not math.isfinite(loss):
             raise UserError(f"the loss is {loss} in epoch {epoch}", self.title, "train with a lower lr")
         validation = math.nan
@@ -132,6 +176,8 @@ class _Bookkeeping(pl.Callback):
             with torch.no_grad():
                 validation = self.validate(network.eval())
             network.train()
+            # Of several processes the first one's: their batch norms differ until the next step.
+            validation = trainer.strategy.broadcast(validation)
         monitored = -loss if self.validate is None else validation
         if monitored > self.best:
             self.best, self.stale = monitored, 0
@@ -139,13 +185,32 @@ class _Bookkeeping(pl.Callback):
         else:
             self.stale += 1
         rate = trainer.optimizers[0].param_groups[0]["lr"]
+        if self.plateau is not None:
+            self.plateau.step(monitored)
         self.rows.append([epoch, rate, loss, validation, time.perf_counter() - self.began])
         self.progress.update(self.task, loss=f"epoch {epoch} loss {loss:.4f}")
-        self._write_log()
-        with replacing(self.workdir / CHECKPOINT) as temporary:
-            trainer.save_checkpoint(temporary)
+        self._write(trainer)
         self._stop_if_stale(trainer)
         self._begin_epoch()
+
+    def _mean_loss(self, trainer: pl.Trainer) -> float:
+        """The epoch's mean over the samples of all processes."""
+        sums = torch.stack([self.loss_sum, torch.tensor(self.seen, dtype=torch.float64, device=self.loss_sum.device)])
+        total, seen = trainer.strategy.reduce(sums, reduce_op="sum").tolist() if _processes()[1] > 1 else sums.tolist()
+        return float(total / seen)
+
+    def _write(self, trainer: pl.Trainer) -> None:
+        """The log and the state; the first process writes, but all of them enter Lightning's barrier."""
+        for logger in trainer.loggers:
+            named = dict(zip(LOG_COLUMNS[1:], self.rows[-1][1:], strict=True))
+            logger.log_metrics({k: v for k, v in named.items() if not math.isnan(v)}, step=len(self.rows))
+            logger.save()
+        if trainer.is_global_zero:
+            self._write_log()
+            with replacing(self.workdir / CHECKPOINT) as temporary:
+                trainer.save_checkpoint(temporary)
+        else:
+            trainer.save_checkpoint(self.workdir / CHECKPOINT)
 
     def _write_log(self) -> None:
         with replacing(self.workdir / LOG) as temporary, temporary.open("w", newline="") as file:
@@ -179,26 +244,55 @@ def fit(
     seed: int,
     title: str,
     validate: Callable[[nn.Module], float] | None,
+    augment: Augment,
+    groups: Groups | None,
 ) -> dict[str, Tensor]:
     """Train from the checkpoint in ``workdir``, if any, to the end; the best epoch's weights. Arguments as `train`."""
-    loader = DataLoader(_Samples(data), recipe.batch, sampler=_Order(len(data), seed))
-    module = _Training(network.train(), loss, recipe, len(loader), seed)
+    several = recipe.devices > 1
+    samples = math.ceil(len(data) / recipe.devices)
+    batches = math.ceil(samples / recipe.batch)
+    steps = math.ceil(batches / recipe.accumulate)
+    loader = DataLoader(
+        _Samples(data, augment), recipe.batch, sampler=_Order(len(data), seed), num_workers=_workers(device, augment)
+    )
+    module = _Training(network.train(), loss, recipe, steps, seed, groups)
+    checkpoint = workdir / CHECKPOINT
     with bar("{task.fields[loss]}") as progress:
-        task = progress.add_task(title, total=recipe.epochs * len(loader), loss="")
+        task = progress.add_task(title, total=recipe.epochs * batches, loss="")
         books = _Bookkeeping(recipe, workdir, title, validate, progress, task)
         trainer = pl.Trainer(
             accelerator="gpu" if device == "cuda" else "cpu",
-            devices=1,
-            precision=recipe.precision,
+            devices=recipe.devices,
+            # Forked, not started anew: the command that runs here may be a stage of a larger one.
+            strategy="ddp_fork_find_unused_parameters_true" if several else "auto",
+            sync_batchnorm=several and device == "cuda",
+            precision=recipe.resolved_precision(device),
             max_epochs=recipe.epochs,
+            accumulate_grad_batches=recipe.accumulate,
+            gradient_clip_val=recipe.clip or None,
             callbacks=[books],
             default_root_dir=workdir,
-            logger=False,
+            logger=_tensorboard(workdir),
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
-        checkpoint = workdir / CHECKPOINT
         trainer.fit(module, loader, ckpt_path=checkpoint if checkpoint.is_file() else None, weights_only=True)
+    if several:
+        # The books of the processes went with them; the first one's are in the checkpoint.
+        saved = torch.load(checkpoint, map_location="cpu", weights_only=True)["callbacks"]
+        books.load_state_dict(saved[books.state_key])
     return books.best_weights
+
+
+def _workers(device: str, augment: Augment) -> int:
+    """Processes that prepare batches beside a GPU; a CPU has better to do, and turns alone cost nothing."""
+    return min(4, os.cpu_count() or 1) if device == "cuda" and callable(augment) else 0
+
+
+def _tensorboard(workdir: Path) -> TensorBoardLogger | bool:
+    """A log for TensorBoard beside the CSV, where it is installed (the extra ``tensorboard``)."""
+    if importlib.util.find_spec("tensorboard") is None:
+        return False
+    return TensorBoardLogger(workdir, name="tensorboard", version="")

@@ -15,33 +15,65 @@ from bench.training.arrays import Batch
 Loss: TypeAlias = Callable[[nn.Module, Batch], Tensor]
 """A network in train mode and a batch -> a scalar."""
 
-Precision = Literal["32-true", "bf16-mixed"]
+Augment: TypeAlias = Callable[[Batch], Batch] | Literal["turns", "none"]
+"""``turns``: one of the eight flips and quarter turns, of all fields of two or more axes; ``none``; or a function of a
+sample's fields that draws from torch's generator, which is seeded for each sample of each epoch."""
+
+Computed = Literal["32-true", "bf16-mixed", "16-mixed"]
+Precision = Computed | Literal["auto"]
+Optimizer = Literal["adam", "adamw", "nadam", "sgd"]
+Schedule = Literal["cosine", "poly", "step", "plateau", "constant"]
 
 
-@dataclass(frozen=True)
+@dataclass(kw_only=True)
 class Recipe:
     """How a network is trained, as data.
 
     Attributes:
         epochs: at most this many passes over the samples.
-        batch: samples a step; the last step of an epoch may have fewer.
-        lr: Adam's learning rate at the first step; it follows half a cosine down to `lr_end` at the last one.
-        lr_end: see `lr`.
+        batch: samples a step and device; the last step of an epoch may have fewer.
+        lr: the learning rate at the first step.
+        optimizer: ``sgd`` has ``momentum``; the others have torch's own betas.
+        momentum: of ``sgd``.
+        weight_decay: decoupled for ``adamw``, else added to the gradient.
+        schedule: of the rate. By the step: ``cosine``, half a cosine down to ``lr_end`` at the last step; ``poly``,
+            ``(1 - step / steps) ** power`` down to ``lr_end``. By the epoch: ``step``, times ``drop`` every
+            ``drop_after`` epochs; ``plateau``, times ``drop`` after more than ``drop_after`` epochs without a better
+            monitored value, never below ``lr_end``. ``constant``.
+        lr_end, power, drop, drop_after: see ``schedule``.
+        clip: largest norm of the whole gradient; 0 leaves it as it is.
+        accumulate: batches whose gradients make one step.
         patience: stop after this many epochs without a better monitored value; None trains all epochs. The value
             is `train`'s ``validate`` where given (higher is better), else the epoch's mean training loss (lower).
-        precision: ``bf16-mixed`` computes convolutions in bfloat16 while weights and optimiser stay float32; see
-            `fast_precision`. On a CPU with AVX512-BF16 a U-Net's step takes 0.6 of the time.
+        precision: ``bf16-mixed`` computes convolutions in bfloat16 while weights and optimiser stay float32,
+            ``16-mixed`` in float16 with scaled losses; ``auto`` is the faster of float32 and bfloat16, see
+            `fast_precision`. On a CPU with AVX512-BF16 a U-Net's step takes 0.6 of the time in bfloat16.
+        devices: GPUs (or, on a CPU, processes) that share each epoch's batches, by Lightning's DDP.
     """
 
     epochs: int
     batch: int
     lr: float
+    optimizer: Optimizer = "adam"
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    schedule: Schedule = "cosine"
     lr_end: float = 0.0
+    power: float = 0.9
+    drop: float = 0.1
+    drop_after: int = 0
+    clip: float = 0.0
+    accumulate: int = 1
     patience: int | None = None
     precision: Precision = "32-true"
+    devices: int = 1
+
+    def resolved_precision(self, device: str) -> Computed:
+        """What ``precision`` means on ``"cpu"`` or ``"cuda"``."""
+        return fast_precision(device) if self.precision == "auto" else self.precision
 
 
-def fast_precision(device: str) -> Precision:
+def fast_precision(device: str) -> Computed:
     """``bf16-mixed`` where the hardware computes in bfloat16 itself; elsewhere it would be slower than float32."""
     if device == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)

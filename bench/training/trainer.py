@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from bench.training.arrays import TrainingArrays
-from bench.training.recipe import Loss, Recipe
+from bench.training.optimisers import Groups
+from bench.training.recipe import Augment, Loss, Recipe
 from bench.training.weights import WEIGHTS, load_finished, save_weights
 
 
@@ -26,6 +27,8 @@ def train(
     validate: Callable[[nn.Module], float] | None = None,
     finish: Callable[[nn.Module], None] | None = None,
     metadata: Mapping[str, str] | None = None,
+    augment: Augment = "turns",
+    groups: Groups | None = None,
 ) -> None:
     """Train ``network`` in place; load a finished training's weights instead, or resume an unfinished one.
 
@@ -39,7 +42,7 @@ def train(
             of fewer than 16 channels).
         loss: network in train mode and a batch on ``device``, fields stacked on a new first axis -> scalar loss.
             Under ``bf16-mixed`` the network's outputs are bfloat16: go on from ``.float()``.
-        data: the samples; each is turned and flipped at random in every epoch.
+        data: the samples.
         recipe: epochs, rates, patience, precision.
         workdir: this training's own folder.
         device: ``"cpu"`` or ``"cuda"``.
@@ -48,6 +51,8 @@ def train(
         validate: network in eval mode, without gradients -> the value to monitor, after every epoch.
         finish: called once with the best weights before they are saved, e.g. to re-estimate batch norm's statistics.
         metadata: written into the weights file, see `save_weights`.
+        augment: what happens to a sample when it is drawn; by default one of the eight flips and quarter turns.
+        groups: the parameters to train, in torch's groups; all of them by default.
 
     Raises:
         UserError: the loss became NaN or infinite, or the saved weights do not fit.
@@ -59,7 +64,7 @@ def train(
 
         # The fork keeps the caller's generators as they were.
         with torch.random.fork_rng():
-            best = fit(network, loss, data, recipe, workdir, device, seed, title, validate)
+            best = fit(network, loss, data, recipe, workdir, device, seed, title, validate, augment, groups)
         network.load_state_dict(best)
         network.to(device)
         if finish is not None:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from bench.contracts import UserError
 from bench.files import replacing
+from bench.training.checkpoints import load_state
 
 WEIGHTS = "weights.safetensors"
 
@@ -33,13 +34,9 @@ def load_weights(network: nn.Module, path: Path) -> None:
     """Load what `save_weights` wrote.
 
     Raises:
-        UserError: the file is missing, damaged, or of another network.
+        UserError: the file is missing, damaged, holds NaN, or is of another network.
     """
-    _check_there(path)
-    try:
-        network.load_state_dict(load_file(path))
-    except (SafetensorError, OSError, RuntimeError) as error:
-        raise _unfit(path, error) from None
+    load_state(network, path, fix="delete the file to train again, or name another")
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -48,25 +45,17 @@ def read_metadata(path: Path) -> dict[str, str]:
     Raises:
         UserError: the file is missing, damaged, or says nothing.
     """
-    _check_there(path)
+    if not path.is_file():
+        raise UserError("no such weights", path, "name the file that a training wrote")
     try:
         with safe_open(path, framework="pt") as file:
             metadata: dict[str, str] | None = file.metadata()
     except (SafetensorError, OSError) as error:
-        raise _unfit(path, error) from None
+        problem = " ".join(str(error).split())[:200]
+        raise UserError(f"unreadable weights, {problem}", path, "name a file that a training wrote") from None
     if not metadata:
         raise UserError("the weights do not say what network they are of", path, "name a file that a training wrote")
     return metadata
-
-
-def _check_there(path: Path) -> None:
-    if not path.is_file():
-        raise UserError("no such weights", path, "name the file that a training wrote")
-
-
-def _unfit(path: Path, error: Exception) -> UserError:
-    problem = " ".join(str(error).split())[:200]
-    return UserError(f"unfit weights, {problem}", path, "delete the file to train again, or name another")
 
 
 def load_finished(network: nn.Module, workdir: Path) -> bool:

@@ -26,7 +26,7 @@ from bench.training import (
     seeded,
     train,
 )
-from bench.training.encoders import EncoderWeights, load_encoder, no_such_encoder, normalised
+from bench.training.encoders import EncoderWeights, load_encoder, no_such_encoder, preprocessing
 from refiners.prn.fast_network import STRIDE, FastNetwork, bounded_logits, corrected
 from refiners.prn.refiner import PAPER_SIZE, architecture, probabilities
 
@@ -92,7 +92,7 @@ class PrnFast:
         if self.size < STRIDE or self.size % STRIDE:
             raise UserError(f"a size of {size}", f"prn-fast[size={size}]", f"use a multiple of {STRIDE}")
         self.encoder_weights = encoder_weights
-        self.recipe = Recipe(epochs, BATCH, lr, precision=fast_precision(device))
+        self.recipe = Recipe(epochs=epochs, batch=BATCH, lr=lr, precision="auto")
         self.device, self.seed = device, seed
         self.trainable = weights is None
         self._network: FastNetwork | None = None
@@ -162,7 +162,7 @@ class PrnFast:
         for batch in data.batches(BATCH):
             batch = {name: field.to(self.device) for name, field in batch.items()}
             maps, truth = probabilities(batch), batch["truth"].bool()
-            correction = network.correction(normalised(batch["image"], self.encoder), maps)
+            correction = network.correction(preprocessing(self.encoder)(batch["image"]), maps)
             for found, strength in zip(every, strengths, strict=True):
                 found.append(ious(corrected(maps, strength * correction) >= DECISION, truth))
         return [torch.cat(found).mean().item() for found in every]
@@ -202,14 +202,14 @@ class PrnFast:
 
     def _loss(self, network: nn.Module, batch: Batch) -> Tensor:
         maps = probabilities(batch)
-        correction = network(normalised(batch["image"], self.encoder), maps)
+        correction = network(preprocessing(self.encoder)(batch["image"]), maps)
         return bce_iou(bounded_logits(maps) + correction.float(), batch["truth"].float())
 
     def _refine_one(self, image: Image, probs: ProbabilityMap) -> ProbabilityMap:
         side = self.size
         pixels = torch.from_numpy(np.ascontiguousarray(resize(image, side, side).transpose(2, 0, 1)))[None]
         small = torch.from_numpy(np.ascontiguousarray(np.clip(resize(probs, side, side), 0, 1)))[None, None]
-        inputs = normalised(pixels.to(self.device), self.encoder), small.to(self.device)
+        inputs = preprocessing(self.encoder)(pixels.to(self.device)), small.to(self.device)
         correction = self._fitted().correction(*inputs)[0, 0].cpu().numpy()
         return corrected(torch.from_numpy(probs), torch.from_numpy(resize(correction, *probs.shape))).numpy()
 
@@ -222,7 +222,7 @@ class _Whole(nn.Module):
         self.network, self.encoder = network, encoder
 
     def forward(self, pixels: Tensor, maps: Tensor) -> Tensor:
-        return corrected(maps, self.network.correction(normalised(pixels, self.encoder), maps))
+        return corrected(maps, self.network.correction(preprocessing(self.encoder)(pixels), maps))
 
 
 def bce_iou(logits: Tensor, truth: Tensor) -> Tensor:

@@ -91,7 +91,7 @@ class MulticlassPrn:
                 self.network,
                 self._loss,
                 data,
-                Recipe(self.epochs, BATCH, self.lr, LR_END, PATIENCE, precision=fast_precision(self.device)),
+                Recipe(epochs=self.epochs, batch=BATCH, lr=self.lr, lr_end=LR_END, patience=PATIENCE, precision="auto"),
                 workdir=workdir,
                 device=self.device,
                 seed=self.seed,

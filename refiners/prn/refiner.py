@@ -108,7 +108,9 @@ class PatchRefineNet:
         """Train on val's maps, or load what an earlier, finished call left in ``workdir``."""
         if self.trainable and not load_finished(self.network, workdir):
             data = self._arrays(val, workdir / "arrays")
-            recipe = Recipe(self.epochs, BATCH, self.lr, LR_END, PATIENCE, precision=fast_precision(self.device))
+            recipe = Recipe(
+                epochs=self.epochs, batch=BATCH, lr=self.lr, lr_end=LR_END, patience=PATIENCE, precision="auto"
+            )
             train(
                 self.network,
                 self._loss,

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contracts import UserError
+from bench.training import fit_state, read_state
 from refiners.prn.network import STRIDE, cut, tile
 
 GRIDS = (8, 4, 0)
@@ -226,32 +225,9 @@ def load_released(path: Path, grid: int | None = None, row_slip: bool = False) -
     Raises:
         UserError: the file is missing, unreadable, or of another network.
     """
-    state = _read(path)
+    state = read_state(path)
     found = grid_of(state)
     network = ReleasedNetwork((8 if found is None else found) if grid is None else grid, row_slip)
-    own = network.state_dict()
-    problems = {
-        "missing": [key for key in own if key not in state and not key.endswith(".num_batches_tracked")],
-        "unexpected": [key for key in state if key not in own],
-        "of another shape": [key for key in own if key in state and own[key].shape != state[key].shape],
-    }
-    if any(problems.values()):
-        said = "; ".join(f"{problem} {', '.join(keys[:3])}" for problem, keys in problems.items() if keys)
-        fix = "name a file made for this one" if found in (None, network.grid) else f"with this file use grid={found}"
-        raise UserError(f"weights of another network: {said}", path, fix)
-    network.load_state_dict({**own, **state})
+    fix = "name a file made for this one" if found in (None, network.grid) else f"with this file use grid={found}"
+    fit_state(network, state, path, fix=fix)
     return network.eval()
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    """The file's tensors by name, on the CPU, without the prefix ``module.``."""
-    if not path.is_file():
-        raise UserError("no such weights", path, "name the authors' file or one that a training wrote")
-    try:
-        state: Any = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-        return {str(key).removeprefix("module."): value.detach() for key, value in state.items()}
-    except Exception as error:
-        # torch.load and safetensors raise a dozen types for a file that is not theirs, or not of tensors alone.
-        raise UserError(
-            f"unreadable weights, {type(error).__name__}", path, "name a safetensors or torch file of a state dict"
-        ) from None

@@ -50,7 +50,7 @@ def miniature(*, epochs: int = 1, seed: int = 0) -> PatchRefineNet:
 def test_it_beats_the_map_and_a_second_object_loads_the_same(tmp_path: Path) -> None:
     refiner = miniature(epochs=8)
     refiner.fit(Biased(32, seed=1), tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["training.csv", "weights.safetensors"]
+    assert {path.name for path in tmp_path.iterdir()} - {"tensorboard"} == {"training.csv", "weights.safetensors"}
     samples, maps = zip(*(Biased(16, seed=2)[i] for i in range(16)), strict=True)
     images, masks = [sample.image for sample in samples], [sample.mask for sample in samples]
     refined = refiner.refine(images, maps)

@@ -215,7 +215,7 @@ def test_what_is_no_state_dict_is_refused_and_its_code_not_run(tmp_path: Path) -
     (tmp_path / "noise.th").write_bytes(b"noise")
     (tmp_path / "noise.safetensors").write_bytes(b"noise")
     for name in ("code.th", "list.th", "number.th", "noise.th", "noise.safetensors"):
-        with pytest.raises(UserError, match="unreadable weights"):
+        with pytest.raises(UserError, match=r"unreadable weights|no weights in it|would run code"):
             load_released(tmp_path / name)
     assert not (tmp_path / "trace").exists()
     with pytest.raises(UserError, match="no such weights"):

@@ -1,0 +1,126 @@
+"""`train_base` and `train_refiner`: the learning stages of a run, alone; a later run on the same store reuses them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from bench import runner
+from bench.config import Protocol, Settings, load
+from bench.contracts import UserError
+from bench.environment import pick_device
+from bench.plan import grid
+from bench.registry import check_parameters, with_parameter
+from bench.store import Store
+from bench.training.weights import WEIGHTS
+
+
+def train_base(
+    base: str,
+    *,
+    dataset: str,
+    seed: int = 0,
+    protocol: Protocol = "A",
+    epochs: int | None = None,
+    parameters: Sequence[str] = (),
+    store: Path | str | None = None,
+    device: Literal["auto", "cpu", "cuda"] | None = None,
+    limit: int | None = None,
+    config: Path | None = None,
+) -> Path:
+    """Train a base on a dataset, or go on with a training that was stopped.
+
+    Args:
+        base: ``name[key=value,...]``.
+        protocol, parameters, limit: as `bench.commands.run`.
+        epochs: the base's parameter ``epochs``, over what its name says.
+        store: where the run that reuses the base will look.
+
+    Returns:
+        The folder with the weights (``weights.safetensors`` for a base of ours) and the log of the training.
+
+    Raises:
+        UserError: a name, file or parameter is wrong, or the base has nothing to learn.
+    """
+    settings = load(config, parameters)
+    spec = with_parameter("base", base, settings, "epochs", epochs)
+    job = _job(settings, dataset, spec, settings.defaults.baseline, seed, protocol, limit, store, device)
+    if not job.cell.base_trainable:
+        raise UserError(
+            f"{base} has nothing to learn", "bench train base", "name a base without a checkpoint of its own"
+        )
+    runner.fit_base(job)
+    return job.base_folder / "fit"
+
+
+def train_refiner(
+    refiner: str,
+    *,
+    dataset: str,
+    base: str,
+    seed: int = 0,
+    epochs: int | None = None,
+    parameters: Sequence[str] = (),
+    store: Path | str | None = None,
+    device: Literal["auto", "cpu", "cuda"] | None = None,
+    limit: int | None = None,
+    config: Path | None = None,
+) -> Path:
+    """Train a refiner on a base's maps of val; the base is trained first where it has to be.
+
+    Args:
+        refiner, base: ``name[key=value,...]``.
+        epochs: the refiner's parameter ``epochs``, over what its name says.
+        parameters, store, limit: as `train_base`.
+
+    Returns:
+        The folder with what the refiner learned.
+
+    Raises:
+        UserError: a name, file or parameter is wrong, or the refiner has nothing to learn.
+    """
+    settings = load(config, parameters)
+    spec = with_parameter("refiner", refiner, settings, "epochs", epochs)
+    job = _job(settings, dataset, base, spec, seed, "A", limit, store, device)
+    if not job.cell.fit_key:
+        raise UserError(f"{refiner} learns nothing", "bench train refiner", "use it with 'bench run' as it is")
+    if job.cell.base_trainable:
+        runner.fit_base(job)
+    runner.predict_val(job)
+    runner.fit_refiner(job)
+    return job.fit_folder
+
+
+def weights_in(folder: Path) -> Path | None:
+    """The checkpoint that a training left in a folder, where it left one by our own loop."""
+    path = folder / WEIGHTS
+    return path if path.is_file() else None
+
+
+def _job(
+    settings: Settings,
+    dataset: str,
+    base: str,
+    refiner: str,
+    seed: int,
+    protocol: Protocol,
+    limit: int | None,
+    store: Path | str | None,
+    device: Literal["auto", "cpu", "cuda"] | None,
+) -> runner.Job:
+    check_parameters(settings)
+    where = pick_device(device or settings.defaults.device)
+    (cell,) = grid(
+        settings,
+        datasets=[dataset],
+        bases=[base],
+        refiners=[refiner],
+        seeds=[seed],
+        protocols=[protocol],
+        limit=limit,
+        scored=False,
+    )
+    target = Store(Path(store or settings.defaults.store).absolute())
+    target.open_for_writing()
+    return runner.Job(cell, settings, target.root, where)

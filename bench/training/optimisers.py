@@ -1,0 +1,60 @@
+"""A recipe's optimiser and its schedule, by torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, ReduceLROnPlateau
+
+from bench.training.recipe import Recipe
+
+Groups = Sequence[dict[str, Any]]
+"""torch's parameter groups: ``params``, and what differs from the recipe (``lr``, ``weight_decay``)."""
+
+
+def optimiser(groups: Groups, recipe: Recipe) -> Optimizer:
+    """The recipe's optimiser over the groups; one without an ``lr`` of its own has the recipe's."""
+    common: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, momentum=recipe.momentum, fused=True, **common)
+    if recipe.optimizer == "nadam":
+        return torch.optim.NAdam(groups, **common)
+    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    return kinds[recipe.optimizer](groups, fused=True, **common)
+
+
+def by_step(optimizer: Optimizer, recipe: Recipe, steps: int, steps_an_epoch: int) -> LRScheduler:
+    """The rate of every step. ``plateau`` changes it only at an epoch's end, see `plateau`.
+
+    Args:
+        steps: of the whole training.
+        steps_an_epoch: of one epoch.
+    """
+    if recipe.schedule == "cosine":
+        return CosineAnnealingLR(optimizer, steps, recipe.lr_end)
+    floor = recipe.lr_end / recipe.lr
+
+    def factor(step: int) -> float:
+        if recipe.schedule == "poly":
+            return floor + (1 - floor) * max(0.0, 1 - step / steps) ** recipe.power
+        if recipe.schedule == "step":
+            return max(floor, float(recipe.drop ** (step // steps_an_epoch // max(1, recipe.drop_after))))
+        return 1.0
+
+    return LambdaLR(optimizer, factor)
+
+
+def plateau(optimizer: Optimizer, recipe: Recipe) -> ReduceLROnPlateau:
+    """Step it with the monitored value (higher is better) after every epoch."""
+    return ReduceLROnPlateau(
+        optimizer,
+        mode="max",
+        factor=recipe.drop,
+        patience=recipe.drop_after,
+        threshold=0.0,
+        threshold_mode="abs",
+        min_lr=recipe.lr_end,
+    )
