@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from bench import engines, runner
-from bench.config import Kind, Protocol, Settings, load
+from bench.config import Defaults, Experiment, Kind, Protocol, Settings, load
 from bench.contracts import SPLITS, Split, UserError
 from bench.datasets.subset import Subset
 from bench.environment import pick_device
@@ -77,29 +78,35 @@ def run(
     """
     settings = load(config, parameters)
     check_parameters(settings)
-    pick = _picker(settings, experiment)
-    where = pick_device(pick("device", device))
+    grids = settings.experiment(experiment) if experiment else [None]
+    pick = partial(_pick, settings.defaults, grids[0])
+    where = pick_device(device or settings.defaults.device)
     target = Store(Path(pick("store", store)).absolute())
     baseline = settings.defaults.baseline
-    bases = [with_parameter("base", spec, settings, "epochs", epochs) for spec in pick("base", base)]
-    refiners = [with_parameter("refiner", spec, settings, "epochs", epochs) for spec in pick("refiner", refiner)]
-    cells = grid(
-        settings,
-        datasets=pick("dataset", dataset),
-        bases=bases,
-        refiners=refiners if baseline in refiners else [baseline, *refiners],
-        seeds=pick("seed", seed),
-        protocols=pick("protocol", protocol),
-        limit=pick("limit", limit),
-        skip_errors=pick("on_error", on_error) == "skip",
-    )
+    cells: list[Cell] = []
+    wanted: set[str] = set()
+    for part in grids:
+        pick = partial(_pick, settings.defaults, part)
+        refiners = [with_parameter("refiner", spec, settings, "epochs", epochs) for spec in pick("refiner", refiner)]
+        wanted |= set(refiners)
+        cells += grid(
+            settings,
+            datasets=pick("dataset", dataset),
+            bases=[with_parameter("base", spec, settings, "epochs", epochs) for spec in pick("base", base)],
+            refiners=refiners if baseline in refiners else [baseline, *refiners],
+            seeds=pick("seed", seed),
+            protocols=pick("protocol", protocol),
+            limit=pick("limit", limit),
+            skip_errors=pick("on_error", on_error) == "skip",
+        )
+    cells = list({cell.manifest.key: cell for cell in cells}.values())
     for text in dict.fromkeys(f"{c.manifest.dataset}: {c.manifest.complete}" for c in cells if c.manifest.complete):
         note(f"warning: a partial copy of {text}")
     target.open_for_writing()
     jobs = [runner.Job(cell, settings, target.root, where) for cell in cells]
     if force:
         for job in jobs:
-            if job.cell.refiner in refiners:
+            if job.cell.refiner in wanted:
                 runner.forget(job)
     result = RunResult(target, cells, {cell.manifest.key for cell in cells if target.is_done(cell.manifest)})
     pending = _begin(jobs, result)
@@ -109,10 +116,15 @@ def run(
 
 def in_experiment(settings: Settings, name: str) -> Callable[[Manifest], bool]:
     """Whether a stored cell belongs to the experiment. Raises UserError where there is no such experiment."""
-    experiment, defaults = settings.experiment(name), settings.defaults
+    parts = [_belongs(settings, name, part) for part in settings.experiment(name)]
+    return lambda cell: any(belongs(cell) for belongs in parts)
+
+
+def _belongs(settings: Settings, name: str, experiment: Experiment) -> Callable[[Manifest], bool]:
+    defaults = settings.defaults
 
     def labels(kind: Kind, more: Sequence[str] = ()) -> set[str]:
-        specs = getattr(experiment, kind) or getattr(defaults, kind)
+        specs = _pick(defaults, experiment, kind, None)
         return {resolve(kind, spec, settings, where=f"experiments.{name}.{kind}").label for spec in [*specs, *more]}
 
     datasets, bases, refiners = labels("dataset"), labels("base"), labels("refiner", [defaults.baseline])
@@ -168,17 +180,12 @@ def predict(
     return count
 
 
-def _picker(settings: Settings, experiment: str | None) -> Callable[[str, Any], Any]:
-    chosen = settings.experiment(experiment) if experiment else None
-
-    def pick(name: str, given: Any) -> Any:
-        """Command line, else experiment, else defaults."""
-        from_experiment = getattr(chosen, name, None)
-        if given is not None:
-            return given
-        return from_experiment if from_experiment is not None else getattr(settings.defaults, name, None)
-
-    return pick
+def _pick(defaults: Defaults, experiment: Experiment | None, name: str, given: Any) -> Any:
+    """What was given, else what the experiment says, else the default."""
+    if given is not None:
+        return given
+    from_experiment = getattr(experiment, name, None)
+    return from_experiment if from_experiment is not None else getattr(defaults, name, None)
 
 
 def _begin(jobs: list[runner.Job], result: RunResult) -> list[runner.Job]:

@@ -60,9 +60,14 @@ class Variants(_Section):
 
 
 class Experiment(_Section):
-    """A named grid of cells; what it leaves out comes from `Defaults`."""
+    """A named grid of cells; what it leaves out comes from `Defaults`.
+
+    Attributes:
+        parts: names of other experiments whose cells make this one up; it then has no grid of its own.
+    """
 
     about: str = ""
+    parts: list[str] = []
     dataset: list[str] | None = None
     base: list[str] | None = None
     refiner: list[str] | None = None
@@ -91,11 +96,22 @@ class Settings(_Section):
         parent = Path(os.environ.get("BENCH_DATA") or self.data.root)
         return parent / self.datasets.get(name, Path(name))
 
-    def experiment(self, name: str) -> Experiment:
-        """Raises UserError with the nearest name where there is none of this name."""
+    def experiment(self, name: str) -> list[Experiment]:
+        """The grids of an experiment: its own, or those of its parts.
+
+        Raises:
+            UserError: there is none of this name (the nearest is told), or a part has parts.
+        """
         if name not in self.experiments:
             raise unknown("experiment", name, self.experiments, "--experiment")
-        return self.experiments[name]
+        chosen = self.experiments[name]
+        for part in chosen.parts:
+            where = f"experiments.{name}.parts"
+            if part not in self.experiments:
+                raise unknown("experiment", part, self.experiments, where)
+            if self.experiments[part].parts:
+                raise UserError(f"{part!r} has parts of its own", where, "name those instead")
+        return [self.experiments[part] for part in chosen.parts] or [chosen]
 
 
 def load(config: Path | None = None, parameters: Sequence[str] = ()) -> Settings:

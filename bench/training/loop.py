@@ -108,6 +108,8 @@ class _Training(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         chosen = optimiser(self.groups, self.recipe)
         schedule = by_step(chosen, self.recipe, self.recipe.epochs * self.steps, self.steps)
+        if schedule is None:
+            return chosen
         return {"optimizer": chosen, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 

@@ -26,8 +26,8 @@ def optimiser(groups: Groups, recipe: Recipe) -> Optimizer:
     return kinds[recipe.optimizer](groups, fused=True, **common)
 
 
-def by_step(optimizer: Optimizer, recipe: Recipe, steps: int, steps_an_epoch: int) -> LRScheduler:
-    """The rate of every step. ``plateau`` changes it only at an epoch's end, see `plateau`.
+def by_step(optimizer: Optimizer, recipe: Recipe, steps: int, steps_an_epoch: int) -> LRScheduler | None:
+    """The rate of every step; None for ``constant``, and for ``plateau``, which changes it at an epoch's end.
 
     Args:
         steps: of the whole training.
@@ -35,14 +35,14 @@ def by_step(optimizer: Optimizer, recipe: Recipe, steps: int, steps_an_epoch: in
     """
     if recipe.schedule == "cosine":
         return CosineAnnealingLR(optimizer, steps, recipe.lr_end)
+    if recipe.schedule in ("constant", "plateau"):
+        return None
     floor = recipe.lr_end / recipe.lr
 
     def factor(step: int) -> float:
         if recipe.schedule == "poly":
             return floor + (1 - floor) * max(0.0, 1 - step / steps) ** recipe.power
-        if recipe.schedule == "step":
-            return max(floor, float(recipe.drop ** (step // steps_an_epoch // max(1, recipe.drop_after))))
-        return 1.0
+        return max(floor, float(recipe.drop ** (step // steps_an_epoch // max(1, recipe.drop_after))))
 
     return LambdaLR(optimizer, factor)
 
