@@ -68,7 +68,7 @@ class TrainedBase(Recipe, ABC):
             nothing is trained. No code in it is run.
         encoder_weights: ``imagenet`` (downloaded), ``none``, or a file of the encoder's own keys.
         size: side of the square input in pixels.
-        crop: side of the random crops of it that are trained on; 0 takes it whole.
+        crop: side of the random crops of it that are trained on; 0, or ``size`` and more, takes it whole.
         resize: how an image becomes square: ``stretch``, or ``pad`` with zeros around it.
         augment: ``recipe``: what the network's authors did (see `augmentation`); ``turns``: the eight flips and quarter
             turns; ``none``.
@@ -98,7 +98,7 @@ class TrainedBase(Recipe, ABC):
     tta: TestTime = "none"
     scales: tuple[float, ...] = (1.0,)
     tile: int = 0
-    overlap: int = 64
+    overlap: int = 32
     device: str = "cpu"
     seed: int = 0
     trainable: bool = field(init=False)
@@ -112,8 +112,6 @@ class TrainedBase(Recipe, ABC):
                 raise UserError(
                     f"{name} {side} is no multiple of {self.multiple}", f"{name}={side}", f"use {name}={fit}"
                 )
-        if self.crop > self.size:
-            raise UserError(f"crop {self.crop} is larger than size {self.size}", f"crop={self.crop}", "lower crop=")
         if not 0 <= self.overlap < (self.tile or self.overlap + 1):
             raise UserError(
                 f"overlap {self.overlap} leaves no room in a tile of {self.tile}", f"overlap={self.overlap}", "lower it"
@@ -268,9 +266,10 @@ class TrainedBase(Recipe, ABC):
 
     def _augment(self) -> Augment:
         transform = {"recipe": self.augmentation(), "turns": Turn(), "none": None}[self.augment]
-        if isinstance(transform, Turn) and not self.crop:
+        crop = self.crop if self.crop < self.size else 0
+        if isinstance(transform, Turn) and not crop:
             return "turns"
-        whole = cropped(transform, self.crop)
+        whole = cropped(transform, crop)
         return jointly(whole) if whole is not None else "none"
 
     def _arrays(self, split: Dataset, folder: Path) -> TrainingArrays:
@@ -303,7 +302,7 @@ class TrainedBase(Recipe, ABC):
     def _recipe_text(self) -> str:
         loss = (inspect.getdoc(self.loss) or "").partition("\n")[0].rstrip(".")
         rate = f"{self.optimizer} {self.lr:g}, {self.schedule}"
-        crop = f", crops of {self.crop} px" if self.crop else ""
+        crop = f", crops of {self.crop} px" if 0 < self.crop < self.size else ""
         return f"{loss}; {rate}; {self.epochs} epochs of batch {self.batch * self.accumulate}{crop}"
 
 

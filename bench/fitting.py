@@ -50,6 +50,7 @@ def train_base(
         raise UserError(
             f"{base} has nothing to learn", "bench train base", "name a base without a checkpoint of its own"
         )
+    Store(job.store).open_for_writing()
     runner.fit_base(job)
     return job.base_folder / "fit"
 
@@ -85,6 +86,7 @@ def train_refiner(
     job = _job(settings, dataset, base, spec, seed, "A", limit, store, device)
     if not job.cell.fit_key:
         raise UserError(f"{refiner} learns nothing", "bench train refiner", "use it with 'bench run' as it is")
+    Store(job.store).open_for_writing()
     if job.cell.base_trainable:
         runner.fit_base(job)
     runner.predict_val(job)
@@ -121,6 +123,4 @@ def _job(
         limit=limit,
         scored=False,
     )
-    target = Store(Path(store or settings.defaults.store).absolute())
-    target.open_for_writing()
-    return runner.Job(cell, settings, target.root, where)
+    return runner.Job(cell, settings, Path(store or settings.defaults.store).absolute(), where)

@@ -29,7 +29,7 @@ def jointly(transform: Callable[[Any], Any]) -> Callable[[Batch], Batch]:
 
 def cropped(transform: Any | None, crop: int) -> Any | None:
     """``transform``, followed by a random square crop of side ``crop``; 0 crops nothing."""
-    steps = [step for step in (transform, v2.RandomCrop(crop, pad_if_needed=True) if crop else None) if step]
+    steps = [step for step in (transform, v2.RandomCrop(crop) if crop else None) if step]
     return v2.Compose(steps) if steps else None
 
 

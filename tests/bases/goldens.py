@@ -38,7 +38,11 @@ class Golden:
             found = found[:, :: int(match[1])]
         if match := re.search(r"_stride(\d+)", stored):
             found = found[..., :: int(match[1]), :: int(match[1])]
-        torch.testing.assert_close(found, torch.from_numpy(self.arrays[stored]).double(), atol=atol, rtol=rtol)
+        expected = torch.from_numpy(self.arrays[stored]).double()
+        # A scalar is stored with one axis.
+        torch.testing.assert_close(
+            found, expected.reshape(found.shape) if found.ndim == 0 else expected, atol=atol, rtol=rtol
+        )
 
 
 def golden(shared: Path, name: str) -> Golden:

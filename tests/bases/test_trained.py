@@ -1,0 +1,141 @@
+"""What every trained base can do, shown on a small U-Net."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+import torch
+
+from bases.framing import framed, framed_mask, unframed
+from bases.unet import UNet
+from bench.contracts import Sample, UserError
+from bench.training import save_weights, seeded
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained U-Net's weights: its maps vary from place to place, which is all that is needed here."""
+    path = tmp_path_factory.mktemp("unet") / "weights.safetensors"
+    with seeded(0):
+        network = UNet(encoder="mobilenet_v2", size=64).network()
+        save_weights(network, path)
+    return path
+
+
+def base(weights: Path, **changes: Any) -> UNet:
+    options: dict[str, Any] = {"encoder": "mobilenet_v2", "size": 64, "precision": "32-true"}
+    return UNet(weights=weights, **(options | changes))
+
+
+def sample(rows: int, columns: int) -> Sample:
+    image = np.random.default_rng(0).integers(0, 256, (rows, columns, 3), dtype=np.uint8)
+    return Sample("one", image, np.zeros((rows, columns), bool))
+
+
+@pytest.mark.parametrize("options", [{}, {"resize": "pad"}, {"tile": 64}, {"tta": "turns"}, {"scales": (0.5, 1.0)}])
+@pytest.mark.parametrize("size", [(64, 64), (70, 131), (20, 9), (1, 1)])
+def test_maps_have_the_images_size_whatever_the_protocol(
+    weights: Path, options: dict[str, Any], size: tuple[int, int]
+) -> None:
+    one = sample(*size)
+    before = one.image.copy()
+    (probs,) = base(weights, **options).predict([one])
+    assert probs.shape == size and probs.dtype == np.float32
+    assert probs.min() >= 0 and probs.max() <= 1
+    np.testing.assert_array_equal(one.image, before)
+
+
+def test_an_image_of_one_tile_gets_the_networks_own_map(weights: Path) -> None:
+    one = sample(64, 64)
+    whole, tile = base(weights).predict([one]), base(weights, tile=64).predict([one])
+    np.testing.assert_allclose(whole[0], tile[0], atol=1e-6)
+
+
+def test_flips_make_the_map_turn_with_the_image(weights: Path) -> None:
+    one = sample(64, 64)
+    flipped = Sample("two", np.ascontiguousarray(one.image[:, ::-1]), one.mask)
+    for tta, same in (("none", False), ("flips", True), ("turns", True)):
+        first, second = base(weights, tta=tta).predict([one, flipped])
+        assert np.allclose(first, second[:, ::-1], atol=1e-5) == same
+    turned = Sample("three", np.ascontiguousarray(np.rot90(one.image)), one.mask)
+    first, second = base(weights, tta="turns").predict([one, turned])
+    np.testing.assert_allclose(np.rot90(first), second, atol=1e-5)
+
+
+def test_two_predictions_agree_and_leave_the_callers_random_state(weights: Path) -> None:
+    network = base(weights)
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    first, again = network.predict([sample(40, 50)]), network.predict([sample(40, 50)])
+    assert torch.equal(torch.rand(1), expected)
+    np.testing.assert_array_equal(first[0], again[0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"size": 0}, "use size=32"),
+        ({"size": 70}, "use size=64"),
+        ({"tile": 33}, "use tile=32"),
+        ({"tile": 32}, "leaves no room"),
+        ({"scales": ()}, "scales must be positive"),
+        ({"scales": (1.0, -1.0)}, "scales must be positive"),
+    ],
+)
+def test_parameters_that_cannot_be(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        UNet(**({"size": 64} | changes))
+
+
+def test_a_checkpoint_of_another_network_is_named(weights: Path) -> None:
+    with pytest.raises(UserError, match=r"missing encoder\..*unexpected encoder\..*weights\.safetensors"):
+        UNet(encoder="resnet18", size=64, weights=weights).predict([sample(8, 8)])
+
+
+@pytest.mark.parametrize("framing", ["stretch", "pad"])
+@pytest.mark.parametrize("size", [(30, 50), (50, 30), (41, 40), (64, 64), (5, 90)])
+def test_a_framed_mask_comes_back_in_its_place(framing: Literal["stretch", "pad"], size: tuple[int, int]) -> None:
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    mask = (columns >= size[1] // 2) & (rows >= size[0] // 3)
+    side = 320
+    back = unframed(framed_mask(mask, side, framing).astype(np.float32), size, framing)
+    assert back.shape == size
+    # Off the edge by two pixels nothing is mixed.
+    inner = np.zeros(size, bool)
+    inner[:, max(0, size[1] // 2 - 2) : size[1] // 2 + 2] = True
+    inner[max(0, size[0] // 3 - 2) : size[0] // 3 + 2] = True
+    np.testing.assert_array_equal(back[~inner] >= 0.5, mask[~inner])
+
+
+def test_padding_keeps_proportions_and_is_black_background() -> None:
+    image = np.full((20, 40, 3), 255, np.uint8)
+    square = framed(image, 40, "pad")
+    assert (square[:10] == 0).all() and (square[10:30] == 255).all() and (square[30:] == 0).all()
+    assert not framed_mask(np.ones((20, 40), bool), 40, "pad")[:10].any()
+
+
+@pytest.mark.parametrize("augment", ["recipe", "turns", "none"])
+def test_crops_and_augmentations_train(augment: str, tmp_path: Path) -> None:
+    class Two:
+        name, split = "two", "train"
+        ids = ("a", "b")
+
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, index: int) -> Sample:
+            one = sample(48, 60)
+            return Sample(self.ids[index], one.image, one.image[..., 0] > 128)
+
+        def fingerprint(self) -> str:
+            return ""
+
+    options: dict[str, Any] = {"encoder": "mobilenet_v2", "encoder_weights": "none", "precision": "32-true"}
+    network = UNet(size=64, crop=32, augment=augment, epochs=1, batch=2, **options)  # type: ignore[arg-type]
+    network.fit(Two(), Two(), tmp_path)  # type: ignore[arg-type]
+    (probs,) = network.predict([sample(30, 20)])
+    assert probs.shape == (30, 20)
