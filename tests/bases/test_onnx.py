@@ -6,71 +6,134 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from scipy.special import expit, softmax
 
 from bases.onnx import Onnx
 from bench.contracts import Sample, UserError
 from bench.metrics import iou
 from bench.registry import load_dataset
 
+PLAIN: dict[str, Any] = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+
+
+def written(path: Path, graph: str, opset: int = 18) -> Path:
+    """An ONNX file of a graph in ONNX's own text form."""
+    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": {opset}]> g {graph}')
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
+    return path
+
 
 @pytest.fixture
 def network(tmp_path: Path) -> Path:
-    """Two outputs of a 1x3xSxS input: its first channel, and twice that."""
-    shape = [1, 1, "h", "w"]
-    nodes = [
-        helper.make_node("Split", ["x"], ["r", "g", "b"], axis=1, num_outputs=3),
-        helper.make_node("Add", ["r", "r"], ["twice"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "first_channel",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, "h", "w"])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("r", "twice")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    onnx.checker.check_model(model)
-    onnx.save(model, tmp_path / "first.onnx")
-    return tmp_path / "first.onnx"
+    """Its first output is its input; the second, of one channel, is twice the red one."""
+    graph = """(float[1, 3, h, w] x) => (float[1, 3, h, w] same, float[1, 1, h, w] twice)
+    { same = Identity(x)  r, g, b = Split <axis = 1, num_outputs = 3> (x)  twice = Add(r, r) }"""
+    return written(tmp_path / "net.onnx", graph)
 
 
 @pytest.fixture
 def sample() -> Sample:
-    red = np.tile(np.linspace(0, 200, 12).astype(np.uint8), (8, 1))
-    return Sample("s", np.dstack([red, red * 0, red * 0]), red > 100)
+    """Red rises along the columns, green along the rows; no blue."""
+    rows, columns = np.mgrid[:8, :12]
+    image = np.dstack([columns * 18, rows * 30, rows * 0]).astype(np.uint8)
+    return Sample("s", image, image[..., 0] > 100)
 
 
-PLAIN: dict[str, Any] = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
-
-
-def test_pixels_are_divided_normalised_and_the_map_comes_back_at_its_size(network: Path, sample: Sample) -> None:
-    (probs,) = Onnx(path=network, size=96, **PLAIN).predict([sample])
+def test_pixels_are_divided_ordered_and_normalised_and_the_map_comes_back_at_its_size(
+    network: Path, sample: Sample
+) -> None:
+    red, green = sample.image[..., 0] / 255, sample.image[..., 1] / 255
+    (probs,) = Onnx(path=network, size=96, foreground=0, **PLAIN).predict([sample])
     assert probs.shape == (8, 12) and probs.dtype == np.float32
-    np.testing.assert_allclose(probs, sample.image[..., 0] / 255, atol=0.02)
-    (by_max,) = Onnx(path=network, size=96, divide="max", **PLAIN).predict([sample])
-    np.testing.assert_allclose(by_max, sample.image[..., 0] / 200, atol=0.02)
-    (moved,) = Onnx(path=network, size=96, mean=(0.2, 0, 0), std=(2.0, 1, 1)).predict([sample])
-    np.testing.assert_allclose(moved, np.clip((sample.image[..., 0] / 255 - 0.2) / 2, 0, 1), atol=0.02)
+    np.testing.assert_allclose(probs, red, atol=0.02)
+    (by_max,) = Onnx(path=network, foreground=0, divide="max", **PLAIN).predict([sample])
+    np.testing.assert_allclose(by_max, sample.image[..., 0] / 210, atol=1e-6)
+    (raw,) = Onnx(path=network, foreground=0, divide="1", mean=(0, 0, 0), std=(510, 1, 1)).predict([sample])
+    np.testing.assert_allclose(raw, red / 2, atol=1e-6)
+    (moved,) = Onnx(path=network, foreground=0, mean=(-0.2, 0, 0), std=(2.0, 1, 1)).predict([sample])
+    np.testing.assert_allclose(moved, (red + 0.2) / 2, atol=1e-6)
+    (blue, reversed_green) = (
+        Onnx(path=network, foreground=index, channels="bgr", **PLAIN).predict([sample])[0] for index in (0, 1)
+    )
+    np.testing.assert_array_equal(blue, np.zeros((8, 12)))
+    np.testing.assert_allclose(reversed_green, green, atol=1e-6)
 
 
-def test_output_activation_and_stretch(network: Path, sample: Sample) -> None:
-    red = sample.image[..., 0] / 255
-    (sigmoid,) = Onnx(path=network, size=96, output=1, activation="sigmoid", **PLAIN).predict([sample])
-    np.testing.assert_allclose(sigmoid, 1 / (1 + np.exp(-2 * red)), atol=0.02)
-    (stretched,) = Onnx(path=network, size=96, stretch=True, **PLAIN).predict([sample])
-    np.testing.assert_allclose(stretched, red / red.max(), atol=0.02)
+def test_output_foreground_activation_and_stretch(network: Path, sample: Sample) -> None:
+    scaled = sample.image / np.float32(255)
+    for output in ("twice", 1, "1"):
+        (sigmoid,) = Onnx(path=network, output=output, activation="sigmoid", **PLAIN).predict([sample])
+        np.testing.assert_allclose(sigmoid, expit(2 * scaled[..., 0]), atol=1e-6)
+    (summed,) = Onnx(path=network, foreground=(0, 2), activation="softmax", **PLAIN).predict([sample])
+    np.testing.assert_allclose(summed, softmax(scaled, axis=-1)[..., [0, 2]].sum(-1), atol=1e-6)
+    (stretched,) = Onnx(path=network, output="twice", stretch=True, **PLAIN).predict([sample])
+    np.testing.assert_allclose(stretched, scaled[..., 0] / scaled[..., 0].max(), atol=1e-6)
 
 
-@pytest.mark.parametrize(("options", "says"), [({}, "size"), ({"size": 32, "output": 5}, "no output 5")])
-def test_what_does_not_fit_is_said(network: Path, sample: Sample, options: dict[str, Any], says: str) -> None:
-    with pytest.raises(UserError, match=says):
-        Onnx(path=network, **options).predict([sample])
+@pytest.mark.parametrize("opset", [9, 13, 18])
+@pytest.mark.parametrize(
+    "axes",
+    ["1, 3, 16, 36", "n, 3, 16, 36", "n, c, h, w", "1, 3, 16, w", "1, 16, 36, 3", "n, h, w, 3"],
+)
+def test_layouts_sizes_and_opsets(axes: str, opset: int, tmp_path: Path, sample: Sample) -> None:
+    path = written(tmp_path / "net.onnx", f"(float[{axes}] x) => (float[{axes}] y) {{ y = Relu(x) }}", opset)
+    for index in (0, 1):
+        (probs,) = Onnx(path=path, foreground=index, **PLAIN).predict([sample])
+        np.testing.assert_allclose(probs, sample.image[..., index] / 255, atol=0.03)
 
 
-def test_a_file_that_is_no_network(tmp_path: Path, sample: Sample) -> None:
+def test_half_precision_and_bytes(tmp_path: Path, sample: Sample) -> None:
+    half = written(tmp_path / "h.onnx", "(float16[1, 3, h, w] x) => (float16[1, 3, h, w] y) { y = Relu(x) }")
+    graph = """(uint8[n, h, w, 3] x) => (float[n, h, w, 3] y)
+    { t = Constant <value_float = 255.0> ()  f = Cast <to = 1> (x)  y = Div(f, t) }"""
+    raw = written(tmp_path / "b.onnx", graph)
+    for path, options in ((half, PLAIN), (raw, {})):
+        (probs,) = Onnx(path=path, foreground=1, **options).predict([sample])
+        assert probs.dtype == np.float32
+        np.testing.assert_allclose(probs, sample.image[..., 1] / 255, atol=1e-3)
+
+
+def test_class_numbers_are_a_map_of_the_foreground(tmp_path: Path, sample: Sample) -> None:
+    graph = "(float[1, 3, h, w] x) => (int64[1, h, w] y) { y = ArgMax <axis = 1, keepdims = 0> (x) }"
+    path = written(tmp_path / "net.onnx", graph)
+    (probs,) = Onnx(path=path, foreground=1, **PLAIN).predict([sample])
+    np.testing.assert_array_equal(probs, sample.image.argmax(-1) == 1)
+    with pytest.raises(UserError, match=r"class numbers.*foreground="):
+        Onnx(path=path, **PLAIN).predict([sample])
+
+
+@pytest.mark.parametrize(
+    ("graph", "options", "says"),
+    [
+        ("(float[1, 3, 16, 16] x) => (float[1, 3, 16, 16] y) { y = Relu(x) }", {"size": 32}, "16x16.*leave size="),
+        ("(float[1, 3, h, w] x) => (float[1, 3, h, w] y) { y = Relu(x) }", {}, "3 classes.*foreground=, 0..2"),
+        ("(float[1, 3, h, w] x) => (float[1, 3, h, w] y) { y = Relu(x) }", {"foreground": 3}, "no class 3"),
+        ("(float[1, 3, h, w] x) => (float[1, 3, h, w] y) { y = Relu(x) }", {"output": 5}, "no output 5.*: y"),
+        ("(float[1, 3, h, w] x) => (float[1, 3, h, w] y) { y = Neg(x) }", {"foreground": 0}, "no probabilities"),
+        ("(float[1, 3, h, w] x) => (float[1, k] y) { y = Flatten(x) }", {}, r"shape \(1, 288\)"),
+        ("(float[1, 1, h, w] x) => (float[1, 1, h, w] y) { y = Relu(x) }", {}, "1, 1, any, any.*RGB"),
+        ("(float[4, 3, h, w] x) => (float[4, 3, h, w] y) { y = Relu(x) }", {}, "one RGB image"),
+        ("(int64[1, 3, h, w] x) => (int64[1, 3, h, w] y) { y = Identity(x) }", {}, "int64"),
+        ("(float[1, 3, h, w] x, float[1] z) => (float[1, 3, h, w] y) { y = Add(x, z) }", {}, "inputs x, z"),
+        ("(float[1, 3, h, w] x) => (float[2, k] y) { s = Constant <value_ints = [2, 7]> () y = Reshape(x, s) }",
+         {}, "does not run.*size="),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_said(
+    graph: str, options: dict[str, Any], says: str, tmp_path: Path, sample: Sample
+) -> None:
+    path = written(tmp_path / "net.onnx", graph)
+    with pytest.raises(UserError, match=rf"(?s){says}") as caught:
+        Onnx(path=path, **options).predict([sample])
+    assert "net.onnx" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_network_or_absent(tmp_path: Path, sample: Sample) -> None:
     (tmp_path / "no.onnx").write_bytes(b"nothing")
-    with pytest.raises(UserError, match=r"no\.onnx"):
-        Onnx(path=tmp_path / "no.onnx").predict([sample])
+    for name in ("no.onnx", "absent.onnx"):
+        with pytest.raises(UserError, match=name):
+            Onnx(path=tmp_path / name).predict([sample])
 
 
 def test_a_real_saliency_network(shared: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

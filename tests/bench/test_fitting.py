@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 import bench
+from bench.config import Protocol
 from bench.contracts import UserError
 
 BASE = "unet[encoder=resnet18,encoder_weights=none,size=32,batch=4]"
@@ -45,12 +46,12 @@ def test_a_refiner_is_trained_on_the_val_maps_alone(tmp_path: Path) -> None:
 
 
 def test_protocol_b_is_another_training(tmp_path: Path) -> None:
-    def trained(protocol: str) -> Path:
+    def trained(protocol: Protocol) -> Path:
         return bench.train_base(
             BASE, dataset="quickstart", protocol=protocol, epochs=1, limit=4, store=tmp_path, device="cpu"
         )
 
-    folders = {protocol: trained(protocol) for protocol in "AB"}
+    folders = {"A": trained("A"), "B": trained("B")}
     assert folders["A"] != folders["B"]
     rows = {p: list(csv.DictReader((f / "training.csv").open())) for p, f in folders.items()}
     assert rows["A"][0]["validation"] and not rows["B"][0]["validation"]

@@ -37,7 +37,7 @@ def run(folder: Path, count: int = 8, **changes: Any) -> list[dict[str, float]]:
     options: dict[str, Any] = {"epochs": 4, "batch": 2, "lr": 0.05}
     extra = {key: changes.pop(key) for key in ("augment", "groups", "validate") if key in changes}
     train(
-        extra.pop("network", None) or network(),
+        network(),
         loss,
         arrays(folder, count),
         Recipe(**(options | changes)),

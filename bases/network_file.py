@@ -1,0 +1,109 @@
+"""What the adapters of a whole network in one file share: `onnx`, `torchscript`, `exported`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from bases.adapter import Adapter
+from bases.inputs import IMAGENET_MEAN, IMAGENET_STD, Channels, Divide, ImageInput, Triple, prepared
+from bases.outputs import Activation, Foreground, chosen_output, to_map
+from bench.contracts import ProbabilityMap, Sample, UserError
+from bench.images import resize
+
+
+class Program(Protocol):
+    """An opened file."""
+
+    input: ImageInput
+
+    def __call__(self, pixels: np.ndarray) -> Mapping[str, np.ndarray]:
+        """Outputs by name, in the file's order, of one image: float32 or uint8, laid out as `input` says."""
+        ...
+
+
+@dataclass(kw_only=True)
+class NetworkFile(Adapter, ABC):
+    """A network in a file, with what it wants as input and means by its output said in parameters.
+
+    An image is resized, divided, normalised as ``(x - mean) / std`` and given to the network, one at a time; the chosen
+    output becomes a map, which is resized back. A network whose input is uint8 gets the resized image as it is.
+
+    Args:
+        path: the file.
+        size: side in pixels of the square that images are resized to; 0 takes what the file fixes, which need not be
+            square, and the image's own size where it fixes none.
+        divide: ``255``; ``max`` for the image's own largest value (as U^2-Net's code does); ``1`` to leave 0..255.
+        channels: order of the input's channels: ``rgb``, or ``bgr`` as OpenCV reads images.
+        mean, std: per channel in that order, on the divided values; ImageNet's, red first, by default.
+        output: which of the network's outputs, by name or number from 0.
+        foreground: of an output with several channels or of class numbers, the class that is foreground, or a list of
+            them whose probabilities are summed; by default the only one, or the second of two.
+        activation: ``sigmoid`` or ``softmax`` (over the channels) where the output holds logits.
+        stretch: min-max stretch each map to [0, 1], as saliency networks' own code does.
+
+    Raises:
+        UserError: at the first `predict`: the file is no such network, or a parameter does not fit it.
+    """
+
+    path: Path
+    size: int = 0
+    divide: Divide = "255"
+    channels: Channels = "rgb"
+    mean: Triple = IMAGENET_MEAN
+    std: Triple = IMAGENET_STD
+    output: int | str = 0
+    foreground: Foreground = None
+    activation: Activation = "none"
+    stretch: bool = False
+    device: str = "cpu"
+
+    @abstractmethod
+    def open(self) -> Program:
+        """Read the file onto the device. Raises UserError where it is no such network."""
+
+    def predict(self, samples: Sequence[Sample]) -> list[ProbabilityMap]:
+        """See `bench.contracts.BaseNetwork`."""
+        return [self._predict(sample) for sample in samples]
+
+    @cached_property
+    def _program(self) -> Program:
+        if not self.path.is_file():
+            raise UserError("no such file", self.path, "correct path=")
+        return self.open()
+
+    def _predict(self, sample: Sample) -> ProbabilityMap:
+        program, shape = self._program, (sample.image.shape[0], sample.image.shape[1])
+        pixels = self._pixels(sample, program.input, shape)
+        try:
+            outputs = program(pixels)
+        except Exception as error:
+            # Whatever a foreign network raises: the runtimes' exceptions share no class.
+            reason = " ".join(str(error).split())[-160:]
+            said = f"the network does not run on {pixels.dtype} {pixels.shape}, {reason}"
+            raise UserError(said, self.path, "correct size= to what it takes") from None
+        probs = to_map(
+            chosen_output(outputs, self.output, self.path),
+            foreground=self.foreground,
+            activation=self.activation,
+            stretch=self.stretch,
+            channels_last=program.input.channels_last,
+            where=self.path,
+        )
+        return np.clip(resize(probs, *shape), 0, 1)
+
+    def _pixels(self, sample: Sample, wanted: ImageInput, shape: tuple[int, int]) -> np.ndarray:
+        height, width = wanted.target(self.size, shape, self.path)
+        if wanted.dtype == "uint8":
+            pixels = resize(sample.image, height, width)[..., :: -1 if self.channels == "bgr" else 1]
+        else:
+            pixels = prepared(
+                sample.image, height, width, divide=self.divide, channels=self.channels, mean=self.mean, std=self.std
+            )
+        return np.ascontiguousarray(pixels[None] if wanted.channels_last else pixels.transpose(2, 0, 1)[None])
