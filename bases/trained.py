@@ -159,14 +159,17 @@ class TrainedBase(Recipe, ABC):
         """Names of a published checkpoint -> names of this network."""
         return state
 
+    def example(self) -> tuple[Tensor, ...]:
+        """Inputs of the network for one image, of any values."""
+        return (torch.zeros(1, 3, self.size, self.size),)
+
     def describe(self) -> Description:
         """What ``bench list bases --verbose`` prints; nothing is downloaded or computed."""
         with torch.device("meta"):
-            network = self.network()
-            pixels = torch.zeros(1, 3, self.size, self.size)
+            network, inputs = self.network(), self.example()
         return Description(
             parameters=parameters(network),
-            multiply_adds=multiply_adds(network, pixels),
+            multiply_adds=multiply_adds(network, *inputs),
             input=self._input_text(f"{self.size} x {self.size} px"),
             recipe=self._recipe_text(),
             licence=f"{self.origin.paper}; {self.origin.code or 'no code'}: {self.origin.licence}",
@@ -239,15 +242,6 @@ class TrainedBase(Recipe, ABC):
             changes["patience"] = None
         recipe = dataclasses.replace(recipe, **changes)
 
-        def validate(network: nn.Module) -> float:
-            assert held_out is not None
-            model = self.model(network)
-            found = [
-                ious(in_batches(model, batch["image"].to(self.device)) >= DECISION, batch["mask"].to(self.device)).cpu()
-                for batch in held_out.batches(self.batch)
-            ]
-            return float(torch.cat(found).mean())
-
         train(
             network,
             loss,
@@ -257,12 +251,24 @@ class TrainedBase(Recipe, ABC):
             device=self.device,
             seed=self.seed,
             title=f"train {type(self).__name__} ({self.size} px)",
-            validate=validate if held_out else None,
+            validate=(lambda network: self._validation(network, held_out)) if held_out else None,
             augment=self._augment(),
             groups=groups,
         )
         if held_out:
             held_out.remove()
+
+    def _validation(self, network: nn.Module, held_out: TrainingArrays) -> float:
+        """Mean IoU of the held-out samples at the network's size."""
+        model = self.model(network)
+        found = [
+            ious(
+                in_batches(model, batch["image"].to(self.device), self.batch) >= DECISION,
+                batch["mask"].to(self.device),
+            ).cpu()
+            for batch in held_out.batches(self.batch)
+        ]
+        return float(torch.cat(found).mean())
 
     def _augment(self) -> Augment:
         transform = {"recipe": self.augmentation(), "turns": Turn(), "none": None}[self.augment]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Literal, Protocol, TypeAlias, TypedDict, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,6 +130,27 @@ class DatasetSource(Protocol):
 
     def verify(self) -> list[Finding]:
         """Read every file once and list what is not as the dataset's fact sheet says."""
+        ...
+
+
+class Episode(TypedDict):
+    """One class's pairs by their part: sample ids, by number.
+
+    Attributes:
+        support: what a few-shot base sees with its mask.
+        query: what it is asked for.
+    """
+
+    support: list[str]
+    query: list[str]
+
+
+@runtime_checkable
+class Episodic(Protocol):
+    """A dataset whose samples carry a support: the fixed assignment, which a run records beside a base's maps."""
+
+    def episodes(self, split: Split) -> dict[str, Episode]:
+        """Class -> its episode, as the samples of the split carry it."""
         ...
 
 

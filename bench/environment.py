@@ -68,6 +68,8 @@ def pick_device(wanted: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"
     """``auto`` is cuda where torch can use a GPU. Raises UserError where cuda is asked for and absent."""
     if wanted == "cpu" or (wanted == "auto" and not gpu_names()):
         return "cpu"
+    # Ask the driver's monitor, not the runtime: that would keep a training from forking to several GPUs.
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     import torch
 
     if torch.cuda.is_available():

@@ -20,14 +20,14 @@ import pandas as pd
 
 from bench.checks import check_output
 from bench.config import Settings
-from bench.contracts import BaseNetwork, Dataset, Oracle, ProbabilityMap, Refiner, Sample, Split
+from bench.contracts import BaseNetwork, Dataset, Episodic, Oracle, ProbabilityMap, Refiner, Sample, Split
 from bench.datasets.subset import Subset
 from bench.environment import describe
 from bench.files import replacing
 from bench.maps import MapCache, MapSplit
 from bench.measure import Meter
 from bench.metrics import score
-from bench.plan import Cell, training_splits
+from bench.plan import Cell, digest, training_splits
 from bench.progress import note, track
 from bench.registry import load_base, load_dataset, load_refiner
 from bench.store import Manifest, Store
@@ -181,6 +181,7 @@ def _predict(job: Job, split: Split) -> None:
     indices = [index for index, sample_id in enumerate(samples.ids) if sample_id in missing]
     if not indices:
         return
+    _record_episodes(job, split)
     base, meter = job.base(), Meter(job.device)
     if base.trainable:
         base.fit(*job.training_samples(), job.base_folder / "fit")
@@ -192,6 +193,15 @@ def _predict(job: Job, split: Split) -> None:
         check_output(probs, sample.mask.shape, f"{label}: {sample.id}")
         cache.add(sample.id, probs, cost.columns())
     cache.flush()
+
+
+def _record_episodes(job: Job, split: Split) -> None:
+    """Which labelled samples each query was answered from, with a hash, beside the maps."""
+    source = load_dataset(job.cell.dataset, settings=job.settings)
+    if isinstance(source, Episodic):
+        episodes = source.episodes(split)
+        with replacing(job.maps_folder(split) / "episodes.json") as path:
+            path.write_text(json.dumps({"hash": digest({"episodes": episodes}), "episodes": episodes}, indent=1))
 
 
 def _finished(folder: Path) -> bool:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from bench import images
-from bench.contracts import Finding, Image, Mask, Split, UserError
+from bench.contracts import Episode, Finding, Image, Mask, Split, UserError
 from bench.datasets.pairs import Pair, PairReader
 from bench.datasets.source import Listing, PairSource
 from bench.datasets.splits import split_off
@@ -133,6 +133,17 @@ class Fss1000(PairSource):
             support = tuple(pairs[: self.shots])
             queries += [replace(pair, support=support) for pair in pairs[self.shots :]]
         return queries
+
+    def episodes(self, split: Split) -> dict[str, Episode]:
+        """Class -> its support and query ids, as the samples of the split carry them.
+
+        Raises UserError as `split`.
+        """
+        episodes: dict[str, Episode] = {}
+        for pair in self.listing.splits[split]:
+            episode: Episode = {"support": [other.id for other in pair.support], "query": []}
+            episodes.setdefault(pair.id.rpartition("/")[0], episode)["query"].append(pair.id)
+        return episodes
 
     def check_counts(self) -> list[Finding]:
         too_small = self._too_small()

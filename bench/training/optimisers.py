@@ -18,12 +18,14 @@ Groups = Sequence[dict[str, Any]]
 def optimiser(groups: Groups, recipe: Recipe) -> Optimizer:
     """The recipe's optimiser over the groups; one without an ``lr`` of its own has the recipe's."""
     common: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, momentum=recipe.momentum, fused=True, **common)
     if recipe.optimizer == "nadam":
         return torch.optim.NAdam(groups, **common)
+    # Lightning clips no gradients of a fused optimiser in mixed precision.
+    common["fused"] = not recipe.clip
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, momentum=recipe.momentum, **common)
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    return kinds[recipe.optimizer](groups, fused=True, **common)
+    return kinds[recipe.optimizer](groups, **common)
 
 
 def by_step(optimizer: Optimizer, recipe: Recipe, steps: int, steps_an_epoch: int) -> LRScheduler | None:

@@ -76,7 +76,11 @@ class Recipe:
 def fast_precision(device: str) -> Computed:
     """``bf16-mixed`` where the hardware computes in bfloat16 itself; elsewhere it would be slower than float32."""
     if device == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        import pynvml
+
+        # Not by torch: it would open the GPU here, and a training on several could not fork any more.
+        pynvml.nvmlInit()
+        native = pynvml.nvmlDeviceGetCudaComputeCapability(pynvml.nvmlDeviceGetHandleByIndex(0))[0] >= 8
     else:
         native = bool(torch.cpu.get_capabilities().get("avx512_bf16"))
     return "bf16-mixed" if native else "32-true"

@@ -19,7 +19,6 @@ from bench.training import (
     Recipe,
     TrainingArrays,
     export_onnx,
-    fast_precision,
     ious,
     load_finished,
     load_weights,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bench.contracts import UserError
 from bench.images import resize, to_uint16
-from bench.training import Batch, Recipe, TrainingArrays, fast_precision, load_finished, seeded, train
+from bench.training import Batch, Recipe, TrainingArrays, load_finished, seeded, train
 from refiners.prn.multiclass import patch_optimal_multiclass
 from refiners.prn.multiclass_loss import multiclass_loss
 from refiners.prn.network import PrnNetwork

@@ -18,7 +18,6 @@ from bench.training import (
     Recipe,
     TrainingArrays,
     export_onnx,
-    fast_precision,
     load_finished,
     load_weights,
     read_metadata,

@@ -64,9 +64,7 @@ def test_scales_are_multiples_and_come_back_at_the_inputs_size() -> None:
     torch.testing.assert_close(maps, torch.full((1, 1, 64, 64), 2.0))
 
 
-@given(
-    rows=st.integers(1, 50), columns=st.integers(1, 50), tile=st.sampled_from([8, 16]), overlap=st.integers(0, 7)
-)
+@given(rows=st.integers(1, 50), columns=st.integers(1, 50), tile=st.sampled_from([8, 16]), overlap=st.integers(0, 7))
 def test_tiles_cover_the_image_and_blend_to_the_whole(rows: int, columns: int, tile: int, overlap: int) -> None:
     image = pixels(rows, columns)
 
@@ -109,7 +107,7 @@ def test_an_input_too_large_for_the_memory_is_named() -> None:
     def model(values: Tensor) -> Tensor:
         raise torch.OutOfMemoryError("none left")
 
-    with pytest.raises(UserError, match="no memory for an input of 4x6 pixels .*tile=512"):
+    with pytest.raises(UserError, match=r"no memory for an input of 4x6 pixels .*tile=512"):
         in_batches(model, pixels(4, 6))
 
 

@@ -13,8 +13,10 @@ import segmentation_refinement
 from segmentation_refinement.models.psp.pspnet import RefinementModule
 
 from bench.contracts import UserError
+from bench.training import load_state
 from refiners import cascadepsp
 from refiners.cascadepsp import CascadePsp
+from tests.bases.goldens import golden
 
 
 def test_without_weights_it_says_where_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,3 +46,20 @@ def test_it_equals_the_packages_own_refine(tmp_path: Path, monkeypatch: pytest.M
     (refined,) = CascadePsp(weights=tmp_path / "model", L=64, fast=True).refine([image], [probs])
     assert refined.dtype == np.float32
     np.testing.assert_array_equal((refined * 255).round().astype(np.uint8), expected)
+
+
+OUTPUTS = ("out_28", "out_28_2", "out_56", "out_224", "out_28_3", "out_56_2", "pred_224")
+
+
+def test_the_packages_network_is_the_published_one(shared: Path, tmp_path: Path) -> None:
+    reference = golden(shared, "cascadepsp")
+    torch.save({f"module.{key}": value for key, value in reference.state.items()}, tmp_path / "model")
+    network = RefinementModule().eval()
+    assert sum(parameter.numel() for parameter in network.parameters()) == 67_683_433
+    load_state(network, tmp_path / "model")
+    image, mask = reference.inputs
+    with torch.no_grad():
+        three_levels, one_level = network(image, mask), network(image, mask, inter_s8=mask, inter_s4=mask)
+    for number, name in enumerate(OUTPUTS):
+        reference.check(f"out{number}", three_levels[name], atol=2e-4, rtol=1e-4)
+    reference.check("out7", one_level["pred_224"], atol=1e-4)

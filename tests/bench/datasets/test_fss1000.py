@@ -56,6 +56,48 @@ def test_the_fingerprint_follows_the_support_set(tmp_path: Path) -> None:
     assert Fss1000(root=tmp_path, shots=2).split("train").fingerprint() != before
 
 
+def test_the_fingerprint_follows_the_assignment(tmp_path: Path) -> None:
+    """Same query, same contents of the files: only which pair is the support differs."""
+    for name, numbers in (("one", [1, 3]), ("two", [2, 3])):
+        write_class(tmp_path / name, "zebra", numbers)
+    one, two = (Fss1000(root=tmp_path / name, shots=1).split("train") for name in ("one", "two"))
+    assert list(one.ids) == list(two.ids) == ["zebra/3"]
+    assert (tmp_path / "one/zebra/1.jpg").read_bytes() == (tmp_path / "two/zebra/2.jpg").read_bytes()
+    assert (tmp_path / "one/zebra/1.png").read_bytes() == (tmp_path / "two/zebra/2.png").read_bytes()
+    assert one.fingerprint() != two.fingerprint()
+
+
+def test_episodes_say_which_pairs_are_support(tmp_path: Path) -> None:
+    val, _ = held_out_classes()
+    write_class(tmp_path, "zebra", range(1, 11))
+    write_class(tmp_path, "yak", [2, 4, 10])
+    write_class(tmp_path, val[0], [1, 2, 3])
+    source = Fss1000(root=tmp_path, shots=2)
+    assert source.episodes("train") == {
+        "yak": {"support": ["yak/2", "yak/4"], "query": ["yak/10"]},
+        "zebra": {"support": ["zebra/1", "zebra/2"], "query": [f"zebra/{number}" for number in range(3, 11)]},
+    }
+    assert source.episodes("val") == {
+        val[0]: {"support": [f"{val[0]}/1", f"{val[0]}/2"], "query": [f"{val[0]}/3"]},
+    }
+    assert source.episodes("test") == {}
+
+
+def test_the_episodes_are_those_of_the_samples(tmp_path: Path) -> None:
+    write_class(tmp_path, "zebra", range(1, 11))
+    write_class(tmp_path, "yak", range(1, 11))
+    source = Fss1000(root=tmp_path)
+    seen: dict[str, set[str]] = {}
+    for sample in samples(source.split("train")):
+        seen.setdefault(sample.id.split("/")[0], set()).update(other.id for other in sample.support)
+    recorded = source.episodes("train")
+    assert {name: sorted(ids) for name, ids in seen.items()} == {
+        name: sorted(episode["support"]) for name, episode in recorded.items()
+    }
+    assert not any(set(episode["support"]) & set(episode["query"]) for episode in recorded.values())
+    assert Fss1000(root=tmp_path).episodes("train") == recorded
+
+
 def test_masks_coded_0_and_1_in_three_channels(tmp_path: Path) -> None:
     write_class(tmp_path, "zebra", [1])
     write_mask(tmp_path / "zebra" / "1.png", np.ones((224, 224, 3), np.uint8))
