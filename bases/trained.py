@@ -254,6 +254,7 @@ class TrainedBase(Recipe, ABC):
             validate=(lambda network: self._validation(network, held_out)) if held_out else None,
             augment=self._augment(),
             groups=groups,
+            least=2,
         )
         if held_out:
             held_out.remove()

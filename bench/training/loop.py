@@ -248,14 +248,20 @@ def fit(
     validate: Callable[[nn.Module], float] | None,
     augment: Augment,
     groups: Groups | None,
+    least: int,
 ) -> dict[str, Tensor]:
     """Train from the checkpoint in ``workdir``, if any, to the end; the best epoch's weights. Arguments as `train`."""
     several = recipe.devices > 1
     samples = math.ceil(len(data) / recipe.devices)
-    batches = math.ceil(samples / recipe.batch)
+    short = 0 < samples % recipe.batch < least and samples > recipe.batch
+    batches = samples // recipe.batch if short else math.ceil(samples / recipe.batch)
     steps = math.ceil(batches / recipe.accumulate)
     loader = DataLoader(
-        _Samples(data, augment), recipe.batch, sampler=_Order(len(data), seed), num_workers=_workers(device, augment)
+        _Samples(data, augment),
+        recipe.batch,
+        sampler=_Order(len(data), seed),
+        num_workers=_workers(device, augment),
+        drop_last=short,
     )
     module = _Training(network.train(), loss, recipe, steps, seed, groups)
     checkpoint = workdir / CHECKPOINT

@@ -29,6 +29,7 @@ def train(
     metadata: Mapping[str, str] | None = None,
     augment: Augment = "turns",
     groups: Groups | None = None,
+    least: int = 1,
 ) -> None:
     """Train ``network`` in place; load a finished training's weights instead, or resume an unfinished one.
 
@@ -53,6 +54,8 @@ def train(
         metadata: written into the weights file, see `save_weights`.
         augment: what happens to a sample when it is drawn; by default one of the eight flips and quarter turns.
         groups: the parameters to train, in torch's groups; all of them by default.
+        least: an epoch's last step is left out where it has fewer samples than this and is not the only one: batch
+            norm finds no statistics in a pooled feature of one sample.
 
     Raises:
         UserError: the loss became NaN or infinite, or the saved weights do not fit.
@@ -64,7 +67,7 @@ def train(
 
         # The fork keeps the caller's generators as they were.
         with torch.random.fork_rng():
-            best = fit(network, loss, data, recipe, workdir, device, seed, title, validate, augment, groups)
+            best = fit(network, loss, data, recipe, workdir, device, seed, title, validate, augment, groups, least)
         network.load_state_dict(best)
         network.to(device)
         if finish is not None:

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
+from bases.deeplabv3plus import DeepLabV3Plus
 from bases.trained import bce_dice
 from bases.unet import UNet
 from bench.contracts import Sample, Split, UserError
@@ -71,6 +72,13 @@ def test_training_is_deterministic_kept_and_loaded(tmp_path: Path) -> None:
     rows = (tmp_path / "one" / "training.csv").read_text().splitlines()
     assert len(rows) == 3 and rows[0].startswith("epoch,")
     assert not (tmp_path / "one" / "train").exists()  # scratch is gone
+
+
+def test_a_lone_last_sample_does_not_stop_a_training(tmp_path: Path) -> None:
+    # Atrous pooling leaves one value a channel: of one sample batch norm has no statistics.
+    base = DeepLabV3Plus(encoder="resnet18", encoder_weights="none", size=32, epochs=1, batch=5)
+    base.fit(Discs("train"), Discs("val"), tmp_path)
+    assert len(base.predict(TEST)) == 6
 
 
 def test_weights_make_a_base_that_needs_no_training(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A run on few-shot data records which labelled samples each query was answered from, and is another run with others."""
+"""A run on few-shot data records which labelled samples each query was answered from; others make another run."""
 
 from __future__ import annotations
 
