@@ -60,8 +60,8 @@ class Case:
 
 CASES = [
     Case("unet", "kvasir", 64, 1e-3, 30, options="encoder=resnet18"),
-    Case("deeplabv3plus", "kvasir", 64, 1e-3, 30, options="encoder=resnet18"),
-    Case("pspnet", "kvasir", 64, 1e-3, 30, options="encoder=resnet18"),
+    Case("deeplabv3plus", "kvasir", 96, 1e-3, 40, options="encoder=resnet18"),
+    Case("pspnet", "kvasir", 160, 1e-3, 40, options="encoder=resnet18"),
     Case("dlinknet", "deepglobe", 128, 1e-3, 60, options="schedule=cosine"),
     Case("isdnet", "deepglobe", 128, 1e-3, 45, options="crop=0,optimizer=adam,weight_decay=0,schedule=constant"),
     Case("coanet", "deepglobe", 64, 1e-3, 30, options="crop=0,optimizer=adam,weight_decay=0,schedule=constant"),
