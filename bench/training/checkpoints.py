@@ -97,7 +97,7 @@ def fit_state(
     said = [f"{problem} {_some(keys)}" for problem, keys in problems.items() if keys]
     if said:
         raise UserError(f"weights of another network: {'; '.join(said)}", where, fix)
-    module.load_state_dict({key: state[key] for key in own if key in state}, strict=False)
+    module.load_state_dict({key: state.get(key, value) for key, value in own.items()})
 
 
 def _read(path: Path) -> Any:
