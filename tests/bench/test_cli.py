@@ -15,7 +15,20 @@ from bench.cli import main
 from bench.store import Store
 from tests.bench.conftest import Toy
 
-COMMANDS = ["run", "report", "score", "predict", "refine", "export", "data list", "data verify", "list", "doctor"]
+COMMANDS = [
+    "run",
+    "report",
+    "score",
+    "predict",
+    "refine",
+    "train base",
+    "train refiner",
+    "export",
+    "data list",
+    "data verify",
+    "list",
+    "doctor",
+]
 
 
 @pytest.fixture(autouse=True)

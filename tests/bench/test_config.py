@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.config import load
+from bench.config import KINDS, load
 from bench.contracts import UserError
+from bench.registry import resolve
 
 
 @pytest.fixture(autouse=True)
@@ -83,3 +84,28 @@ def test_a_missing_named_file_is_an_error(tmp_path: Path) -> None:
 def test_an_unknown_experiment_suggests_the_nearest() -> None:
     with pytest.raises(UserError, match="did you mean 'quickstart'"):
         load().experiment("quikstart")
+
+
+def test_an_experiment_of_parts_is_their_grids(tmp_path: Path) -> None:
+    own = tmp_path / "bench.toml"
+    own.write_text(
+        '[experiments.both]\nparts = ["one", "two"]\n[experiments.one]\nseed = [1]\n[experiments.two]\nseed = [2]\n'
+        '[experiments.bad]\nparts = ["noe"]\n[experiments.deep]\nparts = ["both"]\n'
+    )
+    settings = load(own)
+    assert [part.seed for part in settings.experiment("both")] == [[1], [2]]
+    with pytest.raises(UserError, match=r"no such experiment 'noe' \(experiments\.bad\.parts\).*'one'"):
+        settings.experiment("bad")
+    with pytest.raises(UserError, match="'both' has parts of its own"):
+        settings.experiment("deep")
+
+
+@pytest.mark.parametrize("name", sorted(load().experiments))
+def test_every_packaged_experiment_names_what_exists(name: str) -> None:
+    settings = load()
+    for part in settings.experiment(name):
+        for kind in KINDS:
+            for spec in getattr(part, kind) or []:
+                variant = resolve(kind, spec, settings)
+                if kind != "dataset":
+                    variant.make(device="cpu", seed=0)
