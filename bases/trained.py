@@ -105,6 +105,7 @@ class TrainedBase(Recipe, ABC):
     _network: nn.Module | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("size", "crop", "tile"):
             side = getattr(self, name)
             if side % self.multiple or (name == "size" and side < self.multiple) or side < 0:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import lightning.pytorch as pl
 import numpy as np
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.progress import Progress, TaskID
 from torch import Tensor, nn
@@ -268,7 +269,19 @@ def fit(
     with bar("{task.fields[loss]}") as progress:
         task = progress.add_task(title, total=recipe.epochs * batches, loss="")
         books = _Bookkeeping(recipe, workdir, title, validate, progress, task)
-        trainer = pl.Trainer(
+        trainer = _trainer(recipe, device, workdir, books)
+        trainer.fit(module, loader, ckpt_path=checkpoint if checkpoint.is_file() else None, weights_only=True)
+    if several:
+        # The books of the processes went with them; the first one's are in the checkpoint.
+        saved = torch.load(checkpoint, map_location="cpu", weights_only=True)["callbacks"]
+        books.load_state_dict(saved[books.state_key])
+    return books.best_weights
+
+
+def _trainer(recipe: Recipe, device: str, workdir: Path, callback: pl.Callback) -> pl.Trainer:
+    several = recipe.devices > 1
+    try:
+        return pl.Trainer(
             accelerator="gpu" if device == "cuda" else "cpu",
             devices=recipe.devices,
             # Forked, not started anew: the command that runs here may be a stage of a larger one.
@@ -278,7 +291,7 @@ def fit(
             max_epochs=recipe.epochs,
             accumulate_grad_batches=recipe.accumulate,
             gradient_clip_val=recipe.clip or None,
-            callbacks=[books],
+            callbacks=[callback],
             default_root_dir=workdir,
             logger=_tensorboard(workdir),
             enable_checkpointing=False,
@@ -286,12 +299,11 @@ def fit(
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
-        trainer.fit(module, loader, ckpt_path=checkpoint if checkpoint.is_file() else None, weights_only=True)
-    if several:
-        # The books of the processes went with them; the first one's are in the checkpoint.
-        saved = torch.load(checkpoint, map_location="cpu", weights_only=True)["callbacks"]
-        books.load_state_dict(saved[books.state_key])
-    return books.best_weights
+    except (MisconfigurationException, ValueError) as error:
+        # More devices than there are, or a precision that the device does not compute in.
+        reason = " ".join(str(error).split())[:160]
+        where = f"devices={recipe.devices}, precision={recipe.precision}, {device}"
+        raise UserError(f"Lightning cannot train so, {reason}", where, "lower devices= or use precision=auto") from None
 
 
 def _workers(device: str, augment: Augment) -> int:

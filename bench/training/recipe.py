@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from bench.contracts import UserError
 from bench.training.arrays import Batch
 
 Loss: TypeAlias = Callable[[nn.Module, Batch], Tensor]
@@ -49,6 +50,9 @@ class Recipe:
             ``16-mixed`` in float16 with scaled losses; ``auto`` is the faster of float32 and bfloat16, see
             `fast_precision`. On a CPU with AVX512-BF16 a U-Net's step takes 0.6 of the time in bfloat16.
         devices: GPUs (or, on a CPU, processes) that share each epoch's batches, by Lightning's DDP.
+
+    Raises:
+        UserError: a number is out of its range.
     """
 
     epochs: int
@@ -68,6 +72,20 @@ class Recipe:
     precision: Precision = "32-true"
     devices: int = 1
 
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch", "accumulate", "devices"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1", f"{name}={getattr(self, name)}", f"use {name}=1 or more")
+        if self.lr <= 0:
+            raise UserError("the learning rate must be above 0", f"lr={self.lr:g}", "use e.g. lr=0.001")
+        if not 0 < self.drop <= 1:
+            raise UserError("drop multiplies the rate", f"drop={self.drop:g}", "use a number above 0, at most 1")
+        for name in ("lr_end", "weight_decay", "clip", "drop_after", "power", "momentum"):
+            if getattr(self, name) < 0:
+                raise UserError(
+                    f"{name} cannot be negative", f"{name}={getattr(self, name):g}", f"use {name}=0 or more"
+                )
+
     def resolved_precision(self, device: str) -> Computed:
         """What ``precision`` means on ``"cpu"`` or ``"cuda"``."""
         return fast_precision(device) if self.precision == "auto" else self.precision
@@ -79,8 +97,11 @@ def fast_precision(device: str) -> Computed:
         import pynvml
 
         # Not by torch: it would open the GPU here, and a training on several could not fork any more.
-        pynvml.nvmlInit()
-        native = pynvml.nvmlDeviceGetCudaComputeCapability(pynvml.nvmlDeviceGetHandleByIndex(0))[0] >= 8
+        try:
+            pynvml.nvmlInit()
+            native = pynvml.nvmlDeviceGetCudaComputeCapability(pynvml.nvmlDeviceGetHandleByIndex(0))[0] >= 8
+        except pynvml.NVMLError:
+            native = False
     else:
         native = bool(torch.cpu.get_capabilities().get("avx512_bf16"))
     return "bf16-mixed" if native else "32-true"
