@@ -70,9 +70,9 @@ CASES = [
     Case("dlinknet", "deepglobe", 128, 1e-3, 60, options="schedule=cosine"),
     # Logits at a quarter of the input's side: at their own scale roads would be too thin for any weights.
     Case("glnet", "deepglobe", 64, 5e-4, 60, 3, 16, options="mode=global,patch=64,weight_decay=0,schedule=cosine"),
-    Case("isdnet", "deepglobe", 128, 1e-3, 60, options="crop=0,optimizer=adam,weight_decay=0,schedule=cosine"),
+    Case("isdnet", "deepglobe", 128, 1e-3, 75, options="crop=0,optimizer=adam,weight_decay=0,schedule=cosine"),
     Case("coanet", "deepglobe", 64, 5e-4, 60, options="crop=0,optimizer=adam,weight_decay=0,schedule=cosine"),
-    Case("resunet", "kvasir", 64, 1e-3, 30, options="schedule=cosine"),
+    Case("resunet", "kvasir", 64, 1e-3, 45, options="schedule=cosine"),
     Case("resunet-a", "kvasir", 64, 1e-3, 40, options="schedule=cosine"),
     Case("resunetpp", "kvasir", 64, 1e-3, 30, options="schedule=cosine"),
     Case("ssformer", "kvasir", 96, 5e-4, 30, 5, options="schedule=cosine"),
