@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bases.framing import framed, framed_mask
+from bases.parts.framing import framed, framed_mask
 from bases.trained import TrainedBase
 from bench.contracts import DECISION, Dataset, ProbabilityMap, Sample, UserError
 from bench.training import Augment, Batch, TrainingArrays, ious

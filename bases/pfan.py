@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
-from bases.framing import Framing
+from bases.parts.framing import Framing
+from bases.parts.vgg import load_vgg16, outputs_at, vgg16_convolutions
 from bases.trained import Origin, TrainedBase
-from bases.vgg import load_vgg16, outputs_at, vgg16_convolutions
 from bench.training.encoders import imagenet_state
 from bench.training.recipe import Schedule
 

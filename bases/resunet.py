@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from bases.blocks import ResidualBlock, shortcut, stem
-from bases.polyps import polyp_augmentation
+from bases.parts.blocks import ResidualBlock, shortcut, stem
+from bases.parts.polyps import polyp_augmentation
 from bases.trained import Origin, TrainedBase, dice_loss
 from bench.training.encoders import EncoderWeights
 from bench.training.preprocessing import UNIT, Preprocessing

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
-from bases.blocks import ResidualBlock, activated, shortcut, stem, twice_activated
-from bases.polyps import polyp_augmentation
+from bases.parts.blocks import ResidualBlock, activated, shortcut, stem, twice_activated
+from bases.parts.polyps import polyp_augmentation
 from bases.trained import Origin, TrainedBase, dice_loss
 from bench.training.encoders import EncoderWeights
 from bench.training.preprocessing import Preprocessing

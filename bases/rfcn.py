@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
-from bases.saliency_prior import Prior, SaliencyPrior
+from bases.parts.saliency_prior import Prior, SaliencyPrior
+from bases.parts.vgg import load_vgg16, outputs_at, vgg16_convolutions
 from bases.trained import Origin, TrainedBase
-from bases.vgg import load_vgg16, outputs_at, vgg16_convolutions
 from bench.contracts import UserError
 from bench.training.checkpoints import fit_state
 from bench.training.encoders import imagenet_state

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bases.framing import Framing, framed, framed_mask, unframed
+from bases.parts.framing import Framing, framed, framed_mask, unframed
 from bench.contracts import DECISION, Dataset, Description, ProbabilityMap, Sample, UserError
 from bench.training import (
     Augment,

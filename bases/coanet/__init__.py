@@ -10,7 +10,7 @@ from torchvision.transforms import v2
 
 from bases.coanet.loss import coanet_loss
 from bases.coanet.network import CoANetNetwork
-from bases.pooled_norm import check_statistics
+from bases.parts.pooled_norm import check_statistics
 from bases.trained import Origin, TrainedBase
 from bench.training.checkpoints import fit_state
 from bench.training.encoders import imagenet_state

@@ -10,8 +10,8 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.models import vgg16
 
+from bases.parts.vgg import outputs_at
 from bases.pfan import TAPS, High, Pfan, PyramidFeatureAttention, edges
-from bases.vgg import outputs_at
 from bench.contracts import Sample, UserError
 from tests.bases.goldens import Golden, golden
 

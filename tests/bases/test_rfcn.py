@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bases.parts.saliency_prior import SaliencyPrior
 from bases.rfcn import Fcn8s, Fcn8sDecoder, FcnLite, RecurrentFcn, Rfcn, Variant
-from bases.saliency_prior import SaliencyPrior
 from bench.contracts import Sample, UserError
 from bench.training.preprocessing import IMAGENET
 from bench.training.profile import parameters

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from bases.framing import framed, framed_mask, unframed
+from bases.parts.framing import framed, framed_mask, unframed
 from bases.unet import UNet
 from bench.contracts import Sample, UserError
 from bench.training import save_weights, seeded

@@ -13,9 +13,9 @@ from pydantic import BeforeValidator
 from torch import Tensor
 from typing_extensions import TypeAliasType
 
-from bases.adapter import Adapter
-from bases.inputs import IMAGENET_MEAN, IMAGENET_STD, Triple, prepared
-from bases.logits import logits_to_map
+from bases.adapters.adapter import Adapter
+from bases.adapters.inputs import IMAGENET_MEAN, IMAGENET_STD, Triple, prepared
+from bases.adapters.logits import logits_to_map
 from bench.contracts import Image, ProbabilityMap, Sample, UserError
 
 Label = int | str

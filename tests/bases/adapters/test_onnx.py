@@ -8,7 +8,7 @@ import onnx
 import pytest
 from scipy.special import expit, softmax
 
-from bases.onnx import Onnx
+from bases.adapters.onnx import Onnx
 from bench.contracts import Sample, UserError
 from bench.metrics import iou
 from bench.registry import load_dataset

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bases.saliency_prior import Prior, SaliencyPrior
+from bases.parts.saliency_prior import Prior, SaliencyPrior
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

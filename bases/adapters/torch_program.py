@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bases.inputs import ImageInput
+from bases.adapters.inputs import ImageInput
 
 
 class TorchProgram:
-    """A torch callable as a `bases.network_file.Program`.
+    """A torch callable as a `bases.adapters.network_file.Program`.
 
     Args:
         call: takes the image, Bx3xHxW or BxHxWx3; returns a tensor, several, or a mapping of them.

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bases.exported import Exported
-from bases.onnx import Onnx
+from bases.adapters.exported import Exported
+from bases.adapters.onnx import Onnx
 from bench.contracts import Sample, UserError
-from tests.bases import eager
+from tests.bases.adapters import eager
 
 PLAIN: dict[str, Any] = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 

@@ -21,9 +21,9 @@ from transformers import (
     SegformerModel,
 )
 
-from bases.huggingface import HuggingFace, ModelId
+from bases.adapters.huggingface import HuggingFace, ModelId
 from bench.contracts import Sample, UserError
-from tests.bases import eager
+from tests.bases.adapters import eager
 
 LABELS = {0: "wall", 1: "polyp", 2: "tool"}
 

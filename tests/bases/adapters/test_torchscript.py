@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bases.torchscript import TorchScript
+from bases.adapters.torchscript import TorchScript
 from bench.contracts import Sample, UserError
-from tests.bases import eager
+from tests.bases.adapters import eager
 
 PLAIN: dict[str, Any] = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 

@@ -11,9 +11,9 @@ from typing import Protocol
 
 import numpy as np
 
-from bases.adapter import Adapter
-from bases.inputs import IMAGENET_MEAN, IMAGENET_STD, Channels, Divide, ImageInput, Triple, prepared
-from bases.outputs import Activation, Foreground, chosen_output, to_map
+from bases.adapters.adapter import Adapter
+from bases.adapters.inputs import IMAGENET_MEAN, IMAGENET_STD, Channels, Divide, ImageInput, Triple, prepared
+from bases.adapters.outputs import Activation, Foreground, chosen_output, to_map
 from bench.contracts import ProbabilityMap, Sample, UserError
 from bench.images import resize
 

@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models import get_model
 
-from bases.torchvision import TorchVision
+from bases.adapters.torchvision import TorchVision
 from bench.contracts import Sample, UserError
 from bench.images import resize
 from bench.training.preprocessing import IMAGENET
-from tests.bases import eager
+from tests.bases.adapters import eager
 
 LIGHT = "lraspp_mobilenet_v3_large"
 
