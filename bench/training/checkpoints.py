@@ -37,19 +37,20 @@ _HARMLESS: list[Any] = [
 ]
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
+def read_state(path: Path, damaged: str = "fetch it again, or name another file") -> dict[str, Tensor]:
     """The tensors of a checkpoint by name, on the CPU, without the prefixes of `PREFIXES`.
 
     Args:
         path: safetensors, or what ``torch.save`` wrote (``.th``, ``.pth``, ``.pth.tar``, ...): a state dict, alone or
             under one of `NESTED`, with an optimiser's state and notes beside it or not.
+        damaged: the end of the error's line where the file cannot be read.
 
     Raises:
         UserError: the file is missing, damaged, holds anything that would have to be executed, no tensors, or NaN.
     """
     if not path.is_file():
         raise UserError("no such weights", path, "name an existing checkpoint")
-    return _checked(_tensors(_read(path), path), path)
+    return _checked(_tensors(_read(path, damaged), path), path)
 
 
 def load_state(
@@ -59,6 +60,7 @@ def load_state(
     adapt: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None,
     surplus: bool = False,
     fix: str = "name a file made for this one",
+    damaged: str = "fetch it again, or name another file",
 ) -> None:
     """Load a checkpoint into ``module``, all of it or nothing.
 
@@ -67,11 +69,12 @@ def load_state(
         adapt: turns the file's names into the module's.
         surplus: whether the file may hold more than the module, e.g. a classifier above an encoder.
         fix: the end of the error's line where the file is of another network.
+        damaged: as `read_state`.
 
     Raises:
         UserError: as `read_state`; or keys are missing, unexpected or of another shape: the first of each are named.
     """
-    state = read_state(path)
+    state = read_state(path, damaged)
     fit_state(module, adapt(state) if adapt else state, path, surplus=surplus, fix=fix)
 
 
@@ -100,25 +103,25 @@ def fit_state(
     module.load_state_dict({key: state.get(key, value) for key, value in own.items()})
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path, damaged: str) -> Any:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         with torch.serialization.safe_globals(_HARMLESS):
             return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
-        raise UserError(*_refusal(str(error), path)) from None
+        raise UserError(*_refusal(str(error), path, damaged)) from None
     except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
         # What torch and safetensors raise for a file that is torn, or not theirs.
         reason = f"damaged or no checkpoint, {type(error).__name__}"
-        raise UserError(f"unreadable weights, {reason}", path, "fetch it again, or name another file") from None
+        raise UserError(f"unreadable weights, {reason}", path, damaged) from None
 
 
-def _refusal(message: str, path: Path) -> tuple[str, object, str]:
+def _refusal(message: str, path: Path, damaged: str) -> tuple[str, object, str]:
     """What, where and fix for a pickle that torch would not read without running code."""
     named = re.search(r"GLOBAL ([\w.]+)", message) or re.search(r"class ([\w.]+)", message)
     if named is None:
-        return "unreadable weights, damaged or no checkpoint", path, "fetch it again, or name another file"
+        return "unreadable weights, damaged or no checkpoint", path, damaged
     what = f"the file holds {named[1]}, which would run code; nothing of it was executed"
     return what, path, "save the network's state_dict alone, best as safetensors"
 

@@ -36,7 +36,8 @@ def load_weights(network: nn.Module, path: Path) -> None:
     Raises:
         UserError: the file is missing, damaged, holds NaN, or is of another network.
     """
-    load_state(network, path, fix="delete the file to train again, or name another")
+    remedy = "delete the file to train again, or name another"
+    load_state(network, path, fix=remedy, damaged=remedy)
 
 
 def read_metadata(path: Path) -> dict[str, str]:

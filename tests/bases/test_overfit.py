@@ -144,12 +144,12 @@ def test_arn_learns_an_episode_by_heart(data: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_efficientlab_learns_its_support_by_heart(data: Path, tmp_path: Path) -> None:
-    # Its inner loop is what learns: the four images are their own support.
-    queries = episode(data, 64)
+    # Its inner loop is what learns: the four images are their own support. Logits are at a quarter of the side.
+    queries = episode(data, 96)
     support = tuple(replace(query, support=()) for query in queries)
     queries = [replace(query, support=support) for query in queries]
     train = Episodes([replace(query, id=f"class/{number}") for number, query in enumerate(queries)])
-    options = {"train_steps": 2, "inner_steps": 400, "inner_lr": 0.05, "dropout": 0.0, "augment": "none"}
-    base: Any = EfficientLab(size=64, shots=4, queries=4, epochs=1, encoder_weights="none", **options)  # type: ignore[arg-type]
+    options = {"train_steps": 2, "inner_steps": 600, "inner_lr": 0.05, "dropout": 0.0, "augment": "none"}
+    base: Any = EfficientLab(size=96, shots=4, queries=4, epochs=1, encoder_weights="none", **options)  # type: ignore[arg-type]
     base.fit(train, Episodes([], "val"), tmp_path)
     check("efficientlab", base, queries)

@@ -166,7 +166,7 @@ def test_python_does_the_same(weights: Path) -> None:
         ("densecrf", [], ["densecrf", "cannot be written as ONNX"]),
         ("densecrf", ["--checkpoint", "weights.safetensors"], ["takes no checkpoint"]),
         ("scale", ["--checkpoint", "absent"], ["absent", "--checkpoint"]),
-        ("scale", ["--checkpoint", "other.safetensors"], ["unfit weights", "other.safetensors"]),
+        ("scale", ["--checkpoint", "other.safetensors"], ["weights of another network", "other.safetensors"]),
         ("scale", ["--checkpoint", "weights.safetensors", "--onnx", "weights.safetensors/a.onnx"], ["--onnx"]),
         ("scale", ["--checkpoint", "weights.safetensors", "--onnx", "more"], ["a folder", "more", "--onnx"]),
     ],

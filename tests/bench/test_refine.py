@@ -251,7 +251,7 @@ def gives_another_shape(work: Work) -> list[str]:
         (learns_without_weights, ["threshold", "takes no checkpoint", "bench run"]),
         (checkpoint_for_none, ["'densecrf' takes no checkpoint", "--checkpoint"]),
         (no_checkpoint, ["absent.safetensors", "--checkpoint"]),
-        (damaged_checkpoint, ["unfit weights", "weights.safetensors"]),
+        (damaged_checkpoint, ["unreadable weights", "weights.safetensors"]),
         (oracle, ["oracle needs the ground truth"]),
         (unknown, ["scael", "did you mean 'scale'?"]),
         (gives_nan, ["half[wrong=nan]", "NaN", "disc0.png"]),

@@ -53,7 +53,7 @@ def test_a_second_object_loads_what_the_first_one_learned(tmp_path: Path) -> Non
     maps, labels = biased(12, seed=1)
     before = prn.refine(maps[0])
     prn.fit(maps, labels, tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["training.csv", "weights.safetensors"]
+    assert {path.name for path in tmp_path.iterdir()} - {"tensorboard"} == {"training.csv", "weights.safetensors"}
     after = prn.refine(maps[0])
     assert not np.array_equal(before, after)
     again = miniature(epochs=2, seed=1)
