@@ -53,7 +53,10 @@ def load_encoder(module: Any, encoder: str, weights: EncoderWeights) -> None:
 
 def _load_imagenet(module: Any, encoder: str) -> None:
     import segmentation_models_pytorch as smp
+    from huggingface_hub.utils import logging
 
+    # Without network it tells of every retry; the error below says it once.
+    logging.set_verbosity_error()
     try:
         pretrained = smp.encoders.get_encoder(encoder, depth=module._depth, weights="imagenet")
     except (OSError, KeyError, ValueError, RuntimeError) as error:

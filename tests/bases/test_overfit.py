@@ -76,7 +76,7 @@ CASES = [
     Case("resunet-a", "kvasir", 64, 1e-3, 40, options="schedule=cosine"),
     Case("resunetpp", "kvasir", 64, 1e-3, 30, options="schedule=cosine"),
     Case("ssformer", "kvasir", 96, 5e-4, 30, 5, options="schedule=cosine"),
-    Case("pfan", "duts", 64, 1e-3, 75, options="schedule=cosine,resize=stretch"),
+    Case("pfan", "duts", 64, 1e-3, 150, options="schedule=cosine,resize=stretch"),
     Case("rfcn", "duts", 64, 2e-4, 50, options="schedule=cosine"),
 ]
 
