@@ -77,7 +77,7 @@ CASES = [
     Case("resunetpp", "kvasir", 64, 1e-3, 30, options="schedule=cosine"),
     Case("ssformer", "kvasir", 96, 5e-4, 30, 5, options="schedule=cosine"),
     Case("pfan", "duts", 64, 1e-3, 150, options="schedule=cosine,resize=stretch"),
-    Case("rfcn", "duts", 64, 2e-4, 50, options="schedule=cosine"),
+    Case("rfcn", "duts", 64, 2e-4, 120, options="schedule=cosine"),
 ]
 
 
