@@ -5,7 +5,7 @@ Everything may import this module; it imports nothing of ours.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias, TypedDict, runtime_checkable
@@ -154,6 +154,18 @@ class Episodic(Protocol):
         ...
 
 
+@runtime_checkable
+class Ledgered(Protocol):
+    """A dataset that says which published image sets its splits are taken from, for the contamination ledger.
+
+    Attributes:
+        corpora: split -> names of image sets, as `PubliclyTrained.trained_on` spells them: ``MSRA-10K``, ``DUTS-TR``,
+            ``DUTS-TE``, ``ECSSD``, ``FSS-1000``, ``Kvasir-SEG``, ``DeepGlobe``.
+    """
+
+    corpora: Mapping[Split, tuple[str, ...]]
+
+
 class MapDataset(Protocol):
     """A split with the base's maps: what a refiner is fitted on. Reads lazily, keeps nothing."""
 
@@ -184,6 +196,69 @@ class Plugin(Protocol):
     requires: tuple[str, ...]
     extra: str
     version: int
+
+
+@runtime_checkable
+class PubliclyTrained(Protocol):
+    """A base or refiner whose weights were trained, by others, on image sets that a test may be taken from.
+
+    Attributes:
+        trained_on: names of those sets, see `Ledgered.corpora`; empty where the weights in use saw none of them.
+    """
+
+    trained_on: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Numbers from ``low`` to ``high``, both included: whole ones where both ends are ints.
+
+    Attributes:
+        log: the scale on which values are equally likely is logarithmic.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+
+
+SearchSpace: TypeAlias = Mapping[str, Span | tuple[str | int | float | bool, ...]]
+"""Parameter -> the values that ``bench tune`` may give it: a span, or a choice of some."""
+
+
+@runtime_checkable
+class Tunable(Protocol):
+    """A refiner whose parameters can be searched on val.
+
+    Attributes:
+        search_space: on the class. Every combination in it must make a refiner.
+    """
+
+    search_space: SearchSpace
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What refining one image of 512 x 512 pixels costs at most, on one CPU core.
+
+    Attributes:
+        seconds: wall time.
+        memory_mb: growth of the process's resident memory while it is refined, MiB.
+    """
+
+    seconds: float
+    memory_mb: float
+
+
+@runtime_checkable
+class Costed(Protocol):
+    """A refiner that declares its cost; ``bench check`` measures whether it keeps to it.
+
+    Attributes:
+        cost: on the class, with the default parameters.
+    """
+
+    cost: Budget
 
 
 class BaseNetwork(Plugin, Protocol):
@@ -273,6 +348,15 @@ class Oracle(Refiner, Protocol):
         self, images: Sequence[Image], maps: Sequence[ProbabilityMap], masks: Sequence[Mask]
     ) -> list[ProbabilityMap]:
         """As `refine`; the masks are of the maps' sizes."""
+        ...
+
+
+@runtime_checkable
+class AsksBase(Protocol):
+    """A refiner that asks the base for maps of other images, e.g. of the image flipped."""
+
+    def ask(self, base: Callable[[Sequence[Image]], list[ProbabilityMap]]) -> None:
+        """Take the base's prediction in, before `fit` and `refine`: images -> maps of the same sizes."""
         ...
 
 

@@ -20,13 +20,14 @@ PACKAGES = (
     "numpy",
     "scipy",
     "scikit-learn",
-    "opencv-python-headless",
+    "opencv-contrib-python-headless",
     "pillow",
     "pandas",
     "pyarrow",
     "pydensecrf2",
     "segmentation-refinement",
     "onnxruntime",
+    "optuna",
     "ray",
 )
 
