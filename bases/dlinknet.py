@@ -95,7 +95,7 @@ class DLinkNet(TrainedBase):
         if isinstance(network, DLinkNetOf):
             load_encoder(network.encoder, self.encoder, self.encoder_weights)
         elif isinstance(network, DLinkNet34) and (state := imagenet_state(RESNET34, self.encoder_weights)):
-            fit_state(network.backbone(), state, self.encoder_weights, surplus=True)
+            fit_state(network.backbone(), state, f"encoder_weights={self.encoder_weights}", surplus=True)
 
     def augmentation(self) -> v2.Transform:
         """Colours and place, each with probability one half, then flips and quarter turns."""

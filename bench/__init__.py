@@ -1,7 +1,7 @@
 """Which refinement method improves my segmentation masks, by how much, and at what cost?
 
-``bench.run``, ``bench.score``, ``bench.predict``, ``bench.refine``, ``bench.train_base``, ``bench.train_refiner`` and
-``bench.export`` are what the commands of the same names call.
+``bench.run``, ``bench.score``, ``bench.predict``, ``bench.refine``, ``bench.train_base``, ``bench.train_refiner``,
+``bench.tune`` and ``bench.export`` are what the commands of the same names call.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bench.exporting import export as export
     from bench.fitting import train_base as train_base
     from bench.fitting import train_refiner as train_refiner
+    from bench.fitting import tune as tune
     from bench.refining import refine as refine
     from bench.scoring import score as score
 
@@ -26,9 +27,10 @@ _MODULES = {
     "score": "bench.scoring",
     "train_base": "bench.fitting",
     "train_refiner": "bench.fitting",
+    "tune": "bench.fitting",
 }
 
-__all__ = ["export", "predict", "refine", "run", "score", "train_base", "train_refiner"]
+__all__ = ["export", "predict", "refine", "run", "score", "train_base", "train_refiner", "tune"]
 
 
 def __getattr__(name: str) -> Any:

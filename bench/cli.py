@@ -6,10 +6,11 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from bench.contracts import UserError
-from bench.options import KINDS, parser
+from bench.options import KINDS, PLUGGED, Plugged, parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,14 +73,14 @@ def _report(arguments: argparse.Namespace) -> None:
 
 def _score(arguments: argparse.Namespace) -> None:
     from bench.metrics import METRICS
-    from bench.scoring import SCORE_COLUMNS, means, score
+    from bench.scoring import COUNTS, means, plugged_in_columns, score
 
-    scores = score(arguments.masks, arguments.maps)
+    scores = score(arguments.masks, arguments.maps, metric=arguments.metric or (), config=arguments.config)
     if arguments.out:
-        scores[list(SCORE_COLUMNS)].to_csv(arguments.out, index=False)
+        scores.drop(columns=list(COUNTS)).to_csv(arguments.out, index=False)
     found = means(scores)
     print(f"{len(scores)} images")
-    for name, title in METRICS.items():
+    for name, title in {**METRICS, **{label: label for label in plugged_in_columns(scores)}}.items():
         undefined = int(scores[name].isna().sum()) if name != "iou_dataset" else 0
         print(f"{title:44} {found[name]:.4f}" + (f"  ({undefined} undefined)" if undefined else ""))
 
@@ -110,6 +111,8 @@ def _refine(arguments: argparse.Namespace) -> None:
         out=arguments.out,
         checkpoint=arguments.checkpoint,
         device=arguments.device,
+        format=arguments.format,
+        workers=arguments.workers,
         force=arguments.force,
         config=arguments.config,
     )
@@ -128,6 +131,17 @@ def _train_refiner(arguments: argparse.Namespace) -> None:
 
     folder = train_refiner(**_options(arguments))
     print(f"trained {arguments.refiner} on {arguments.dataset}: {weights_in(folder) or folder}")
+
+
+def _tune(arguments: argparse.Namespace) -> None:
+    from bench.fitting import tune
+
+    found = tune(**_options(arguments))
+    text = " ".join(f"{name}={value}" for name, value in found.parameters.items())
+    print(f"{found.trials} trials on {found.images} val images of {found.dataset}, base {found.base}")
+    print(f"  defaults  {found.objective} {found.default_score:.4f}")
+    print(f"  best      {found.objective} {found.score:.4f}  {text}")
+    print(f'with --store {found.store}, \'bench run --refiner "{found.refiner}"\' uses it; elsewhere "{found.fixed}"')
 
 
 def _export(arguments: argparse.Namespace) -> None:
@@ -176,6 +190,26 @@ def _list(arguments: argparse.Namespace) -> None:
                     print(f"  {'':18}   {key} = {value}")
 
 
+def _new(arguments: argparse.Namespace, kind: Plugged) -> None:
+    from bench.scaffold import new
+
+    folder = new(kind, arguments.name, arguments.out)
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        print(file)
+    print(f"next: pip install -e {folder} && bench check {arguments.name}")
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    from bench.conformance.command import check
+
+    title = ""
+    for heading, line in check(arguments.name, kind=arguments.kind, timeout=arguments.timeout, config=arguments.config):
+        if heading != title:
+            print(f"{heading}:")
+        title = heading
+        print(f"  {line}", flush=True)
+
+
 def _doctor(arguments: argparse.Namespace) -> None:
     from bench.inventory import doctor
 
@@ -205,10 +239,13 @@ def _parser() -> argparse.ArgumentParser:
             "refine": _refine,
             "train base": _train_base,
             "train refiner": _train_refiner,
+            "tune": _tune,
             "export": _export,
             "data list": _data_list,
             "data verify": _data_verify,
             "list": _list,
+            **{f"new {kind}": partial(_new, kind=kind) for kind in PLUGGED},
+            "check": _check,
             "doctor": _doctor,
         }
     )

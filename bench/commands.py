@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,8 +17,9 @@ from bench.folders import make_out
 from bench.images import write_map
 from bench.plan import Cell, grid, narrowed, whole_splits
 from bench.progress import note, track
-from bench.registry import check_parameters, load_base, load_dataset, resolve, with_parameter
+from bench.registry import check_parameters, load_base, load_dataset, resolve, with_parameter, with_tuning
 from bench.store import Manifest, Store
+from bench.tuning import Objective
 
 
 @dataclass
@@ -48,6 +48,7 @@ def run(
     dataset: Sequence[str] | None = None,
     base: Sequence[str] | None = None,
     refiner: Sequence[str] | None = None,
+    metric: Sequence[str] | None = None,
     seed: Sequence[int] | None = None,
     protocol: Sequence[Protocol] | None = None,
     parameters: Sequence[str] = (),
@@ -55,8 +56,11 @@ def run(
     device: Literal["auto", "cpu", "cuda"] | None = None,
     engine: Literal["local", "ray"] | None = None,
     limit: int | None = None,
+    tune: int | None = None,
+    objective: Objective | None = None,
     epochs: int | None = None,
     on_error: Literal["fail", "skip"] | None = None,
+    workers: int | None = None,
     force: bool = False,
     config: Path | None = None,
 ) -> RunResult:
@@ -66,11 +70,17 @@ def run(
     part of the grid. ``force`` computes the grid's cells anew, but keeps the bases' checkpoints and maps.
 
     Args:
+        metric: plug-ins to score by, beside the built-in metrics.
         protocol: what the base is trained on, see `bench.config.Protocol`.
         parameters: ``"prn.size=96"``: parameters of a plug-in wherever it is used, below those that a name carries.
         limit: use only the first so many samples of each split.
+        tune: trials of every refiner that can be tuned, see `bench.tuning.Tuned`; None tunes those alone whose name
+            says so.
+        objective: what the tuning goes by; None is ``iou``.
         epochs: the parameter ``epochs`` of every base and refiner that has one, over what their names say.
         on_error: ``fail`` stops at the first failed cell, ``skip`` records it and goes on.
+        workers: processes that a cell's test images are spread over, one native thread each; with one of them the
+            refiner takes what threads it likes.
 
     Raises:
         UserError: something the user can fix.
@@ -78,40 +88,72 @@ def run(
     """
     settings = load(config, parameters)
     check_parameters(settings)
-    grids = settings.experiment(experiment) if experiment else [None]
-    pick = partial(_pick, settings.defaults, grids[0])
     where = pick_device(device or settings.defaults.device)
-    target = Store(Path(pick("store", store)).absolute())
-    baseline = settings.defaults.baseline
-    cells: list[Cell] = []
+    target = Store(Path(store or settings.defaults.store).absolute())
+    on_error = on_error or settings.defaults.on_error
+    given = {
+        "dataset": dataset,
+        "base": base,
+        "refiner": refiner,
+        "metric": metric,
+        "seed": seed,
+        "protocol": protocol,
+        "limit": limit,
+        "tune": tune,
+        "objective": objective,
+    }
+    cells: dict[str, Cell] = {}
     wanted: set[str] = set()
-    for part in grids:
-        pick = partial(_pick, settings.defaults, part)
-        refiners = [with_parameter("refiner", spec, settings, "epochs", epochs) for spec in pick("refiner", refiner)]
-        wanted |= set(refiners)
-        cells += grid(
-            settings,
-            datasets=pick("dataset", dataset),
-            bases=[with_parameter("base", spec, settings, "epochs", epochs) for spec in pick("base", base)],
-            refiners=refiners if baseline in refiners else [baseline, *refiners],
-            seeds=pick("seed", seed),
-            protocols=pick("protocol", protocol),
-            limit=pick("limit", limit),
-            skip_errors=pick("on_error", on_error) == "skip",
-        )
-    cells = list({cell.manifest.key: cell for cell in cells}.values())
-    for text in dict.fromkeys(f"{c.manifest.dataset}: {c.manifest.complete}" for c in cells if c.manifest.complete):
-        note(f"warning: a partial copy of {text}")
+    for part in settings.experiment(experiment) if experiment else [None]:
+        pick = _Pick(settings.defaults, part, given)
+        named = pick.refiners(settings, epochs)
+        wanted |= set(named)
+        cells |= {cell.manifest.key: cell for cell in _grid(settings, pick, named, epochs, on_error == "skip")}
     target.open_for_writing()
-    jobs = [runner.Job(cell, settings, target.root, where) for cell in cells]
+    manifests = [cell.manifest for cell in cells.values()]
+    for text in dict.fromkeys(f"{m.dataset}: {m.complete}" for m in manifests if m.complete):
+        note(f"warning: a partial copy of {text}")
+    workers = workers or settings.defaults.workers
+    jobs = [runner.Job(cell, settings, target.root, where, workers) for cell in cells.values()]
     if force:
         for job in jobs:
             if job.cell.refiner in wanted:
                 runner.forget(job)
-    result = RunResult(target, cells, {cell.manifest.key for cell in cells if target.is_done(cell.manifest)})
-    pending = _begin(jobs, result)
-    _execute(pending, result, engine=pick("engine", engine), on_error=pick("on_error", on_error))
+    done = {manifest.key for manifest in manifests if target.is_done(manifest)}
+    result = RunResult(target, list(cells.values()), done)
+    _execute(_begin(jobs, result), result, engine=engine or settings.defaults.engine, on_error=on_error)
     return result
+
+
+class _Pick:
+    """What was given, else what the experiment says, else the default."""
+
+    def __init__(self, defaults: Defaults, experiment: Experiment | None, given: Mapping[str, Any]) -> None:
+        self._sources = [given, *(vars(layer) for layer in (experiment, defaults) if layer is not None)]
+
+    def __call__(self, name: str) -> Any:
+        found = (source.get(name) for source in self._sources)
+        return next((value for value in found if value is not None), None)
+
+    def refiners(self, settings: Settings, epochs: int | None = None) -> list[str]:
+        """Specs of the grid's refiners, with the grid's tuning; without the baseline that joins every grid."""
+        specs = [with_parameter("refiner", spec, settings, "epochs", epochs) for spec in self("refiner")]
+        return [with_tuning(spec, settings, self("tune"), self("objective")) for spec in specs]
+
+
+def _grid(settings: Settings, pick: _Pick, refiners: list[str], epochs: int | None, skip_errors: bool) -> list[Cell]:
+    baseline = settings.defaults.baseline
+    return grid(
+        settings,
+        datasets=pick("dataset"),
+        bases=[with_parameter("base", spec, settings, "epochs", epochs) for spec in pick("base")],
+        refiners=refiners if baseline in refiners else [baseline, *refiners],
+        seeds=pick("seed"),
+        protocols=pick("protocol"),
+        limit=pick("limit"),
+        metrics=pick("metric"),
+        skip_errors=skip_errors,
+    )
 
 
 def in_experiment(settings: Settings, name: str) -> Callable[[Manifest], bool]:
@@ -121,14 +163,14 @@ def in_experiment(settings: Settings, name: str) -> Callable[[Manifest], bool]:
 
 
 def _belongs(settings: Settings, name: str, experiment: Experiment) -> Callable[[Manifest], bool]:
-    defaults = settings.defaults
+    pick = _Pick(settings.defaults, experiment, {})
 
-    def labels(kind: Kind, more: Sequence[str] = ()) -> set[str]:
-        specs = _pick(defaults, experiment, kind, None)
-        return {resolve(kind, spec, settings, where=f"experiments.{name}.{kind}").label for spec in [*specs, *more]}
+    def labels(kind: Kind, specs: Sequence[str]) -> set[str]:
+        return {resolve(kind, spec, settings, where=f"experiments.{name}.{kind}").label for spec in specs}
 
-    datasets, bases, refiners = labels("dataset"), labels("base"), labels("refiner", [defaults.baseline])
-    seeds, protocols = set(experiment.seed or defaults.seed), set(experiment.protocol or defaults.protocol)
+    datasets, bases = labels("dataset", pick("dataset")), labels("base", pick("base"))
+    refiners = labels("refiner", [settings.defaults.baseline, *pick.refiners(settings)])
+    seeds, protocols = set(pick("seed")), set(pick("protocol"))
 
     def belongs(cell: Manifest) -> bool:
         named = cell.dataset in datasets and cell.base in bases and cell.refiner in refiners
@@ -180,18 +222,13 @@ def predict(
     return count
 
 
-def _pick(defaults: Defaults, experiment: Experiment | None, name: str, given: Any) -> Any:
-    """What was given, else what the experiment says, else the default."""
-    if given is not None:
-        return given
-    from_experiment = getattr(experiment, name, None)
-    return from_experiment if from_experiment is not None else getattr(defaults, name, None)
-
-
 def _begin(jobs: list[runner.Job], result: RunResult) -> list[runner.Job]:
     """Enter the cells that the store lacks into it; those of them that can be computed."""
     pending = [job for job in jobs if job.cell.manifest.key not in result.reused]
     _say_what_is_reused(len(jobs), len(pending))
+    for job in jobs:
+        if job.cell.manifest.key in result.reused:
+            result.store.refresh(job.cell.manifest)
     for job in pending:
         result.store.write(job.cell.manifest)
         if job.cell.error:

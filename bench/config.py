@@ -10,12 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
 from bench.contracts import UserError
 
-Kind = Literal["dataset", "base", "refiner"]
-KINDS: tuple[Kind, ...] = ("dataset", "base", "refiner")
+Kind = Literal["dataset", "base", "refiner", "metric"]
+KINDS: tuple[Kind, ...] = ("dataset", "base", "refiner", "metric")
 FILE_NAME = "bench.toml"
 
 Protocol = Literal["A", "B"]
@@ -36,12 +37,14 @@ class Defaults(_Section):
     dataset: list[str]
     base: list[str]
     refiner: list[str]
+    metric: list[str]
     seed: list[int]
     protocol: list[Protocol]
     store: Path
     device: Literal["auto", "cpu", "cuda"]
     engine: Literal["local", "ray"]
     on_error: Literal["fail", "skip"]
+    workers: PositiveInt
     baseline: str
 
 
@@ -57,6 +60,7 @@ class Variants(_Section):
     dataset: dict[str, str] = {}
     base: dict[str, str] = {}
     refiner: dict[str, str] = {}
+    metric: dict[str, str] = {}
 
 
 class Experiment(_Section):
@@ -64,6 +68,8 @@ class Experiment(_Section):
 
     Attributes:
         parts: names of other experiments whose cells make this one up; it then has no grid of its own.
+        tune: trials of every refiner that can be tuned, so that all get the same budget; None tunes none.
+        objective: what the tuning goes by, ``iou`` where it is None.
     """
 
     about: str = ""
@@ -71,9 +77,12 @@ class Experiment(_Section):
     dataset: list[str] | None = None
     base: list[str] | None = None
     refiner: list[str] | None = None
+    metric: list[str] | None = None
     seed: list[int] | None = None
     protocol: list[Protocol] | None = None
     limit: int | None = None
+    tune: PositiveInt | None = None
+    objective: Literal["iou", "boundary_iou"] | None = None
 
 
 class Settings(_Section):
@@ -82,6 +91,8 @@ class Settings(_Section):
     Attributes:
         datasets: dataset name -> its folder, absolute or relative to ``data.root``.
         parameters: plug-in's name -> parameter -> value, where neither the command nor a variant gives one.
+        ledger: SHA-256 of a file of weights, 64 hexadecimal digits -> names of the image sets it was trained on, as
+            `bench.contracts.Ledgered` spells them.
     """
 
     defaults: Defaults
@@ -89,7 +100,17 @@ class Settings(_Section):
     datasets: dict[str, Path] = {}
     parameters: dict[str, dict[str, Any]] = {}
     variants: Variants = Variants()
+    ledger: dict[str, list[str]] = {}
     experiments: dict[str, Experiment] = {}
+
+    @field_validator("ledger")
+    @classmethod
+    def _hashes(cls, ledger: dict[str, list[str]]) -> dict[str, list[str]]:
+        for key in ledger:
+            if re.fullmatch("[0-9a-fA-F]{64}", key) is None:
+                said = "SHA-256 -> names of sets, each key being the 64 hexadecimal digits that sha256sum prints"
+                raise PydanticCustomError("sha256", said)
+        return {key.lower(): names for key, names in ledger.items()}
 
     def dataset_root(self, name: str) -> Path:
         """Folder of the dataset's files; ``BENCH_DATA`` takes the place of ``data.root``."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias, TypedDict, runtime_checkable
+from typing import ClassVar, Literal, Protocol, TypeAlias, TypedDict, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -198,6 +198,28 @@ class Plugin(Protocol):
     version: int
 
 
+class Metric(Plugin, Protocol):
+    """What plugs in under ``bench.metrics``: a number for one image's map, beside the built-in ones.
+
+    Attributes:
+        title: the column's heading.
+        meaning: one sentence for the legend, without a full stop.
+        better: which end is good.
+        scale: factor from the stored to the shown unit; 100 shows a fraction in points.
+        digits: decimals shown.
+    """
+
+    title: str
+    meaning: str
+    better: Literal["higher", "lower"]
+    scale: float
+    digits: int
+
+    def __call__(self, probs: ProbabilityMap, mask: Mask) -> float:
+        """The value of one map ``(H, W)`` against its mask ``(H, W)``; NaN where it is undefined. Changes neither."""
+        ...
+
+
 @runtime_checkable
 class PubliclyTrained(Protocol):
     """A base or refiner whose weights were trained, by others, on image sets that a test may be taken from.
@@ -234,7 +256,7 @@ class Tunable(Protocol):
         search_space: on the class. Every combination in it must make a refiner.
     """
 
-    search_space: SearchSpace
+    search_space: ClassVar[SearchSpace]
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +280,7 @@ class Costed(Protocol):
         cost: on the class, with the default parameters.
     """
 
-    cost: Budget
+    cost: ClassVar[Budget]
 
 
 class BaseNetwork(Plugin, Protocol):

@@ -1,19 +1,22 @@
-"""`train_base` and `train_refiner`: the learning stages of a run, alone; a later run on the same store reuses them."""
+"""`train_base`, `train_refiner`, `tune`: a run's learning stages, alone; a later run on the same store reuses them."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from bench import runner
 from bench.config import Protocol, Settings, load
 from bench.contracts import UserError
 from bench.environment import pick_device
 from bench.plan import grid
-from bench.registry import check_parameters, with_parameter
+from bench.registry import check_parameters, resolve, with_own_weights, with_parameter, with_tuning
 from bench.store import Store
 from bench.training.weights import WEIGHTS
+from bench.tuning import FOUND, Objective
 
 
 def train_base(
@@ -70,6 +73,8 @@ def train_refiner(
 ) -> Path:
     """Train a refiner on a base's maps of val; the base is trained first where it has to be.
 
+    One that comes with weights of others is trained anew: ``cascadepsp`` as ``cascadepsp[weights=train]``.
+
     Args:
         refiner, base: ``name[key=value,...]``.
         epochs: the refiner's parameter ``epochs``, over what its name says.
@@ -82,22 +87,100 @@ def train_refiner(
         UserError: a name, file or parameter is wrong, or the refiner has nothing to learn.
     """
     settings = load(config, parameters)
-    spec = with_parameter("refiner", refiner, settings, "epochs", epochs)
+    spec = with_own_weights(with_parameter("refiner", refiner, settings, "epochs", epochs), settings)
     job = _job(settings, dataset, base, spec, seed, "A", limit, store, device)
     if not job.cell.fit_key:
         raise UserError(f"{refiner} learns nothing", "bench train refiner", "use it with 'bench run' as it is")
-    Store(job.store).open_for_writing()
-    if job.cell.base_trainable:
-        runner.fit_base(job)
-    runner.predict_val(job)
-    runner.fit_refiner(job)
-    return job.fit_folder
+    return _fitted(job)
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """What a tuning found.
+
+    Attributes:
+        refiner: the tuned variant, as a run on the same store names it.
+        fixed: the same parameters written out, for use anywhere.
+        parameters: those that were searched, with the values that did best.
+        score, default_score: mean of the objective over the val images it was judged on, best and with the defaults.
+        images: number of val images; a refiner that learns was judged on half of them.
+    """
+
+    dataset: str
+    base: str
+    refiner: str
+    fixed: str
+    parameters: dict[str, Any]
+    objective: str
+    score: float
+    default_score: float
+    trials: int
+    images: int
+    store: Path
+
+
+def tune(
+    refiner: str,
+    *,
+    trials: int,
+    objective: Objective | None = None,
+    dataset: str | None = None,
+    base: str | None = None,
+    seed: int = 0,
+    parameters: Sequence[str] = (),
+    store: Path | str | None = None,
+    device: Literal["auto", "cpu", "cuda"] | None = None,
+    limit: int | None = None,
+    config: Path | None = None,
+) -> TuneResult:
+    """Search a refiner's parameters on a base's maps of val; go on with a search that was stopped.
+
+    Args:
+        refiner: ``name[key=value,...]``; parameters it carries are not searched.
+        trials: how many parameter sets are tried, the defaults first.
+        objective: the metric whose mean over val decides; None is ``iou``.
+        dataset, base: None is the first of ``[defaults]``.
+        parameters, store, limit: as `train_base`.
+
+    Raises:
+        UserError: a name, file or parameter is wrong, the refiner has nothing to tune, or optuna is missing.
+    """
+    settings = load(config, parameters)
+    spec = with_tuning(refiner, settings, trials, objective)
+    if resolve("refiner", spec, settings).search is None:
+        raise UserError(f"{refiner} has nothing to tune", "--refiner", "use it with 'bench run' as it is")
+    dataset, base = dataset or settings.defaults.dataset[0], base or settings.defaults.base[0]
+    job = _job(settings, dataset, base, spec, seed, "A", limit, store, device)
+    found = json.loads((_fitted(job) / FOUND).read_text())
+    fixed = refiner
+    for name, value in found["parameters"].items():
+        fixed = with_parameter("refiner", fixed, settings, name, value)
+    manifest = job.cell.manifest
+    return TuneResult(
+        dataset=manifest.dataset,
+        base=manifest.base,
+        refiner=spec,
+        fixed=fixed,
+        images=len(job.cell.ids["val"]),
+        store=job.store,
+        **found,
+    )
 
 
 def weights_in(folder: Path) -> Path | None:
     """The checkpoint that a training left in a folder, where it left one by our own loop."""
     path = folder / WEIGHTS
     return path if path.is_file() else None
+
+
+def _fitted(job: runner.Job) -> Path:
+    """Where the refiner's learning is, once the stages up to it have run."""
+    Store(job.store).open_for_writing()
+    if job.cell.base_trainable:
+        runner.fit_base(job)
+    runner.predict_val(job)
+    runner.fit_refiner(job)
+    return job.fit_folder
 
 
 def _job(

@@ -13,6 +13,10 @@ from bench.contracts import Image, Mask, ProbabilityMap, UserError
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 MAP_SUFFIXES = (".png", ".npy")
 
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Of RGB in [0, 1]: what networks that start from ImageNet weights are normalised with."""
+
 
 def _open(path: Path, mode: str | None) -> np.ndarray:
     # Pillow and not OpenCV: OpenCV fills the missing part of a truncated JPEG with grey and goes on.

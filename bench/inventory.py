@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 from typing import Any
 
+from bench.catalogue import Listed, catalogue
 from bench.config import Kind, Settings
-from bench.contracts import SPLITS, Described, Finding, UserError
+from bench.contracts import SPLITS, Finding, UserError
 from bench.environment import cpu_name, git_commit, gpu_names, package_versions
+from bench.isolation import LostError, isolated
 from bench.metrics import METRICS
-from bench.registry import FILLED_IN, Plugin, load_dataset, plugins
+from bench.registry import foreign, load_dataset
+
+DATASET_SECONDS = 60.0
+"""A foreign dataset that takes longer than this to list its splits counts as broken."""
 
 
 def inventory(settings: Settings, kinds: Iterable[str], *, describe: bool = False) -> dict[str, list[dict[str, Any]]]:
@@ -24,7 +27,8 @@ def inventory(settings: Settings, kinds: Iterable[str], *, describe: bool = Fals
     found: dict[str, list[dict[str, Any]]] = {}
     for kind in kinds:
         if kind == "metrics":
-            found[kind] = [_entry(name, summary=text) for name, text in METRICS.items()]
+            built_in = [_entry(name, summary=text) for name, text in METRICS.items()]
+            found[kind] = built_in + _plugged_in(settings, "metric", describe)
         elif kind == "experiments":
             found[kind] = [_entry(name, summary=e.about) for name, e in settings.experiments.items()]
         else:
@@ -34,18 +38,8 @@ def inventory(settings: Settings, kinds: Iterable[str], *, describe: bool = Fals
 
 def datasets(settings: Settings) -> list[dict[str, Any]]:
     """One row a dataset: its splits' sizes, and what its folder lacks."""
-    rows = []
-    for name, plugin in plugins("dataset").items():
-        row: dict[str, Any] = {"dataset": name, **dict.fromkeys(SPLITS, ""), "state": plugin.problem}
-        if not plugin.problem:
-            try:
-                source = load_dataset(name, settings=settings)
-                row |= {split: len(source.split(split)) for split in SPLITS}
-                row["state"] = source.completeness() or "complete"
-            except UserError as error:
-                row["state"] = f"{error.what} ({error.where})"
-        rows.append(row)
-    return rows
+    strangers = foreign("dataset")
+    return [_dataset(settings, listed, listed.name in strangers) for listed in catalogue("dataset")]
 
 
 def verify(settings: Settings, names: Sequence[str]) -> Iterator[tuple[str, list[Finding]]]:
@@ -58,9 +52,9 @@ def verify(settings: Settings, names: Sequence[str]) -> Iterator[tuple[str, list
 def doctor(settings: Settings) -> dict[str, dict[str, str]]:
     """Sections of lines, for a person to read."""
     extras = {
-        f"{plugin.kind} {plugin.name}": plugin.problem or "ready"
-        for kind in ("base", "refiner")
-        for plugin in plugins(_kind(kind)).values()
+        f"{kind} {listed.name}": listed.problem or "ready"
+        for kind in ("base", "refiner", "metric")
+        for listed in catalogue(_kind(kind))
     }
     return {
         "versions": {name: number or "not installed" for name, number in package_versions().items()},
@@ -72,8 +66,29 @@ def doctor(settings: Settings) -> dict[str, dict[str, str]]:
 
 
 def _kind(plural: str) -> Kind:
-    kinds: dict[str, Kind] = {"datasets": "dataset", "bases": "base", "refiners": "refiner"}
+    kinds: dict[str, Kind] = {"datasets": "dataset", "bases": "base", "refiners": "refiner", "metrics": "metric"}
     return kinds[plural if plural.endswith("s") else f"{plural}s"]
+
+
+def _dataset(settings: Settings, listed: Listed, stranger: bool) -> dict[str, Any]:
+    row: dict[str, Any] = {"dataset": listed.name, **dict.fromkeys(SPLITS, ""), "state": listed.problem}
+    if listed.problem:
+        return row
+    try:
+        if not stranger:
+            (found,) = _sizes_of(settings, listed.name)
+        else:
+            (found,) = isolated(_sizes_of, settings, listed.name, seconds=DATASET_SECONDS, quiet=True)
+        return row | found
+    except UserError as error:
+        return row | {"state": f"{error.what} ({error.where})"}
+    except LostError as lost:
+        return row | {"state": f"broken: {lost}"}
+
+
+def _sizes_of(settings: Settings, name: str) -> Iterator[dict[str, Any]]:
+    source = load_dataset(name, settings=settings)
+    yield {split: len(source.split(split)) for split in SPLITS} | {"state": source.completeness() or "complete"}
 
 
 def _sizes(row: dict[str, Any]) -> str:
@@ -84,8 +99,9 @@ def _sizes(row: dict[str, Any]) -> str:
 
 def _plugged_in(settings: Settings, kind: Kind, describe: bool) -> list[dict[str, Any]]:
     entries = [
-        _entry(plugin.name, plugin.problem, plugin.summary, _parameters(plugin)) | _description(plugin, describe)
-        for plugin in plugins(kind).values()
+        _entry(listed.name, listed.problem, listed.summary, listed.parameters)
+        | ({"description": listed.description} if listed.description else {})
+        for listed in catalogue(kind, describe=describe)
     ]
     aliases: dict[str, str] = getattr(settings.variants, kind)
     return entries + [_entry(name, summary=f"= {spec}") for name, spec in aliases.items()]
@@ -93,24 +109,3 @@ def _plugged_in(settings: Settings, kind: Kind, describe: bool) -> list[dict[str
 
 def _entry(name: str, status: str = "", summary: str = "", parameters: dict[str, str] | None = None) -> dict[str, Any]:
     return {"name": name, "status": status, "summary": summary, "parameters": parameters or {}}
-
-
-def _description(plugin: Plugin, describe: bool) -> dict[str, Any]:
-    if not describe or plugin.problem or not isinstance(plugin.factory, type):
-        return {}
-    if not issubclass(plugin.factory, Described):
-        return {}
-    required = [name for name, default in _parameters(plugin).items() if default == "(required)"]
-    return {} if required else {"description": asdict(plugin.factory().describe())}
-
-
-def _parameters(plugin: Plugin) -> dict[str, str]:
-    if plugin.factory is None:
-        return {}
-    keywords = [p for p in inspect.signature(plugin.factory).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    required = inspect.Parameter.empty
-    return {
-        p.name: "(required)" if p.default is required else repr(p.default)
-        for p in keywords
-        if p.name not in FILLED_IN[plugin.kind]
-    }

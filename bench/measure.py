@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -46,10 +46,12 @@ class Meter:
 
     Args:
         device: ``"cpu"`` or ``"cuda"`` (the first visible GPU).
+        alone: no other process of ours works beside this one; else what NVML tells of the whole GPU is left out.
     """
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, *, alone: bool = True) -> None:
         self._gpu = _Gpu() if device == "cuda" else None
+        self._alone = alone
 
     def __call__(self, step: Callable[[], T]) -> tuple[T, Cost]:
         """Run ``step`` once; its result and its cost."""
@@ -61,7 +63,8 @@ class Meter:
                 self._gpu.synchronise()
             seconds = time.perf_counter() - begin
         gpu = self._gpu.stop(energy) if self._gpu else {}
-        return result, Cost(seconds=seconds, peak_rss_mb=rss[0], **gpu)
+        cost = Cost(seconds=seconds, peak_rss_mb=rss[0], **gpu)
+        return result, cost if self._alone else replace(cost, peak_gpu_nvml_mb=None, energy_j=None)
 
 
 class _Gpu:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bench.contracts import PROTOCOLS, SPLITS
 
 KINDS = ("datasets", "bases", "refiners", "metrics", "experiments")
+Plugged = Literal["dataset", "base", "refiner", "metric"]
+PLUGGED: tuple[Plugged, ...] = ("dataset", "base", "refiner", "metric")
 DEVICES = ("auto", "cpu", "cuda")
+FORMATS = ("like", "png8", "png16", "npy")
 
 Command = Callable[[argparse.Namespace], Any]
 
@@ -35,6 +38,7 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         if group not in groups:
             texts = {
                 "data": "list or verify the datasets found here",
+                "new": "write an installable package with a plug-in of your own to start from",
                 "train": "train a base or a refiner alone; a run on the same store reuses it",
             }
             groups[group] = top.add_parser(group, help=texts[group]).add_subparsers(metavar="ACTION", required=True)
@@ -52,10 +56,13 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     _train_refiner(
         add("train refiner", "train a refiner on a base's maps of val, and the base first where it has to be")
     )
+    _tune(add("tune", "search a refiner's parameters on a base's maps of val; a run on the same store reuses it"))
     _export(add("export", "write a trained refiner as an ONNX file, which runs without this program"))
     _data_list(add("data list", "each dataset's folder and the sizes of its splits"))
     _data_verify(add("data verify", "read every file and list what is not as it should be"))
     _list(add("list", "what can be named: datasets, bases, refiners, metrics, experiments"))
+    _new(add)
+    _check(add("check", "run the contract's checks on installed plug-ins; exit code 2 where one fails"))
     add("doctor", "versions, device, extras and datasets found: what to put into a bug report")
     return whole
 
@@ -65,6 +72,7 @@ def _run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--dataset", nargs="+", metavar="D")
     run.add_argument("--base", nargs="+", metavar="B")
     run.add_argument("--refiner", nargs="+", metavar="R")
+    _metric(run)
     run.add_argument("--seed", nargs="+", type=int, metavar="S")
     meanings = "; ".join(f"{name}: {meaning}" for name, meaning in PROTOCOLS.items())
     run.add_argument("--protocol", nargs="+", choices=tuple(PROTOCOLS), help=meanings)
@@ -73,11 +81,27 @@ def _run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--device", choices=DEVICES)
     run.add_argument("--engine", choices=("local", "ray"))
     run.add_argument("--limit", type=_positive, metavar="N", help="only the first N samples of each split")
+    run.add_argument("--tune", type=_positive, metavar="N", help="tune every refiner that can be, with N trials on val")
+    _objective(run)
     run.add_argument("--epochs", type=_positive, metavar="N", help="of every base and refiner that is trained")
     run.add_argument(
         "--on-error", choices=("fail", "skip"), help="stop at the first failed cell, or record it and go on"
     )
+    _workers(run)
     run.add_argument("--force", action="store_true", help="compute the named cells anew (base maps are kept)")
+
+
+def _workers(command: argparse.ArgumentParser) -> None:
+    text = "refine images in N processes side by side, one native thread each"
+    command.add_argument("--workers", type=_positive, metavar="N", help=text)
+
+
+def _objective(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--objective", choices=("iou", "boundary_iou"), help="what the tuning goes by; default: iou")
+
+
+def _metric(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--metric", nargs="+", metavar="M", help="plug-ins to score by, beside the built-in metrics")
 
 
 def _set(command: argparse.ArgumentParser) -> None:
@@ -109,6 +133,7 @@ def _score(score: argparse.ArgumentParser) -> None:
     score.add_argument(
         "--maps", type=Path, required=True, metavar="DIR", help="8/16-bit PNG or NPY, of the masks' sizes"
     )
+    _metric(score)
     score.add_argument("--out", type=Path, metavar="FILE", help="one CSV row an image")
 
 
@@ -128,9 +153,9 @@ def _refine(refine: argparse.ArgumentParser) -> None:
     refine.add_argument(
         "--maps", type=Path, required=True, metavar="DIR", help="8/16-bit PNG or NPY, of the images' sizes"
     )
-    refine.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="refined maps, of the same names and kinds"
-    )
+    refine.add_argument("--out", type=Path, required=True, metavar="DIR", help="refined maps, of the same names")
+    refine.add_argument("--format", choices=FORMATS, default=FORMATS[0], help="of the refined maps; default: the map's")
+    _workers(refine)
     refine.add_argument("--device", choices=DEVICES)
     refine.add_argument("--force", action="store_true", help="refine the maps that --out holds too")
 
@@ -147,11 +172,24 @@ def _train_refiner(train: argparse.ArgumentParser) -> None:
     _train(train)
 
 
+def _tune(tune: argparse.ArgumentParser) -> None:
+    tune.add_argument("--refiner", required=True, metavar="R", help="parameters that it carries stay as they are")
+    tune.add_argument("--trials", type=_positive, required=True, metavar="N", help="the defaults are the first")
+    _objective(tune)
+    tune.add_argument("--dataset", metavar="D")
+    tune.add_argument("--base", metavar="B", help="whose maps it is tuned on")
+    _learning(tune)
+
+
 def _train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--dataset", required=True, metavar="D")
+    train.add_argument("--epochs", type=_positive, metavar="N", help="in place of its own")
+    _learning(train)
+
+
+def _learning(train: argparse.ArgumentParser) -> None:
     train.add_argument("--seed", type=int, default=0, metavar="S")
     _set(train)
-    train.add_argument("--epochs", type=_positive, metavar="N", help="in place of its own")
     train.add_argument("--limit", type=_positive, metavar="N", help="only the first N samples of each split")
     train.add_argument("--store", type=Path, metavar="DIR", help="where a run will look for what was trained")
     train.add_argument("--device", choices=DEVICES)
@@ -181,6 +219,19 @@ def _list(catalogue: argparse.ArgumentParser) -> None:
     catalogue.add_argument("kind", nargs="*", choices=[[], *KINDS], default=[], metavar="KIND", help=", ".join(KINDS))
     catalogue.add_argument("--verbose", action="store_true", help="with their parameters and defaults")
     catalogue.add_argument("--json", action="store_true")
+
+
+def _new(add: Callable[[str, str], argparse.ArgumentParser]) -> None:
+    for kind in PLUGGED:
+        new = add(f"new {kind}", f"write an installable package with a {kind}, its test and a README")
+        new.add_argument("name", metavar="NAME", help=f"what --{kind} will call it: small letters, digits and '-'")
+        new.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where the folder NAME is made")
+
+
+def _check(check: argparse.ArgumentParser) -> None:
+    check.add_argument("name", nargs="+", metavar="NAME", help="with parameters where it needs some: 'unet[size=64]'")
+    check.add_argument("--kind", choices=PLUGGED, help="where a base and a refiner, say, have one name")
+    check.add_argument("--timeout", type=_positive, default=300, metavar="S", help="seconds for one check; default 300")
 
 
 def _positive(text: str) -> int:

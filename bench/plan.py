@@ -8,12 +8,13 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from bench.config import Protocol, Settings
-from bench.contracts import SPLITS, BaseNetwork, Dataset, DatasetSource, PartialBase, Split, UserError
+from bench.contracts import SPLITS, AsksBase, BaseNetwork, Dataset, DatasetSource, PartialBase, Split, UserError
 from bench.datasets.subset import Joined, Subset
-from bench.metrics import METRIC_VERSION
+from bench.ledger import corpora, overlap, seen
+from bench.metrics import METRIC_VERSION, plugged_in
 from bench.registry import Variant, load_dataset, resolve
 from bench.store import Manifest
 
@@ -27,6 +28,7 @@ class Cell:
         fit_key: identity of the fitted refiner, "" where the refiner learns nothing.
         ids: the samples of each split as this base sees them.
         prints: the fingerprints of val and test.
+        metrics: the plugged-in metrics that it is scored by, too.
         manifest: what the store will hold, still without numbers.
         error: why the refiner cannot be made here, for a cell that is recorded as failed; else "".
     """
@@ -42,6 +44,7 @@ class Cell:
     fit_key: str
     ids: dict[Split, tuple[str, ...]]
     prints: dict[Split, str]
+    metrics: tuple[str, ...]
     manifest: Manifest
     error: str = ""
 
@@ -55,6 +58,7 @@ def grid(
     seeds: Sequence[int],
     protocols: Sequence[Protocol] = ("A",),
     limit: int | None = None,
+    metrics: Sequence[str] = (),
     skip_errors: bool = False,
     scored: bool = True,
 ) -> list[Cell]:
@@ -63,6 +67,7 @@ def grid(
     Args:
         protocols: see `bench.config.Protocol`. Under B nothing is left to fit a refiner on: those that learn have no
             cell there.
+        metrics: plug-ins to score by, beside the built-in metrics.
         skip_errors: a refiner that cannot be made (its weights are absent, say) gives cells with an ``error``.
         scored: whether the cells will be scored; a training alone does without test images.
 
@@ -70,6 +75,7 @@ def grid(
         UserError: a name, parameter or file is wrong, or a split that a cell needs is empty.
     """
     variants = [resolve("refiner", refiner, settings) for refiner in refiners]
+    more_metrics = _MoreMetrics(settings, tuple(metrics))
 
     @cache
     def opened(dataset: str) -> tuple[DatasetSource, dict[Split, Dataset]]:
@@ -79,7 +85,7 @@ def grid(
 
     cells: list[Cell] = []
     for dataset, base, protocol, seed in itertools.product(datasets, bases, protocols, seeds):
-        context = _Context(settings, dataset, base, seed, protocol, limit, opened, scored)
+        context = _Context(settings, dataset, base, seed, protocol, limit, opened, more_metrics, scored)
         planned = (
             context.cell(spec, variant, position, skip_errors)
             for position, (spec, variant) in enumerate(zip(refiners, variants, strict=True))
@@ -115,6 +121,18 @@ def digest(identity: dict[str, Any]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+class _MoreMetrics:
+    """The plugged-in metrics that all cells of a grid are scored by."""
+
+    def __init__(self, settings: Settings, specs: tuple[str, ...]) -> None:
+        variants = plugged_in.chosen(specs, settings)
+        self.specs = specs
+        self.columns = plugged_in.columns(plugged_in.made(variants))
+        # Without any, cells keep the identity that they had before metrics could be plugged in.
+        listed = [variants[label].identity() for label in sorted(variants)]
+        self.identity = {"plugged_in_metrics": listed} if listed else {}
+
+
 class _Context:
     """What the cells of one (dataset, base, seed) share."""
 
@@ -127,17 +145,21 @@ class _Context:
         protocol: Protocol,
         limit: int | None,
         opened: Callable[[str], tuple[DatasetSource, dict[Split, Dataset]]],
+        more_metrics: _MoreMetrics,
         scored: bool,
     ) -> None:
         self.dataset, self.base, self.seed, self.protocol, self.limit = dataset, base, seed, protocol, limit
+        self.settings, self.more_metrics = settings, more_metrics
         self.dataset_label = resolve("dataset", dataset, settings).label
         variant = resolve("base", base, settings)
         self.base_label = variant.label
         network: BaseNetwork = variant.make(device="cpu", seed=seed)
         source, whole = opened(dataset)
         self.splits = narrowed(whole, network, limit)
-        self.base_trainable = network.trainable
+        self.base_trainable, self.partial = network.trainable, isinstance(network, PartialBase)
         self.complete = source.completeness()
+        self.corpora = corpora(source, "test")
+        self.base_saw = overlap(self.corpora, seen(network, variant, settings))
         if scored:
             self._need("test", "every cell is scored on it")
         identity: dict[str, Any] = {"base": variant.identity(), "protocol": protocol}
@@ -152,9 +174,13 @@ class _Context:
         self.base_identity, self.base_key = identity, digest(identity)
 
     def cell(self, spec: str, variant: Variant, position: int, skip_errors: bool) -> Cell:
-        error = ""
+        error, saw = "", []
         try:
             refiner = variant.make(device="cpu", seed=self.seed)
+            if isinstance(refiner, AsksBase) and self.partial:
+                fix = "name a base that is a network"
+                raise UserError(f"{spec} asks for maps of images of its own making", f"--base {self.base}", fix)
+            saw = overlap(self.corpora, seen(refiner, variant, self.settings))
         except UserError as problem:
             if not skip_errors:
                 raise
@@ -173,7 +199,9 @@ class _Context:
             "seed": self.seed,
             "protocol": self.protocol,
             "metrics": METRIC_VERSION,
+            **self.more_metrics.identity,
         }
+        sources: dict[Literal["base", "refiner"], list[str]] = {"base": self.base_saw, "refiner": saw}
         manifest = Manifest(
             key=digest(identity),
             status="planned",
@@ -186,6 +214,9 @@ class _Context:
             position=position,
             uses_ground_truth=refiner.uses_ground_truth,
             complete=self.complete,
+            metrics=self.more_metrics.columns,
+            contaminated=[name for name in self.corpora if name in (*self.base_saw, *saw)],
+            contaminated_by=[who for who, found in sources.items() if found],
             identity=identity,
         )
         return Cell(
@@ -200,6 +231,7 @@ class _Context:
             fit_key=fit_key,
             ids={name: tuple(split.ids) for name, split in self.splits.items()},
             prints={"val": self._print("val"), "test": self._print("test")},
+            metrics=self.more_metrics.specs,
             manifest=manifest,
             error=error,
         )

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Set
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
+import psutil
 from PIL import Image as PillowImage
 
 from bench.checks import check_output
-from bench.config import Settings, load
-from bench.contracts import ProbabilityMap, Refiner, UserError
+from bench.config import Settings, load, unknown
+from bench.contracts import AsksBase, ProbabilityMap, Refiner, UserError
 from bench.environment import pick_device
 from bench.files import replacing
 from bench.folders import files_by_id, make_out
 from bench.images import IMAGE_SUFFIXES, MAP_SUFFIXES, read_image, read_map, to_uint16
 from bench.progress import note, track
 from bench.registry import resolve
+from bench.workers import crew
+
+Format = Literal["like", "png8", "png16", "npy"]
+"""Of a refined map: its map's, an 8- or 16-bit PNG, or float32 NPY."""
 
 
 def refine(
@@ -27,14 +36,16 @@ def refine(
     out: Path,
     checkpoint: Path | None = None,
     device: Literal["auto", "cpu", "cuda"] | None = None,
+    format: Format = "like",
+    workers: int | None = None,
     force: bool = False,
     config: Path | None = None,
 ) -> int:
-    """Refine a folder of maps, image by image; memory does not grow with their number.
+    """Refine a folder of maps, image by image; of images and maps, no more are in memory than there are workers.
 
     Images and maps belong together by their path in the folder without its suffix. A refined map gets its map's
-    path in ``out``, and its kind: an 8-bit PNG stays one, as does a 16-bit one; NPY becomes float32 NPY. Maps that
-    ``out`` already holds are left as they are, so that the same call goes on where one was stopped.
+    path in ``out``, with the suffix of its format. Maps that ``out`` already holds are left as they are, so that the
+    same call goes on where one was stopped.
 
     Args:
         refiner: ``name[key=value,...]``.
@@ -42,6 +53,10 @@ def refine(
         maps: 8/16-bit PNG or NPY maps, see `bench.images.read_map`.
         out: a folder, made where it is missing; neither ``images`` nor ``maps`` nor below ``maps``.
         checkpoint: the trained refiner's weights; sets its parameter ``weights``.
+        format: of the refined maps. ``like`` keeps the map's: an 8-bit PNG stays one, as does a 16-bit one; NPY
+            becomes float32 NPY.
+        workers: processes that work side by side, one native thread each; with one of them the refiner works here,
+            with what threads it likes. None takes bench.toml's. See `bench.workers.crew` for their use in a script.
         force: refine all maps, those that ``out`` holds too.
 
     Returns:
@@ -50,39 +65,65 @@ def refine(
     Raises:
         UserError: folders or files do not fit together or cannot be read or written, or as `ready_refiner`.
     """
+    if format not in get_args(Format):
+        raise unknown("format", format, get_args(Format), "--format")
     settings = load(config)
     image_files, map_files = _pairs(images, maps)
     where = pick_device(device or settings.defaults.device)
-    ready = ready_refiner(refiner, checkpoint, settings, where)
-    _make_out(out, images, maps)
-    if len(map_files) < len(image_files):
-        note(f"{len(map_files)} of {len(image_files)} images have a map; the others are left out")
-    targets = {sample_id: out / file.relative_to(maps) for sample_id, file in map_files.items()}
+    targets = {sample_id: out / _name(file.relative_to(maps), format) for sample_id, file in map_files.items()}
     todo = [sample_id for sample_id in sorted(targets) if force or not targets[sample_id].is_file()]
-    if len(todo) < len(targets):
-        note(
-            f"{len(targets) - len(todo)} of {len(targets)} maps are in {out} and left as they are (--force redoes them)"
-        )
-    for sample_id in track(todo, "refine"):
-        image_file, map_file = image_files[sample_id], map_files[sample_id]
-        image, probs = read_image(image_file), read_map(map_file)
+    tasks = (_Task(image_files[sample_id], map_files[sample_id], targets[sample_id]) for sample_id in todo)
+    make = partial(_Refining, refiner, checkpoint, settings, where, format)
+    with crew(make, min(workers or settings.defaults.workers, len(todo))) as each:
+        _make_out(out, images, maps)
+        _sweep(set(targets.values()))
+        if len(map_files) < len(image_files):
+            note(f"{len(map_files)} of {len(image_files)} images have a map; the others are left out")
+        if len(todo) < len(targets):
+            kept = len(targets) - len(todo)
+            note(f"{kept} of {len(targets)} maps are in {out} and left as they are (--force redoes them)")
+        for _ in track(each(tasks), "refine", total=len(todo)):
+            pass
+    return len(todo)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """The files of one image; its name in errors is the map's."""
+
+    image: Path
+    map: Path
+    target: Path
+
+    def __str__(self) -> str:
+        return str(self.map)
+
+
+class _Refining:
+    """Refines maps, file to file."""
+
+    def __init__(self, spec: str, checkpoint: Path | None, settings: Settings, device: str, format: Format) -> None:
+        self.spec, self.format = spec, format
+        self.refiner = ready_refiner(spec, checkpoint, settings, device)
+
+    def __call__(self, task: _Task) -> None:
+        image, probs = read_image(task.image), read_map(task.map)
         if image.shape[:2] != probs.shape:
             raise UserError(
-                f"the map is {_size(probs)} and its image {image_file} is {_size(image)} pixels (width x height)",
-                map_file,
+                f"the map is {_size(probs)} and its image {task.image} is {_size(image)} pixels (width x height)",
+                task.map,
                 "resize the map to the image",
             )
-        (refined,) = ready.refine([image], [probs])
-        check_output(refined, probs.shape, f"{refiner}: {map_file}")
-        _write_like(map_file, targets[sample_id], refined)
-    return len(todo)
+        (refined,) = self.refiner.refine([image], [probs])
+        check_output(refined, probs.shape, f"{self.spec}: {task.map}")
+        _write(refined, task.target, _format_of(task.map) if self.format == "like" else self.format)
 
 
 def ready_refiner(spec: str, checkpoint: Path | None, settings: Settings, device: str) -> Refiner:
     """Make a refiner that has nothing left to learn.
 
     Raises:
-        UserError: as `bench.registry.resolve`; or the refiner still needs training, or needs the ground truth.
+        UserError: as `bench.registry.resolve`; or the refiner needs training, the ground truth or the base.
     """
     if checkpoint is not None and not checkpoint.is_file():
         raise UserError("no such checkpoint", checkpoint, "name the weights file with --checkpoint")
@@ -90,6 +131,8 @@ def ready_refiner(spec: str, checkpoint: Path | None, settings: Settings, device
     refiner: Refiner = variant.make(device=device, seed=0)
     if refiner.uses_ground_truth:
         raise UserError(f"{spec} needs the ground truth", "--refiner", "name a refiner that does without")
+    if isinstance(refiner, AsksBase):
+        raise UserError(f"{spec} needs the base network", "--refiner", "use it with 'bench run'")
     if refiner.trainable and "weights" not in variant.parameters:
         raise UserError(f"{spec} learns from masks and takes no checkpoint", "--refiner", "use it with 'bench run'")
     if refiner.trainable:
@@ -119,22 +162,38 @@ def _make_out(out: Path, images: Path, maps: Path) -> None:
     make_out(out)
 
 
-def _write_like(map_file: Path, target: Path, probs: ProbabilityMap) -> None:
-    """Write a map in the form that ``map_file`` has."""
+def _name(path: Path, format: Format) -> Path:
+    """The path with the suffix that the format wants; one that it has already is kept as it is spelt."""
+    suffix = path.suffix if format == "like" else f".{format.rstrip('0123456789')}"
+    return path if path.suffix.lower() == suffix else path.with_suffix(suffix)
+
+
+def _format_of(map_file: Path) -> Format:
+    if map_file.suffix.lower() == ".npy":
+        return "npy"
+    with PillowImage.open(map_file) as picture:
+        return "png16" if picture.mode.startswith("I") else "png8"
+
+
+def _write(probs: ProbabilityMap, target: Path, format: Format) -> None:
     try:
         with replacing(target) as temporary, temporary.open("wb") as stream:
-            if map_file.suffix.lower() == ".npy":
+            if format == "npy":
                 np.save(stream, probs)
             else:
-                codes = to_uint16(probs) if _has_16_bits(map_file) else to_uint8(probs)
+                codes = to_uint16(probs) if format == "png16" else to_uint8(probs)
                 PillowImage.fromarray(codes).save(stream, format="PNG")
     except OSError as error:
         raise UserError(f"cannot write, {error.strerror or error}", target, "free the disk or correct --out") from None
 
 
-def _has_16_bits(png: Path) -> bool:
-    with PillowImage.open(png) as picture:
-        return picture.mode.startswith("I")
+def _sweep(targets: Set[Path]) -> None:
+    """Remove what processes that were killed while they wrote the targets have left, see `replacing`."""
+    for folder in {target.parent for target in targets}:
+        for path in folder.glob(".*.tmp"):
+            match = re.fullmatch(r"\.(.+)\.(\d+)\.tmp", path.name)
+            if match and folder / match[1] in targets and not psutil.pid_exists(int(match[2])):
+                path.unlink(missing_ok=True)
 
 
 def to_uint8(probs: ProbabilityMap) -> np.ndarray:

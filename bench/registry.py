@@ -8,22 +8,32 @@ import inspect
 import json
 import re
 import tomllib
+from collections.abc import Collection
 from dataclasses import dataclass, field, is_dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from pydantic import ConfigDict, ValidationError, create_model
 
 from bench.config import KINDS, Kind, Settings, load, nearest, unknown
-from bench.contracts import BaseNetwork, DatasetSource, Refiner, UserError
+from bench.contracts import AsksBase, BaseNetwork, DatasetSource, Refiner, SearchSpace, Tunable, UserError
+from bench.isolation import one_line
+from bench.tuning import OBJECTIVES, Search, Tuned
+
+DISTRIBUTION = "refinebench"
+"""The package that the built-in plug-ins come with."""
 
 FILLED_IN: dict[Kind, tuple[str, ...]] = {
     "dataset": ("root",),
     "base": ("device", "seed"),
     "refiner": ("device", "seed"),
+    "metric": (),
 }
 """Constructor arguments that the harness gives; they are no parameters of a variant."""
+
+TUNING = {"tune", "objective"}
+"""Parameters that every refiner with a search space takes: trials, and the metric that decides between them."""
 
 _SPEC = re.compile(r"\s*([^\[\]\s]+)\s*(?:\[(.*)\])?\s*", re.DOTALL)
 
@@ -54,39 +64,64 @@ class Variant:
     Attributes:
         label: how tables and file names show it: parameters that differ from the default, paths by their last part.
         parameters: all parameters, as validated.
+        free: what ``tune=`` would search: the search space without the parameters that were given.
+        search: for a refiner with ``tune=``: how that is searched on val; else None.
     """
 
     kind: Kind
     plugin: Plugin
     label: str
     parameters: dict[str, Any] = field(hash=False)
+    free: SearchSpace = field(default_factory=dict, hash=False)
+    search: Search | None = field(default=None, hash=False)
 
     def identity(self) -> dict[str, Any]:
         """JSON-able: everything about the variant that changes its numbers; paths by the hash of their contents."""
         values = {key: _content_hash(v) if isinstance(v, Path) else v for key, v in self.parameters.items()}
         version = getattr(self.plugin.factory, "version", 1)
-        return {"label": self.label, "name": self.plugin.name, "version": version, "parameters": values}
+        searched = {} if self.search is None else {"search": self.search.identity()}
+        return {"label": self.label, "name": self.plugin.name, "version": version, "parameters": values, **searched}
 
     def make(self, **filled_in: Any) -> Any:
         """Construct it. ``device``, ``seed`` and ``root`` reach the constructors that take them."""
         wanted = inspect.signature(self.plugin.factory).parameters
         given = {name: filled_in[name] for name in FILLED_IN[self.kind] if name in wanted and name in filled_in}
-        return self.plugin.factory(**self.parameters, **given)
+        if self.search is None:
+            return self.plugin.factory(**self.parameters, **given)
+        searched = {name: self.parameters[name] for name in self.search.space}
+        return Tuned(
+            lambda found: self.plugin.factory(**{**self.parameters, **found}, **given),
+            searched,
+            self.search,
+            filled_in.get("seed", 0),
+        )
 
 
-def plugins(kind: Kind) -> dict[str, Plugin]:
-    """All plug-ins of a kind by name; one that cannot be imported or lacks a package says so in `Plugin.problem`."""
-    return {entry.name: _load(kind, entry) for entry in sorted(entry_points(group=f"bench.{kind}s"))}
+def plugins(kind: Kind, *, only: str = "", without: Collection[str] = ()) -> dict[str, Plugin]:
+    """Plug-ins of a kind by name; one that cannot be imported or lacks a package says so in `Plugin.problem`.
+
+    Args:
+        only: load the one of this name; "" loads all.
+        without: names to leave out. What an import does, it does to this process: see `bench.catalogue`.
+    """
+    entries = sorted(entry_points(group=f"bench.{kind}s"))
+    return {e.name: _load(kind, e) for e in entries if only in ("", e.name) and e.name not in without}
+
+
+def foreign(kind: Kind) -> list[str]:
+    """Names of the plug-ins of a kind that other packages brought, sorted; nothing is loaded."""
+    entries = entry_points(group=f"bench.{kind}s")
+    return sorted({entry.name for entry in entries if entry.dist is None or entry.dist.name != DISTRIBUTION})
 
 
 def _load(kind: Kind, entry: EntryPoint) -> Plugin:
     try:
         factory = entry.load()
         requires, extra = getattr(factory, "requires", ()), getattr(factory, "extra", "")
-    except Exception as error:
+        missing = [module for module in requires if importlib.util.find_spec(module) is None]
+    except (Exception, SystemExit) as error:
         # Whatever a foreign module does on import must not take the harness down.
-        return Plugin(kind, entry.name, problem=f"broken: {type(error).__name__}: {error}")
-    missing = [module for module in requires if importlib.util.find_spec(module) is None]
+        return Plugin(kind, entry.name, problem=f"broken: {one_line(error)}")
     if missing:
         package = f"refinebench[{extra}]" if extra else " ".join(missing)
         return Plugin(kind, entry.name, factory, f"unavailable: pip install {package}")
@@ -130,10 +165,33 @@ def resolve(kind: Kind, spec: str, settings: Settings, where: str = "", *, weigh
         if "weights" not in defaults:
             raise UserError(f"{kind} {chain!r} takes no checkpoint", "--checkpoint", "leave that option out")
         own, given = {**own, "weights": weights}, {**given, "weights": weights}
+    asked = {key: given.pop(key) for key in TUNING & given.keys() if kind == "refiner" and key not in defaults}
+    free = {name: choices for name, choices in _space(plugin).items() if name not in given}
+    search = _search(plugin.name, asked, free, where) if asked else None
     parameters = _validate(plugin, given, defaults, where)
     shown = own if name in aliases else {k: v for k, v in parameters.items() if v != defaults[k]}
-    text = ",".join(f"{k}={_show(parameters[k])}" for k in parameters if k in shown)
-    return Variant(kind, plugin, f"{name}[{text}]" if text else name, parameters)
+    texts = [f"{k}={_show(parameters[k])}" for k in parameters if k in shown]
+    if search is not None and (TUNING & own.keys() or name not in aliases):
+        texts.append(f"tune={search.trials}")
+        texts += [f"objective={search.objective}"] if search.objective != OBJECTIVES[0] else []
+    return Variant(kind, plugin, f"{name}[{','.join(texts)}]" if texts else name, parameters, free, search)
+
+
+def _space(plugin: Plugin) -> SearchSpace:
+    # In a search there is no base to ask.
+    tunable = isinstance(plugin.factory, Tunable) and not isinstance(plugin.factory, AsksBase)
+    return plugin.factory.search_space if tunable else {}
+
+
+def _search(name: str, asked: dict[str, Any], free: SearchSpace, where: str) -> Search:
+    trials, objective = str(asked.get("tune", "")), asked.get("objective", OBJECTIVES[0])
+    if not free:
+        raise UserError(f"refiner {name!r} has nothing left to tune", where, "leave tune= out, or another parameter")
+    if not trials.isdigit() or int(trials) < 1:
+        raise UserError(f"cannot tune with {trials or 'no'} trials", where, f"write {name}[tune=40]")
+    if objective not in OBJECTIVES:
+        raise UserError(f"no such objective {objective!r}", where, nearest(objective, OBJECTIVES))
+    return Search(int(trials), objective, free)
 
 
 def with_parameter(kind: Kind, spec: str, settings: Settings, key: str, value: Any) -> str:
@@ -143,10 +201,41 @@ def with_parameter(kind: Kind, spec: str, settings: Settings, key: str, value: A
     >>> with_parameter("refiner", "prn[size=96,epochs=3]", load(), "epochs", 2)
     'prn[size=96,epochs=2]'
     """
-    if value is None:
+    if value is None or key not in resolve(kind, spec, settings).parameters:
         return spec
-    if key not in resolve(kind, spec, settings).parameters:
+    return _with(spec, key, value)
+
+
+def with_tuning(spec: str, settings: Settings, trials: int | None, objective: str | None) -> str:
+    """The refiner's spec with ``tune=`` where it can be tuned and does not say so itself; else as it is.
+
+    >>> from bench.config import load
+    >>> with_tuning("prn[size=96]", load(), 20, None), with_tuning("identity", load(), 20, None)
+    ('prn[size=96,tune=20]', 'identity')
+    """
+    if trials is None:
         return spec
+    variant = resolve("refiner", spec, settings)
+    if variant.search is not None or not variant.free:
+        return spec
+    tuned = _with(spec, "tune", trials)
+    return tuned if objective is None else _with(tuned, "objective", objective)
+
+
+def with_own_weights(spec: str, settings: Settings) -> str:
+    """The refiner's spec with ``weights=train`` where it takes that, and would otherwise use what others trained.
+
+    >>> from bench.config import load
+    >>> with_own_weights("cascadepsp[L=512]", load()), with_own_weights("prn", load())
+    ('cascadepsp[L=512,weights=train]', 'prn')
+    """
+    variant = resolve("refiner", spec, settings)
+    choices = get_args(_hints(variant.plugin.factory).get("weights"))
+    takes_it = any("train" in get_args(choice) for choice in choices)
+    return _with(spec, "weights", "train") if takes_it and variant.parameters["weights"] is None else spec
+
+
+def _with(spec: str, key: str, value: Any) -> str:
     match = _SPEC.fullmatch(spec)
     assert match is not None  # it was resolved
     kept = [part.strip() for part in _split(match[2] or "") if part.partition("=")[0].strip() != key]
@@ -221,10 +310,14 @@ def _defaults(plugin: Plugin) -> dict[str, Any]:
     }
 
 
+def _hints(factory: Any) -> dict[str, Any]:
+    # A dataclass inherits fields whose annotations are names of the parent's module.
+    return get_type_hints(factory if is_dataclass(factory) else factory.__init__)
+
+
 def _validate(plugin: Plugin, given: dict[str, Any], defaults: dict[str, Any], where: str) -> dict[str, Any]:
     """All parameters with their validated values."""
-    # A dataclass inherits fields whose annotations are names of the parent's module.
-    hints = get_type_hints(plugin.factory if is_dataclass(plugin.factory) else plugin.factory.__init__)
+    hints = _hints(plugin.factory)
     for key in given:
         if key not in defaults:
             raise UserError(f"{plugin.kind} {plugin.name!r} has no parameter {key!r}", where, nearest(key, defaults))

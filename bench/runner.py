@@ -16,31 +16,51 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bench.checks import check_output
 from bench.config import Settings
-from bench.contracts import BaseNetwork, Dataset, Episodic, Oracle, ProbabilityMap, Refiner, Sample, Split
+from bench.contracts import (
+    AsksBase,
+    BaseNetwork,
+    Dataset,
+    Episodic,
+    Image,
+    Metric,
+    Oracle,
+    ProbabilityMap,
+    Refiner,
+    Sample,
+    Split,
+)
 from bench.datasets.subset import Subset
 from bench.environment import describe
 from bench.files import replacing
 from bench.maps import MapCache, MapSplit
 from bench.measure import Meter
-from bench.metrics import score
+from bench.metrics import plugged_in, score
 from bench.plan import Cell, digest, training_splits
 from bench.progress import note, track
 from bench.registry import load_base, load_dataset, load_refiner
 from bench.store import Manifest, Store
+from bench.tuning import FOUND
+from bench.workers import crew
 
 
 @dataclass(frozen=True)
 class Job:
-    """A cell and where to work on it; everything a stage needs, and picklable."""
+    """A cell and where to work on it; everything a stage needs, and picklable.
+
+    Attributes:
+        workers: processes that the test images are spread over, see `bench.workers`; no part of the cell's identity.
+    """
 
     cell: Cell
     settings: Settings
     store: Path
     device: str
+    workers: int = 1
 
     @property
     def base_folder(self) -> Path:
@@ -69,9 +89,31 @@ class Job:
         """The cell's base, not fitted."""
         return load_base(self.cell.base, settings=self.settings, device=self.device, seed=self.cell.seed)
 
+    def fitted_base(self) -> BaseNetwork:
+        """The cell's base, ready to predict."""
+        base = self.base()
+        if base.trainable:
+            base.fit(*self.training_samples(), self.base_folder / "fit")
+        return base
+
+    def asked_base(self) -> Callable[[Sequence[Image]], list[ProbabilityMap]]:
+        """The base as a refiner may ask it: images of its own making -> their maps."""
+        base = self.fitted_base()
+
+        def predict(images: Sequence[Image]) -> list[ProbabilityMap]:
+            return base.predict([Sample("asked", image, np.zeros(image.shape[:2], np.bool_)) for image in images])
+
+        return predict
+
+    def metrics(self) -> dict[str, Metric]:
+        """The plugged-in metrics that the cell is scored by, by column."""
+        return plugged_in.made(plugged_in.chosen(self.cell.metrics, self.settings))
+
     def refiner(self) -> Refiner:
         """The cell's refiner, fitted where it learns: from val, or from what an earlier call left."""
         refiner = load_refiner(self.cell.refiner, settings=self.settings, device=self.device, seed=self.cell.seed)
+        if isinstance(refiner, AsksBase):
+            refiner.ask(self.asked_base())
         if refiner.trainable:
             refiner.fit(MapSplit(self.samples("val"), MapCache(self.maps_folder("val"))), self.fit_folder)
         return refiner
@@ -143,27 +185,43 @@ def fit_refiner(job: Job) -> None:
 
 def refine(job: Job) -> None:
     """Refine and score the test split, image by image, and store the finished cell."""
-    test, cache, refiner = job.samples("test"), MapCache(job.maps_folder("test")), job.refiner()
-    records, meter = _read_partial(job.partial), Meter(job.device)
+    ids, records = job.samples("test").ids, _read_partial(job.partial)
     job.partial.parent.mkdir(parents=True, exist_ok=True)
-    rest = [index for index, sample_id in enumerate(test.ids) if sample_id not in records]
-    with job.partial.open("a", encoding="utf-8") as stream:
-        for number, index in enumerate(track(rest, job.cell.manifest.refiner)):
-            sample = test[index]
-            probs = cache[sample.id]
-            call = _refining(refiner, sample, probs)
-            if number == 0:
-                call()  # warm-up: first calls allocate and compile
-            (refined,), cost = meter(call)
-            check_output(refined, probs.shape, f"{job.cell.manifest.refiner}: {sample.id}")
-            record = {"id": sample.id, **score(refined, sample.mask), **cost.columns()}
-            record |= {f"base_{name}": value for name, value in cache.cost(sample.id).items()}
+    rest = [sample_id for sample_id in ids if sample_id not in records]
+    with (
+        job.partial.open("a", encoding="utf-8") as stream,
+        crew(partial(_Scoring, job), min(job.workers, len(rest))) as each,
+    ):
+        for record in track(each(rest), job.cell.manifest.refiner, total=len(rest)):
             stream.write(json.dumps(record) + "\n")
             stream.flush()
-            records[sample.id] = record
-    frame = pd.DataFrame([records[sample_id] for sample_id in test.ids])
+            records[record["id"]] = record
+    frame = pd.DataFrame([records[sample_id] for sample_id in ids])
     Store(job.store).write(_done(job, len(frame)), frame)
     job.partial.unlink()
+
+
+class _Scoring:
+    """Makes the record of a test image: refines it, measures that, and scores the result."""
+
+    def __init__(self, job: Job) -> None:
+        self.label, self.test = job.cell.manifest.refiner, job.samples("test")
+        self.places = {sample_id: index for index, sample_id in enumerate(self.test.ids)}
+        self.cache, self.refiner, self.metrics = MapCache(job.maps_folder("test")), job.refiner(), job.metrics()
+        self.meter, self.warm = Meter(job.device, alone=job.workers == 1), False
+
+    def __call__(self, sample_id: str) -> dict[str, Any]:
+        sample, probs = self.test[self.places[sample_id]], self.cache[sample_id]
+        call = _refining(self.refiner, sample, probs)
+        if not self.warm:
+            call()  # first calls allocate and compile
+            self.warm = True
+        (refined,), cost = self.meter(call)
+        where = f"{self.label}: {sample_id}"
+        check_output(refined, probs.shape, where)
+        record = {"id": sample_id, **score(refined, sample.mask), **cost.columns()}
+        record |= plugged_in.values(self.metrics, refined, sample.mask, where)
+        return record | {f"base_{name}": value for name, value in self.cache.cost(sample_id).items()}
 
 
 def forget(job: Job) -> None:
@@ -182,9 +240,7 @@ def _predict(job: Job, split: Split) -> None:
     if not indices:
         return
     _record_episodes(job, split)
-    base, meter = job.base(), Meter(job.device)
-    if base.trainable:
-        base.fit(*job.training_samples(), job.base_folder / "fit")
+    base, meter = job.fitted_base(), Meter(job.device)
     base.predict([samples[indices[0]]])  # warm-up
     label = f"{split} maps of {job.cell.manifest.base}"
     for index in track(indices, label):
@@ -216,13 +272,15 @@ def _finish(folder: Path, seconds: float) -> None:
 def _done(job: Job, images: int) -> Manifest:
     finished = job.fit_folder / "finished.json"
     seconds = json.loads(finished.read_text())["seconds"] if job.cell.fit_key else None
+    tuned = job.fit_folder / FOUND
     return job.cell.manifest.model_copy(
         update={
             "status": "done",
             "images": images,
             "fit_seconds": seconds,
+            "tuned": json.loads(tuned.read_text()) if job.cell.fit_key and tuned.is_file() else {},
             "written": datetime.now(UTC).isoformat(timespec="seconds"),
-            "environment": describe(job.device),
+            "environment": describe(job.device) | ({"workers": job.workers} if job.workers > 1 else {}),
         }
     )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.contracts import UserError
 from bench.files import replacing
@@ -46,6 +46,18 @@ RECORD_COLUMNS: dict[str, str] = {
 METRIC_COLUMNS = ("iou", "intersection", "union", "boundary_iou", "boundary_iou_2pct", "boundary_accuracy", "mae")
 
 
+class MetricColumn(BaseModel):
+    """What a plugged-in metric says of its column, so that a report needs no plug-in; see `bench.contracts.Metric`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    title: str = Field(min_length=1)
+    meaning: str
+    better: Literal["higher", "lower"]
+    scale: float = Field(gt=0, allow_inf_nan=False)
+    digits: int = Field(ge=0, le=15)
+
+
 class Manifest(BaseModel):
     """What a cell is, and how it came about.
 
@@ -57,6 +69,12 @@ class Manifest(BaseModel):
         position: place in the grid it was planned in; reports keep that order.
         uses_ground_truth: the refiner is an oracle.
         complete: ``"6 of 6226 pairs"`` where the dataset's copy is partial, else "".
+        metrics: plugged-in metrics by the name of their column in the records.
+        contaminated: image sets that the test images are of and that public weights in use were trained on, see
+            `bench.ledger`; not part of the identity.
+        contaminated_by: whose weights those are: ``base``, ``refiner`` or both.
+        tuned: of a refiner tuned on val: ``parameters`` found, ``objective``, its ``score`` on val with them and
+            ``default_score`` without, ``trials``; else empty.
         error: one line, for ``failed``.
         images: number of test images scored.
         fit_seconds: wall time of refiner.fit, None where nothing is fitted; of a fit that was interrupted and
@@ -79,6 +97,10 @@ class Manifest(BaseModel):
     position: int = 0
     uses_ground_truth: bool = False
     complete: str = ""
+    metrics: dict[str, MetricColumn] = {}
+    contaminated: list[str] = []
+    contaminated_by: list[Literal["base", "refiner"]] = []
+    tuned: dict[str, Any] = {}
     error: str = ""
     images: int = 0
     fit_seconds: float | None = None
@@ -147,7 +169,11 @@ class Store:
         return stored is not None and stored.status == "done" and self._records_path(cell).is_file()
 
     def records(self, cell: Manifest) -> pd.DataFrame:
-        """One row an image, with `RECORD_COLUMNS`. Raises UserError where the file is missing or damaged."""
+        """One row an image, with `RECORD_COLUMNS` and the columns of `Manifest.metrics`.
+
+        Raises:
+            UserError: the file is missing or damaged.
+        """
         path = self._records_path(cell)
         try:
             return pd.read_parquet(path)
@@ -159,10 +185,18 @@ class Store:
     def write(self, manifest: Manifest, records: pd.DataFrame | None = None) -> None:
         """Write a cell: the records first, the manifest last, each renamed into place."""
         if records is not None:
+            columns = {**RECORD_COLUMNS, **dict.fromkeys(manifest.metrics, "float64")}
             with replacing(self._records_path(manifest)) as path:
-                records.astype(RECORD_COLUMNS)[list(RECORD_COLUMNS)].to_parquet(path, index=False)
+                records.astype(columns)[list(columns)].to_parquet(path, index=False)
         with replacing(self.cells / f"{manifest.file_stem}.json") as path:
             path.write_text(json.dumps(manifest.model_dump(), indent=2) + "\n")
+
+    def refresh(self, planned: Manifest) -> None:
+        """Bring a finished cell's mark of contamination up to date: the ledger may have grown since it was written."""
+        stored = self.find(planned)
+        mark = {"contaminated": planned.contaminated, "contaminated_by": planned.contaminated_by}
+        if stored is not None and stored.model_dump(include=set(mark)) != mark:
+            self.write(stored.model_copy(update=mark))
 
     def remove(self, manifest: Manifest) -> None:
         """Forget a cell, manifest first."""

@@ -19,6 +19,7 @@ def remarks(cells: Sequence[Cell], rows: Sequence[Row]) -> tuple[str, ...]:
         *(f"partial copy: {complete}" for complete in _distinct(manifest.complete for manifest in manifests)),
         f"protocol {manifests[0].protocol} ({PROTOCOLS[manifests[0].protocol]})",
         _seeds(rows),
+        _workers([manifest for manifest in manifests if manifest.status == "done"]),
         *_origin([manifest for manifest in manifests if manifest.status == "done"]),
         f"left out: {_counted(superseded, 'earlier cell')} of the same names, with other data or parameters"
         if superseded
@@ -41,6 +42,13 @@ def _seeds(rows: Sequence[Row]) -> str:
     if len(seeds) < 2:
         return f"seed {seeds[0]}" if seeds else ""
     return f"{len(seeds)} seeds ({', '.join(map(str, seeds))}), an image's values averaged over them"
+
+
+def _workers(manifests: Sequence[Manifest]) -> str:
+    counts = sorted({manifest.environment.get("workers", 1) for manifest in manifests})
+    if not counts or counts[-1] == 1:
+        return ""
+    return f"{' or '.join(map(str, counts))} workers side by side: seconds are one image's in one worker"
 
 
 def _origin(manifests: Sequence[Manifest]) -> list[str]:

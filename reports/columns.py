@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from bench.store import MetricColumn
+
 NOT_AVAILABLE = "n/a"
 
 
@@ -19,7 +21,9 @@ class Column:
         digits: decimals shown.
         scale: factor from the stored to the shown unit: 100 makes a fraction percent points.
         better: which end is good, or None where the best is not marked.
-        gain: whether the gain over the base and the share of images lost follow it.
+        gain: what follows it beside the gain over the base: the images won, tied and lost, or the share lost; None
+            where there is no gain.
+        unit: printed after the number.
     """
 
     key: str
@@ -28,7 +32,8 @@ class Column:
     digits: int
     scale: float = 1.0
     better: Literal["higher", "lower"] | None = None
-    gain: bool = False
+    gain: Literal["W/T/L", "lost"] | None = None
+    unit: str = ""
 
     def text(self, value: float | None) -> str:
         """The value as shown; ``n/a`` for None; ``<0.001`` for what is above zero but would read as zero."""
@@ -36,10 +41,26 @@ class Column:
             return NOT_AVAILABLE
         step = 10**-self.digits
         shown = value * self.scale
-        return f"<{step:.{self.digits}f}" if 0 < shown < step / 2 else f"{shown:.{self.digits}f}"
+        if 0 < shown < step / 2:
+            return f"<{step:.{self.digits}f}{self.unit}"
+        # Adding zero turns the -0.0 that a small loss rounds to into 0.0.
+        return f"{round(shown, self.digits) + 0.0:.{self.digits}f}{self.unit}"
 
 
-def _points(key: str, title: str, meaning: str, *, gain: bool = False) -> Column:
+def plugged_in(key: str, column: MetricColumn) -> Column:
+    """The column of a plugged-in metric."""
+    scaled = "" if column.scale == 1 else f", shown times {column.scale:g}"
+    meaning = f"{column.meaning} (plug-in {key}{scaled}; {column.better} is better)"
+    return Column(key, column.title, meaning, column.digits, column.scale, column.better)
+
+
+def headroom(oracle: str) -> Column:
+    """The column that says which part of an oracle's gain a row reaches."""
+    meaning = f"mIoU gain divided by that of {oracle} on the same images and seeds"
+    return Column(f"headroom_{oracle}", f"of {oracle}", meaning, digits=0, scale=100, unit=" %")
+
+
+def _points(key: str, title: str, meaning: str, *, gain: Literal["W/T/L", "lost"] | None = None) -> Column:
     return Column(key, title, meaning, digits=2, scale=100, better="higher", gain=gain)
 
 
@@ -47,12 +68,12 @@ SPREAD = Column("iou_spread", "SD seeds", "standard deviation of mIoU over the s
 """Shown only where some row has it."""
 
 QUALITY = (
-    _points("iou", "mIoU", "mean over images of the foreground IoU at threshold 0.5", gain=True),
+    _points("iou", "mIoU", "mean over images of the foreground IoU at threshold 0.5", gain="W/T/L"),
     _points(
         "boundary_iou",
         "mBA (d=15)",
         "Boundary IoU (Cheng et al. 2021) of bands 15 px wide, which the paper calls mBA; mean over images",
-        gain=True,
+        gain="lost",
     ),
     _points("boundary_iou_2pct", "BIoU 2%", "Boundary IoU of bands 2 % of the image diagonal wide; mean over images"),
     _points("boundary_accuracy", "BndAcc", "CascadePSP's mBA: pixel accuracy near the true contour; mean over images"),
@@ -93,5 +114,3 @@ ENERGY = Column(
     "energy_j", "J/image", "energy the GPU drew in the refine step, as NVML reports it, mean over images", digits=2
 )
 """Shown only where some row has it."""
-
-ALL = (*QUALITY, SPREAD, *COST, ENERGY)

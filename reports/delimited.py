@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
-from reports.columns import ALL
+from reports.columns import COST, ENERGY, QUALITY, SPREAD
 from reports.rows import GAINS, Row
 from reports.tables import Group, Report
 
@@ -15,7 +15,9 @@ def render(report: Report) -> str:
 
     Metrics and gains are fractions (not percent points), then seconds, MB and joules. A field is empty where the
     value is undefined or was not measured. ``*_low`` and ``*_high`` are the ends of the gain's 95 % interval,
-    ``*_lost`` is the share of images that lost more than 0.01.
+    ``*_lost`` is the share of images that lost more than 0.01; ``*_wins``, ``*_ties`` and ``*_losses`` count the images
+    that gained more than that, neither, and lost more. ``headroom_ORACLE`` is the mIoU gain divided by that oracle's.
+    Plugged-in metrics are as they return them.
     """
     text = io.StringIO()
     lines = [_line(group, row, report) for group in report.groups for block in group.blocks for row in block.rows]
@@ -36,10 +38,11 @@ def _line(group: Group, row: Row, report: Report) -> dict[str, object]:
         "problem": row.problem if row.status == "failed" else None,
         "baseline": row.refiner == report.baseline,
         "uses_ground_truth": row.oracle,
+        "contaminated": " ".join(row.contaminated),
         "seeds": " ".join(map(str, row.seeds)),
         "images": row.images,
     }
-    for column in ALL:
+    for column in (*QUALITY, *report.plugged_in, SPREAD, *COST, ENERGY, *report.headroom):
         line[column.key] = row.values.get(column.key)
         if column.key in GAINS:
             gain = row.gains.get(column.key)
@@ -49,5 +52,8 @@ def _line(group: Group, row: Row, report: Report) -> dict[str, object]:
                 f"{column.key}_gain_high": gain and gain.high,
                 f"{column.key}_gain_images": gain and gain.images,
                 f"{column.key}_lost": gain and gain.lost,
+                f"{column.key}_wins": gain and gain.wins,
+                f"{column.key}_ties": gain and gain.ties,
+                f"{column.key}_losses": gain and gain.losses,
             }
     return line | {"notes": "; ".join((*group.remarks, *row.notes))}

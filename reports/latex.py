@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from reports import layout
 from reports.columns import NOT_AVAILABLE, QUALITY, Column
-from reports.tables import Block, Group, Report
+from reports.tables import Block, Group, Report, Section
 
 ROWS_PER_TABLE = 40
 """More do not fit a page; the next base then starts a new table."""
@@ -22,6 +22,7 @@ _SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "-": "{-}",  # two in a row would become a dash
     "`": "'",
     "†": r"$\dagger$",
+    "‡": r"$\ddagger$",
 }
 _ARROWS = {"up": r"$\uparrow$\,", "down": r"$\downarrow$\,", "none": ""}
 
@@ -44,7 +45,7 @@ def escape(text: str) -> str:
 
 
 def render(report: Report) -> str:
-    r"""A fragment for ``\input``: for each dataset a table of quality and a table of cost, each with its legend."""
+    r"""A fragment for ``\input``: for each dataset a table of each kind with its legend."""
     return "\n".join(_group(group, report) for group in report.groups)
 
 
@@ -61,9 +62,9 @@ class _Latex:
     def bold(self, text: str) -> str:
         return rf"\textbf{{{text}}}"
 
-    def name(self, refiner: str, *, oracle: bool, marks: Sequence[int]) -> str:
-        numbers = f"$^{{{','.join(map(str, marks))}}}$" if marks else ""
-        return escape(refiner) + (r"\,$\dagger$" if oracle else "") + numbers
+    def name(self, refiner: str, *, oracle: bool, contaminated: bool, marks: Sequence[int]) -> str:
+        daggers = (r"\,$\dagger$" if oracle else "") + (r"\,$\ddagger$" if contaminated else "")
+        return escape(refiner) + daggers + (f"$^{{{','.join(map(str, marks))}}}$" if marks else "")
 
     def gain(self, arrow: layout.Arrow, size: str, interval: tuple[str, str] | None) -> str:
         ends = rf"{interval[0]},\,{interval[1]}" if interval else rf"\mbox{{{NOT_AVAILABLE}}}"
@@ -83,20 +84,20 @@ def _character(character: str) -> str:
 
 
 def _group(group: Group, report: Report) -> str:
-    (_, quality), (_, cost) = report.legend
-    tables = _tables(group, "Quality", report.quality, quality, report.baseline)
-    return "\n".join([*tables, *_tables(group, "Cost", report.cost, cost, report.baseline)])
+    sections = report.sections(group)
+    return "\n".join(table for section in sections for table in _tables(group, section, report.baseline))
 
 
-def _tables(group: Group, kind: str, columns: Sequence[Column], legend: Sequence[str], baseline: str) -> list[str]:
+def _tables(group: Group, section: Section, baseline: str) -> list[str]:
     """One table float, or several where the group has more rows than a page."""
     chunks = list(_chunks(group.blocks))
     names = layout.names(group, _STYLE)
     tables = []
     for index, blocks in enumerate(chunks):
         part = f" ({index + 1} of {len(chunks)})" if len(chunks) > 1 else ""
-        caption = f"{kind} on {group.title}{part}: {'; '.join(group.remarks)}."
-        tables.append(_table(caption, _tabular(blocks, columns, names, baseline), _notes(group, legend)))
+        caption = f"{section.title} on {group.title}{part}: {'; '.join(group.remarks)}."
+        tabular = _tabular(blocks, section.columns, names, baseline)
+        tables.append(_table(caption, tabular, _notes(group, section.legend)))
     return tables
 
 

@@ -8,7 +8,6 @@ from typing import Literal, Protocol
 
 from reports.columns import NOT_AVAILABLE, Column
 from reports.rows import Row
-from reports.statistics import Gain
 from reports.tables import Block, Group
 
 LONG_NAME = 40
@@ -26,8 +25,8 @@ class Style(Protocol):
 
     def bold(self, text: str) -> str: ...
 
-    def name(self, refiner: str, *, oracle: bool, marks: Sequence[int]) -> str:
-        """A refiner's name with its dagger and footnote numbers."""
+    def name(self, refiner: str, *, oracle: bool, contaminated: bool, marks: Sequence[int]) -> str:
+        """A refiner's name with a dagger for an oracle, a double one for contamination, and its footnote numbers."""
         ...
 
     def gain(self, arrow: Arrow, size: str, interval: tuple[str, str] | None) -> str:
@@ -41,7 +40,7 @@ def headings(columns: Iterable[Column]) -> list[str]:
     for column in columns:
         found.append(column.title)
         if column.gain:
-            found += [f"{column.title.split()[0]} gain", "lost"]
+            found += [f"{column.title.split()[0]} gain", column.gain]
     return found
 
 
@@ -52,7 +51,7 @@ def numbers(row: Row, block: Block, columns: Iterable[Column], baseline: str, st
         text = style.plain(column.text(row.values.get(column.key)))
         found.append(style.bold(text) if row.refiner in block.best(column) else text)
         if column.gain:
-            found += [style.plain("-")] * 2 if row.refiner == baseline else _gain(row.gains.get(column.key), style)
+            found += [style.plain("-")] * 2 if row.refiner == baseline else _gain(row, column, style)
     return found
 
 
@@ -61,7 +60,9 @@ def names(group: Group, style: Style) -> dict[tuple[str, str], str]:
     rows = [row for block in group.blocks for row in block.rows]
     short = shortened([row.refiner for row in rows])
     return {
-        (row.base, row.refiner): style.name(short[row.refiner], oracle=row.oracle, marks=group.marks(row))
+        (row.base, row.refiner): style.name(
+            short[row.refiner], oracle=row.oracle, contaminated=bool(row.contaminated), marks=group.marks(row)
+        )
         for row in rows
     }
 
@@ -77,13 +78,15 @@ def _without_folders(name: str) -> str:
     return re.sub(r"=[^,\]=]*/([^,\]/]+)", r"=…/\1", name)
 
 
-def _gain(gain: Gain | None, style: Style) -> list[str]:
+def _gain(row: Row, column: Column, style: Style) -> list[str]:
+    gain = row.gains.get(column.key)
     if gain is None:
         return [NOT_AVAILABLE, NOT_AVAILABLE]
     size = f"{abs(gain.mean) * 100:.1f}"
     arrow: Arrow = "none" if float(size) == 0 else "up" if gain.mean > 0 else "down"
     interval = None if gain.low is None or gain.high is None else (_signed(gain.low), _signed(gain.high))
-    return [style.gain(arrow, size, interval), style.plain(f"{gain.lost * 100:.0f} %")]
+    share = f"{gain.wins}/{gain.ties}/{gain.losses}" if column.gain == "W/T/L" else f"{gain.lost * 100:.0f} %"
+    return [style.gain(arrow, size, interval), style.plain(share)]
 
 
 def _signed(fraction: float) -> str:

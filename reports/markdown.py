@@ -16,10 +16,11 @@ _ARROWS = {"up": "↑ ", "down": "↓ ", "none": ""}
 
 
 def render(report: Report) -> str:
-    """All groups, each base with a table of quality and a table of cost, then the legend."""
+    """All groups, each base with a table of each kind, then the legend."""
     parts = [_group(group, report) for group in report.groups]
-    for title, lines in report.legend:
-        parts.append("\n".join([f"**{title} columns**", "", *(f"- {_STYLE.plain(line)}" for line in lines)]))
+    for section in report.sections():
+        lines = (f"- {_STYLE.plain(line)}" for line in section.legend)
+        parts.append("\n".join([f"**{section.title}**", "", *lines]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -31,8 +32,9 @@ class _Markdown:
     def bold(self, text: str) -> str:
         return f"**{text}**"
 
-    def name(self, refiner: str, *, oracle: bool, marks: Sequence[int]) -> str:
-        return " ".join([self.plain(refiner), *(["†"] if oracle else []), *(_superscript(mark) for mark in marks)])
+    def name(self, refiner: str, *, oracle: bool, contaminated: bool, marks: Sequence[int]) -> str:
+        daggers = [mark for mark, shown in (("†", oracle), ("‡", contaminated)) if shown]
+        return " ".join([self.plain(refiner), *daggers, *(_superscript(mark) for mark in marks)])
 
     def gain(self, arrow: layout.Arrow, size: str, interval: tuple[str, str] | None) -> str:
         return f"{_ARROWS[arrow]}{size} [{','.join(interval) if interval else NOT_AVAILABLE}]"
@@ -50,7 +52,7 @@ def _group(group: Group, report: Report) -> str:
     names = layout.names(group, _STYLE)
     for block in group.blocks:
         parts.append(f"### {_STYLE.plain(block.base)}")
-        parts += [_table(block, columns, names, report.baseline) for columns in (report.quality, report.cost)]
+        parts += [_table(block, section.columns, names, report.baseline) for section in report.sections(group)]
     notes = [f"{_superscript(number)} {_STYLE.plain(note)}" for number, note in enumerate(group.notes, start=1)]
     if notes:
         parts.append("  \n".join(notes))  # two blanks: a line break, not a new paragraph

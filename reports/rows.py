@@ -10,8 +10,9 @@ import pandas as pd
 
 from bench.store import Manifest
 from reports.cells import Cell
-from reports.columns import QUALITY, SPREAD
-from reports.statistics import Gain, paired_gain
+from reports.columns import QUALITY, SPREAD, Column, headroom, plugged_in
+from reports.notes import contaminated, contamination, tuning
+from reports.statistics import Gain, paired_gain, recovered
 
 IMAGE_METRICS = tuple(column.key for column in QUALITY if column.key != "iou_dataset")
 GAINS = tuple(column.key for column in QUALITY if column.gain)
@@ -33,6 +34,8 @@ class Row:
         images: number of images scored.
         values: by column key, as stored: metrics as fractions, seconds, MB, joules; None is undefined or not measured.
         gains: by column key; a key without an entry has no gain to show.
+        plugged_in: the columns of the plugged-in metrics that it has been scored by.
+        contaminated: image sets that public weights in use had seen and that are tested on, see `bench.ledger`.
         notes: what a reader has to know about this row alone.
     """
 
@@ -45,6 +48,8 @@ class Row:
     images: int = 0
     values: Mapping[str, float | None] = field(default_factory=dict)
     gains: Mapping[str, Gain] = field(default_factory=dict)
+    plugged_in: tuple[Column, ...] = ()
+    contaminated: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -65,19 +70,32 @@ def finished(base: str, refiner: str, cells: Sequence[Cell], records: Records, *
         records: of those that have finished, at least one.
         oracle: the refiner uses the ground truth.
     """
-    by_metric = {metric: _per_image(records, metric) for metric in IMAGE_METRICS}
+    done = [cell.manifest for cell in cells if cell.manifest.status == "done"]
+    more = _plugged_in(done)
+    columns = [*(column for column in QUALITY if column.key in IMAGE_METRICS), *more]
+    by_metric = {column.key: _per_image(records, column.key) for column in columns}
     images = len(by_metric[IMAGE_METRICS[0]])
     values = {metric: _number(series.mean()) for metric, series in by_metric.items()}
     values |= {"iou_dataset": _dataset_iou(records), SPREAD.key: _spread(records)} | _costs(records)
     fits = [seconds for cell in cells if (seconds := cell.manifest.fit_seconds) is not None]
     values["fit_seconds"] = sum(fits) / len(fits) if fits else None
-    notes = tuple(
+    undefined = (
         f"{column.title} is undefined for {missing} of {images} images, which its mean leaves out"
-        for column in QUALITY
-        if column.key in by_metric and 0 < (missing := int(by_metric[column.key].isna().sum())) < images
+        for column in columns
+        if 0 < (missing := int(by_metric[column.key].isna().sum())) < images
     )
-    seeds = tuple(sorted(records))
-    return Row(base, refiner, "done", oracle=oracle, seeds=seeds, images=images, values=values, notes=notes)
+    return Row(
+        base,
+        refiner,
+        "done",
+        oracle=oracle,
+        seeds=tuple(sorted(records)),
+        images=images,
+        values=values,
+        plugged_in=more,
+        contaminated=contaminated(done),
+        notes=(*contamination(done), *tuning(done), *undefined),
+    )
 
 
 def with_gains(row: Row, refined: Records, baseline: Records, name: str) -> Row:
@@ -108,6 +126,29 @@ def with_gains(row: Row, refined: Records, baseline: Records, name: str) -> Row:
     return replace(row, gains=gains, notes=tuple(notes))
 
 
+def with_headroom(row: Row, refined: Records, baseline: Records, oracles: Mapping[str, Records]) -> Row:
+    """The row with the part of each oracle's mIoU gain that it reaches, see `reports.statistics.recovered`.
+
+    Args:
+        row: as `finished` made it.
+        refined: its records.
+        baseline: records of the baseline, of the seeds where the two refine the same maps.
+        oracles: records of each oracle, of the seeds where it refines the baseline's maps. One that lacks a seed or an
+            image of the row's gain gives no value.
+    """
+    seeds = refined.keys() & baseline.keys()
+    if not seeds:
+        return row
+    gain = _iou_differences(refined, baseline, seeds)
+    found: dict[str, float | None] = {}
+    for oracle, records in oracles.items():
+        if seeds <= records.keys():
+            best = _iou_differences(records, baseline, seeds).reindex(gain.index)
+            whole = best.notna().all() and not gain.empty
+            found[headroom(oracle).key] = recovered(float(gain.mean()), float(best.mean())) if whole else None
+    return replace(row, values={**row.values, **found})
+
+
 def with_gaps(row: Row, cells: Sequence[Cell], *, seeds: set[int], images: int) -> Row:
     """The row with notes on what it lacks.
 
@@ -133,6 +174,20 @@ def with_gaps(row: Row, cells: Sequence[Cell], *, seeds: set[int], images: int) 
 def _per_image(records: Records, metric: str) -> pd.Series[float]:
     """One value an image, averaged over seeds; NaN where any seed has none; only images that every seed has."""
     return pd.concat([frame[metric] for frame in records.values()], axis=1, join="inner").mean(axis=1, skipna=False)
+
+
+def _iou_differences(refined: Records, baseline: Records, seeds: set[int]) -> pd.Series[float]:
+    """Refined minus base, by image; of the images that both have."""
+    sides = [_per_image({seed: side[seed] for seed in seeds}, "iou") for side in (refined, baseline)]
+    pairs = pd.concat(sides, axis=1, join="inner")
+    return pairs.iloc[:, 0] - pairs.iloc[:, 1]
+
+
+def _plugged_in(manifests: Sequence[Manifest]) -> tuple[Column, ...]:
+    """The metrics that every seed has been scored by."""
+    first, *others = manifests
+    shared = (label for label in first.metrics if all(label in other.metrics for other in others))
+    return tuple(plugged_in(label, first.metrics[label]) for label in shared)
 
 
 def _dataset_iou(records: Records) -> float | None:

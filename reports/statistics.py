@@ -11,7 +11,11 @@ from scipy.stats import bootstrap
 CONFIDENCE = 0.95
 RESAMPLES = 9_999
 LOSS = 0.01
-"""An image counts as lost where its value falls by more than this: one percent point."""
+"""An image counts as lost where its value falls by more than this, one percent point, and as won where it rises so."""
+
+RESOLUTION = 0.001
+"""The smallest oracle gain that others are measured by: one step of the gains as they are shown, 0.1 points. Below it
+a single image of a hundred that moves by 10 points turns a recovered headroom of none into one of all."""
 
 _ROUNDING = 1e-9  # 0.80 - 0.81 is a little below -0.01 in binary; that image lost exactly one point
 _VALUES_AT_ONCE = 2_000_000  # 16 MB of float64 for one batch of resamples
@@ -26,6 +30,7 @@ class Gain:
         low, high: ends of the 95 % bootstrap interval of the mean; None for a single image.
         lost: share of the images, 0..1, that lost more than one point.
         images: number of images in the mean.
+        wins, losses: number of images that gained, or lost, more than one point; the others are ties.
     """
 
     mean: float
@@ -33,6 +38,12 @@ class Gain:
     high: float | None
     lost: float
     images: int
+    wins: int
+    losses: int
+
+    @property
+    def ties(self) -> int:
+        return self.images - self.wins - self.losses
 
 
 def paired_gain(refined: NDArray[np.float64], base: NDArray[np.float64], *, seed: int = 0) -> Gain:
@@ -55,8 +66,19 @@ def paired_gain(refined: NDArray[np.float64], base: NDArray[np.float64], *, seed
     if differences.size == 0:
         raise ValueError("no image has a value in both")
     low, high = _interval(differences, seed)
-    lost = float(np.mean(differences < -LOSS - _ROUNDING))
-    return Gain(float(differences.mean()), low, high, lost, differences.size)
+    wins, losses = (int(np.sum(sign * differences > LOSS + _ROUNDING)) for sign in (1, -1))
+    return Gain(float(differences.mean()), low, high, losses / differences.size, differences.size, wins, losses)
+
+
+def recovered(gain: float, oracle: float) -> float | None:
+    """The part of an oracle's gain that another refiner reaches on the same images; None below `RESOLUTION`.
+
+    It is negative where the refiner loses, and above 1 where it gains more than the oracle.
+
+    >>> recovered(0.02, 0.08), recovered(0.02, 0.0004)
+    (0.25, None)
+    """
+    return gain / oracle if oracle >= RESOLUTION else None
 
 
 def _interval(differences: NDArray[np.float64], seed: int) -> tuple[float | None, float | None]:

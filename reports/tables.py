@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from bench.store import Store
+from reports import legend
 from reports.captions import remarks
 from reports.cells import Cell, comparable
-from reports.columns import COST, ENERGY, QUALITY, SPREAD, Column
-from reports.rows import Records, Row, finished, unfinished, with_gains, with_gaps
+from reports.columns import COST, ENERGY, QUALITY, SPREAD, Column, headroom
+from reports.rows import Records, Row, finished, unfinished, with_gains, with_gaps, with_headroom
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,13 @@ class Block:
     def best(self, column: Column) -> frozenset[str]:
         """The refiners with the best shown value, ties included.
 
-        Oracles do not compete. Empty where there is nothing to compare or the column has no good end.
+        Oracles and contaminated rows do not compete. Empty where there is nothing to compare or the column has no good
+        end.
         """
         found = {
             row.refiner: value
             for row in self.rows
-            if not row.oracle and (value := row.values.get(column.key)) is not None
+            if not row.oracle and not row.contaminated and (value := row.values.get(column.key)) is not None
         }
         if column.better is None or len(found) < 2:
             return frozenset()
@@ -65,6 +67,25 @@ class Group:
         """Numbers of the row's footnotes."""
         return [self.notes.index(note) + 1 for note in row.notes]
 
+    @property
+    def oracles(self) -> tuple[str, ...]:
+        """Names of the oracles that have finished on some base."""
+        done = (row for block in self.blocks for row in block.rows if row.status == "done")
+        return tuple(dict.fromkeys(row.refiner for row in done if row.oracle))
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One kind of table.
+
+    Attributes:
+        legend: sentences that explain it.
+    """
+
+    title: str
+    columns: tuple[Column, ...]
+    legend: tuple[str, ...]
+
 
 @dataclass(frozen=True)
 class Report:
@@ -81,31 +102,46 @@ class Report:
     @cached_property
     def quality(self) -> tuple[Column, ...]:
         """The columns of the quality tables."""
-        return (*QUALITY, *self._if_known(SPREAD))
+        return (*QUALITY, *self.plugged_in, *self._if_known(SPREAD))
+
+    @cached_property
+    def plugged_in(self) -> tuple[Column, ...]:
+        """The columns of the plugged-in metrics; of two with one heading, each has its own name for one."""
+        found = {column.key: column for row in self._rows for column in row.plugged_in}
+        titles = [column.title for column in (*QUALITY, *found.values())]
+        return tuple(
+            column if titles.count(column.title) == 1 else replace(column, title=column.key)
+            for column in found.values()
+        )
+
+    @cached_property
+    def headroom(self) -> tuple[Column, ...]:
+        """The columns of the headroom tables: one an oracle."""
+        return tuple(headroom(name) for name in dict.fromkeys(name for group in self.groups for name in group.oracles))
 
     @cached_property
     def cost(self) -> tuple[Column, ...]:
         """The columns of the cost tables."""
         return (*COST, *self._if_known(ENERGY))
 
-    def _if_known(self, column: Column) -> tuple[Column, ...]:
-        rows = (row for group in self.groups for block in group.blocks for row in block.rows)
-        return (column,) if any(row.values.get(column.key) is not None for row in rows) else ()
+    def sections(self, group: Group | None = None) -> list[Section]:
+        """The kinds of table that a group has; None for all that the report has."""
+        of_group = None if group is None else {headroom(name).key for name in group.oracles}
+        shown = tuple(column for column in self.headroom if of_group is None or column.key in of_group)
+        marked = any(row.contaminated for row in self._rows)
+        found = [
+            Section("Quality", self.quality, legend.of_quality(self.quality, self.baseline, contaminated=marked)),
+            Section("Headroom recovered", shown, legend.of_headroom(shown)),
+            Section("Cost", self.cost, legend.of_cost(self.cost)),
+        ]
+        return [section for section in found if section.columns]
 
-    @cached_property
-    def legend(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """Title and explanations of the two kinds of table."""
-        explained = (
-            "mIoU, BIoU, mBA, BndAcc, Set IoU and gains are in percent points.",
-            f"gain: mean over images of the paired difference to the base's own map (row {self.baseline}), with the "
-            "95 % percentile bootstrap interval (9,999 resamples of the images).",
-            "lost: share of the images that lost more than 1 point.",
-            "Bold: best of its base, ties included; oracles (†) see the ground truth and do not compete.",
-        )
-        return (
-            ("Quality", (*(f"{column.title}: {column.meaning}." for column in self.quality), *explained)),
-            ("Cost", tuple(f"{column.title}: {column.meaning}." for column in self.cost)),
-        )
+    def _if_known(self, column: Column) -> tuple[Column, ...]:
+        return (column,) if any(row.values.get(column.key) is not None for row in self._rows) else ()
+
+    @property
+    def _rows(self) -> Iterable[Row]:
+        return (row for group in self.groups for block in group.blocks for row in block.rows)
 
 
 def assemble(cells: Sequence[Cell], store: Store, baseline: str) -> Report:
@@ -144,19 +180,23 @@ def _blocks(cells: Sequence[Cell], store: Store, baseline: str) -> list[Block]:
         named[cell.manifest.base, cell.manifest.refiner].append(cell)
     blocks = []
     for base in dict.fromkeys(cell.manifest.base for cell in cells):
-        of_baseline = _records(named[base, baseline], store)
+        records = {refiner: _records(named[base, refiner], store) for refiner in refiners}
+        of_baseline = records.get(baseline, {})
+        paired = {refiner: _paired(named[base, refiner], named[base, baseline]) for refiner in refiners}
+        bounds = {
+            oracle: {seed: records[oracle][seed] for seed in paired[oracle]} for oracle in refiners if oracles[oracle]
+        }
         rows = []
         for refiner in refiners:
             own, oracle = named[base, refiner], oracles[refiner]
-            records = of_baseline if refiner == baseline else _records(own, store)
-            if not records:
+            if not records[refiner]:
                 rows.append(unfinished(base, refiner, own, oracle=oracle))
                 continue
-            row = finished(base, refiner, own, records, oracle=oracle)
+            row = finished(base, refiner, own, records[refiner], oracle=oracle)
+            same = {seed: of_baseline[seed] for seed in paired[refiner]}
             if refiner != baseline:
-                same = _paired(own, named[base, baseline])
-                row = with_gains(row, records, {seed: of_baseline[seed] for seed in same}, baseline)
-            rows.append(row)
+                row = with_gains(row, records[refiner], same, baseline)
+            rows.append(with_headroom(row, records[refiner], same, bounds))
         blocks.append(Block(base, tuple(rows)))
     done = [row for block in blocks for row in block.rows if row.status == "done"]
     seeds = {seed for row in done for seed in row.seeds}

@@ -14,9 +14,10 @@ from torch import Tensor
 from typing_extensions import TypeAliasType
 
 from bases.adapters.adapter import Adapter
-from bases.adapters.inputs import IMAGENET_MEAN, IMAGENET_STD, Triple, prepared
+from bases.adapters.inputs import Triple, prepared
 from bases.adapters.logits import logits_to_map
 from bench.contracts import Image, ProbabilityMap, Sample, UserError
+from bench.images import IMAGENET_MEAN, IMAGENET_STD
 
 Label = int | str
 

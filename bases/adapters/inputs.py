@@ -9,14 +9,11 @@ from typing import Literal
 import numpy as np
 
 from bench.contracts import Image, UserError
-from bench.images import resize
+from bench.images import IMAGENET_MEAN, IMAGENET_STD, resize
 
 Divide = Literal["255", "max", "1"]
 Channels = Literal["rgb", "bgr"]
 Triple = tuple[float, float, float]
-
-IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
-IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, slots=True)

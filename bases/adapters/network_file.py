@@ -12,10 +12,10 @@ from typing import Protocol
 import numpy as np
 
 from bases.adapters.adapter import Adapter
-from bases.adapters.inputs import IMAGENET_MEAN, IMAGENET_STD, Channels, Divide, ImageInput, Triple, prepared
+from bases.adapters.inputs import Channels, Divide, ImageInput, Triple, prepared
 from bases.adapters.outputs import Activation, Foreground, chosen_output, to_map
 from bench.contracts import ProbabilityMap, Sample, UserError
-from bench.images import resize
+from bench.images import IMAGENET_MEAN, IMAGENET_STD, resize
 
 
 class Program(Protocol):

@@ -16,6 +16,7 @@ from bases.episodes import FewShotBase
 from bases.trained import Origin
 from bench.contracts import UserError
 from bench.training import Batch, fit_state, read_state, seeded
+from bench.training.encoders import no_imagenet, silence_hub
 from bench.training.inference import Model
 from bench.training.recipe import Optimizer, Schedule
 
@@ -125,12 +126,8 @@ class EfficientLab(FewShotBase):
 
 def _published() -> dict[str, Tensor]:
     """timm's ImageNet weights. Raises UserError where they cannot be had."""
+    silence_hub()
     try:
         return dict(timm.create_model(PRETRAINED, pretrained=True).state_dict())
     except (OSError, RuntimeError, ValueError) as error:
-        raise UserError(
-            f"no ImageNet weights to be had for {PRETRAINED} ({type(error).__name__})",
-            "encoder_weights=imagenet",
-            f"bring huggingface.co/timm/{PRETRAINED} (model.safetensors) and give encoder_weights=FILE, or "
-            "encoder_weights=none",
-        ) from None
+        raise no_imagenet(PRETRAINED, error, f"huggingface.co/timm/{PRETRAINED} (model.safetensors)") from None

@@ -39,7 +39,6 @@ class ISDNet(TrainedBase):
       authors had ImageNet's STDC.
     - A crop is not drawn anew where one class fills three quarters of it: every crop of a road tile is so.
     - What a rotation leaves bare is background, not unlabelled.
-    - In a last step of one sample, batch norm of pooled features uses its running statistics (`PooledBatchNorm`).
 
     Raises:
         UserError: besides the reasons of `TrainedBase`, a training with a batch of 1 or at 32 pixels.

@@ -1,4 +1,4 @@
-"""Batch norm of globally pooled features, in a training whose last step may have one sample."""
+"""Batch norm of globally pooled features, where a step may have one sample."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from bench.contracts import UserError
 class PooledBatchNorm(nn.BatchNorm2d):
     """Batch norm of ``BxCx1x1``; in train mode a step of one sample is normalised with the running statistics.
 
-    One value a channel has no variance, and PyTorch refuses it. Such a step, the last of an epoch at most, leaves the
-    running statistics as they are. In eval mode, and for two samples or more, this is `torch.nn.BatchNorm2d`, with its
-    parameter names.
+    One value a channel has no variance, and PyTorch refuses it. Our loop leaves such a step out, so it is met where the
+    whole train split is one image, or in another loop. It leaves the running statistics as they are. In eval mode, and
+    for two samples or more, this is `torch.nn.BatchNorm2d`, with its parameter names.
 
     Example:
         >>> import torch

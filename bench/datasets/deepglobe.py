@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.contracts import Split
+from bench.contracts import SPLITS, Split
 from bench.datasets.pairs import Pair
 from bench.datasets.source import Listing, PairSource, list_images
 from bench.datasets.splits import split_off
@@ -22,6 +22,7 @@ class DeepGlobe(PairSource):
     """
 
     name = "deepglobe"
+    corpora: Mapping[Split, tuple[str, ...]] = dict.fromkeys(SPLITS, ("DeepGlobe",))
     layout = "train/<id>_sat.jpg with train/<id>_mask.png"
 
     @property

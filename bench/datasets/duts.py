@@ -24,6 +24,7 @@ class Duts(PairSource):
     """
 
     name = "duts"
+    corpora: Mapping[Split, tuple[str, ...]] = {"train": ("DUTS-TR",), "val": ("DUTS-TE",), "test": ("DUTS-TE",)}
     layout = "DUTS-TR/DUTS-TR-Image/*.jpg with DUTS-TR/DUTS-TR-Mask/*.png, and the same for DUTS-TE"
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bench.contracts import Split
+from bench.contracts import SPLITS, Split
 from bench.datasets.source import Listing, PairSource, list_images, match_stems
 from bench.datasets.splits import split_off
 
@@ -20,6 +20,7 @@ class Ecssd(PairSource):
     """
 
     name = "ecssd"
+    corpora: Mapping[Split, tuple[str, ...]] = dict.fromkeys(SPLITS, ("ECSSD",))
     layout = "images/<id>.jpg with masks/<id>.png"
 
     @property

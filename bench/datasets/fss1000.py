@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from bench import images
-from bench.contracts import Episode, Finding, Image, Mask, Split, UserError
+from bench.contracts import SPLITS, Episode, Finding, Image, Mask, Split, UserError
 from bench.datasets.pairs import Pair, PairReader
 from bench.datasets.source import Listing, PairSource
 from bench.datasets.splits import split_off
@@ -65,6 +65,7 @@ class Fss1000(PairSource):
     """
 
     name = "fss1000"
+    corpora: Mapping[Split, tuple[str, ...]] = dict.fromkeys(SPLITS, ("FSS-1000",))
     layout = "<class>/<number>.jpg with <class>/<number>.png"
     unit = "queries"
     reader = FssReader()

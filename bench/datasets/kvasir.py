@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bench.contracts import Split, UserError
+from bench.contracts import SPLITS, Split, UserError
 from bench.datasets.pairs import Pair
 from bench.datasets.source import Listing, PairSource, list_images, match_stems
 from bench.datasets.splits import split_off
@@ -22,6 +22,7 @@ class Kvasir(PairSource):
     """
 
     name = "kvasir"
+    corpora: Mapping[Split, tuple[str, ...]] = dict.fromkeys(SPLITS, ("Kvasir-SEG",))
     layout = "images/<id>.jpg, masks/<id>.jpg, train.txt and val.txt"
 
     @property

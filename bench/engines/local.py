@@ -7,15 +7,13 @@ kernel's out-of-memory killer) from taking the other cells with it.
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Iterable
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 
 from bench.contracts import UserError
 from bench.engines import Outcome, Report, attempt
 from bench.runner import Stage
+from bench.workers import follow_parent
 
 
 def run(stages: Iterable[Stage], report: Report) -> None:
@@ -54,16 +52,6 @@ def _isolate(stage: Stage) -> Outcome:
 
 
 def _child(stage: Stage, sender: Connection) -> None:
-    # Ctrl-C reaches the whole process group; the parent answers it for both.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    follow_parent()
     sender.send(attempt(stage))
     sender.close()
-
-
-def _die_with_parent() -> None:
-    """Where the parent is killed, a child that wrote on would meet the one that resumes its work."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)

@@ -13,7 +13,7 @@ from bench.training.arrays import Batch, TrainingArrays
 from bench.training.checkpoints import fit_state, load_state, read_state
 from bench.training.export import export_onnx
 from bench.training.preprocessing import Preprocessing
-from bench.training.recipe import Augment, Loss, Recipe, fast_precision, ious, seeded
+from bench.training.recipe import Augment, Loss, Recipe, ious, seeded
 from bench.training.trainer import train
 from bench.training.weights import load_finished, load_weights, read_metadata, save_weights
 
@@ -25,7 +25,6 @@ __all__ = [
     "Recipe",
     "TrainingArrays",
     "export_onnx",
-    "fast_precision",
     "fit_state",
     "ious",
     "load_finished",

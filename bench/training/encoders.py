@@ -53,19 +53,34 @@ def load_encoder(module: Any, encoder: str, weights: EncoderWeights) -> None:
 
 def _load_imagenet(module: Any, encoder: str) -> None:
     import segmentation_models_pytorch as smp
-    from huggingface_hub.utils import logging
 
-    # Without network it tells of every retry; the error below says it once.
-    logging.set_verbosity_error()
+    silence_hub()
     try:
         pretrained = smp.encoders.get_encoder(encoder, depth=module._depth, weights="imagenet")
     except (OSError, KeyError, ValueError, RuntimeError) as error:
-        raise UserError(
-            f"no ImageNet weights to be had for {encoder} ({type(error).__name__})",
-            "encoder_weights=imagenet",
-            f"bring {_published(encoder)} and give encoder_weights=FILE, or encoder_weights=none",
-        ) from None
+        raise no_imagenet(encoder, error, _published(encoder)) from None
     module.load_state_dict(pretrained.state_dict())
+
+
+def silence_hub() -> None:
+    """Without network, Hugging Face's hub tells of every retry; our error says it once."""
+    from huggingface_hub.utils import logging
+
+    logging.set_verbosity_error()
+
+
+def no_imagenet(model: str, error: Exception, source: str) -> UserError:
+    """The error for ImageNet weights whose download failed with ``error``.
+
+    Args:
+        model: whose weights.
+        source: where the user finds the file.
+    """
+    return UserError(
+        f"no ImageNet weights to be had for {model} ({type(error).__name__})",
+        "encoder_weights=imagenet",
+        f"bring {source} and give encoder_weights=FILE, or encoder_weights=none",
+    )
 
 
 def _published(encoder: str) -> str:
@@ -101,9 +116,5 @@ def imagenet_state(model: str, weights: EncoderWeights) -> dict[str, Tensor] | N
             published.url, map_location="cpu", progress=False, check_hash=True, weights_only=True
         )
     except (OSError, RuntimeError) as error:
-        raise UserError(
-            f"no ImageNet weights to be had for {model} ({type(error).__name__})",
-            "encoder_weights=imagenet",
-            f"bring {published.url} and give encoder_weights=FILE, or encoder_weights=none",
-        ) from None
+        raise no_imagenet(model, error, published.url) from None
     return state

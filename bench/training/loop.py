@@ -29,7 +29,7 @@ from bench.files import replacing
 from bench.progress import bar
 from bench.training.arrays import Batch, TrainingArrays
 from bench.training.optimisers import Groups, by_step, optimiser, plateau
-from bench.training.recipe import Augment, Loss, Recipe, seeded
+from bench.training.recipe import Augment, Loss, Recipe, mixed, seeded
 
 CHECKPOINT = "resume.ckpt"
 LOG = "training.csv"
@@ -46,16 +46,16 @@ class _Samples(Dataset[Batch]):
         sample = self.data.sample(drawn.number)
         if self.augment == "none":
             return sample
-        with seeded(drawn.seed):
+        with seeded(mixed(*drawn.entropy)):
             return self.augment(sample)
 
 
 class _Drawn(NamedTuple):
-    """One sample of an epoch: which, and what its augmentation draws from."""
+    """One sample of an epoch: which, how it is turned, or what its augmentation draws from."""
 
     number: int
     turn: int
-    seed: int
+    entropy: tuple[int, int, int]
 
 
 class _Order(Sampler[_Drawn]):
@@ -77,10 +77,7 @@ class _Order(Sampler[_Drawn]):
         rank, processes = _processes()
         # Every process needs as many steps as the others: some samples serve twice where they do not come out even.
         order = np.resize(order, len(self) * processes)[rank::processes]
-        return (_Drawn(int(index), int(turns[index]), self._sample_seed(int(index))) for index in order)
-
-    def _sample_seed(self, index: int) -> int:
-        return int(np.random.SeedSequence([self.seed, self.epoch, index]).generate_state(1)[0])
+        return (_Drawn(index, int(turns[index]), (self.seed, self.epoch, index)) for index in order.tolist())
 
 
 def _processes() -> tuple[int, int]:
@@ -102,8 +99,7 @@ class _Training(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         # Dropout draws from torch's generator: tie it to the step, so that a resumed training draws the same.
-        entropy = [self.seed, self.global_step, batch_idx % self.recipe.accumulate, _processes()[0]]
-        torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
+        torch.manual_seed(mixed(self.seed, self.global_step, batch_idx % self.recipe.accumulate, _processes()[0]))
         return self.loss(self.network, batch)
 
     def configure_optimizers(self) -> Any:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bench.images import IMAGENET_MEAN, IMAGENET_STD
+
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
@@ -33,6 +35,6 @@ class Preprocessing:
         return ((ordered - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
-IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+IMAGENET = Preprocessing(mean=IMAGENET_MEAN, std=IMAGENET_STD)
 UNIT = Preprocessing()
 """Values in [0, 1]."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.contracts import DECISION, Image, MapDataset, ProbabilityMap, UserError
+from bench.contracts import DECISION, Image, MapDataset, ProbabilityMap, SearchSpace, Span, UserError
 from bench.images import resize, resize_mask, to_uint16
 from bench.training import (
     Batch,
@@ -67,6 +67,7 @@ class PrnFast:
     extra = ""
     version = 1
     uses_ground_truth = False
+    search_space: ClassVar[SearchSpace] = {"width": (16, 32, 64), "lr": Span(1e-4, 1e-2, log=True)}
 
     def __init__(
         self,

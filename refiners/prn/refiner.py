@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.contracts import Image, MapDataset, ProbabilityMap, UserError
+from bench.contracts import Image, MapDataset, ProbabilityMap, SearchSpace, Span, UserError
 from bench.images import resize, resize_mask, to_uint16
 from bench.training import (
     Batch,
@@ -64,6 +64,7 @@ class PatchRefineNet:
     extra = ""
     version = 1
     uses_ground_truth = False
+    search_space: ClassVar[SearchSpace] = {"grid": (1, 2, 4, 8), "alpha": Span(0.0, 1.0), "gamma": Span(0.0, 4.0)}
 
     def __init__(
         self,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.contracts import UserError
+from bench.contracts import SearchSpace, Span, UserError
 from bench.training import read_metadata
 from refiners.prn.refiner import PAPER_SIZE, PatchRefineNet
 from refiners.prn.released import ReleasedNetwork, load_released
@@ -40,6 +40,8 @@ class PrnReleased(PatchRefineNet):
         >>> refiner.patch, refiner.epochs
         (16, 19)
     """
+
+    search_space: ClassVar[SearchSpace] = {"alpha": Span(0.0, 1.0), "gamma": Span(0.0, 4.0)}
 
     def __init__(
         self,

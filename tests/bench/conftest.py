@@ -106,14 +106,22 @@ def toy(tmp_path: Path) -> Toy:
 @pytest.fixture
 def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Refiners ``half``, ``needy`` and ``broken``, whose import fails; base ``counting``; through real entry points."""
-    site = tmp_path / "site"
-    info = site / "toy_plugins-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-plugins\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
+    install(
+        tmp_path / "site",
+        "toy_plugins",
+        PLUGINS,
         "[bench.refiners]\nhalf = toy_plugins:Half\nneedy = toy_plugins:Needy\nbroken = toy_broken:Broken\n"
-        "[bench.bases]\ncounting = toy_plugins:Counting\n"
+        "[bench.bases]\ncounting = toy_plugins:Counting\n",
+        monkeypatch,
     )
-    (site / "toy_plugins.py").write_text(PLUGINS)
-    (site / "toy_broken.py").write_text("raise RuntimeError('written in a hurry')\n")
+    (tmp_path / "site" / "toy_broken.py").write_text("raise RuntimeError('written in a hurry')\n")
+
+
+def install(site: Path, module: str, source: str, entry_points: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lay out what ``pip install`` would for a package of one module, in a folder that is then on the path."""
+    info = site / f"{module}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(entry_points)
+    (site / f"{module}.py").write_text(source)
     monkeypatch.syspath_prepend(str(site))

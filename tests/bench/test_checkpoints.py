@@ -60,7 +60,10 @@ def test_safetensors_and_a_plain_state_dict(tmp_path: Path) -> None:
 def test_weights_of_an_old_torch_lack_a_counter(tmp_path: Path) -> None:
     state = {key: value for key, value in network().state_dict().items() if not key.endswith("num_batches_tracked")}
     torch.save(state, tmp_path / "old.pth")
-    load_state(network(), tmp_path / "old.pth")
+    loaded = network()
+    load_state(loaded, tmp_path / "old.pth")
+    found = loaded.state_dict()
+    assert state.keys() < found.keys() and all(torch.equal(found[key], value) for key, value in state.items())
 
 
 def test_another_network_is_told_by_its_first_keys(tmp_path: Path) -> None:

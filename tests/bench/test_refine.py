@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +24,19 @@ from bench.refining import to_uint8
 from bench.registry import load_refiner
 from bench.training import save_weights
 from tests.bench.conftest import Toy
+from tests.bench.conftest import install as install_module
 from tests.bench.trained import Times, install
 
 FACTOR = 0.25
+
+ASKER = """
+from refiners.identity import Identity
+
+
+class Asker(Identity):
+    def ask(self, base):
+        raise AssertionError("there is none")
+"""
 
 
 @dataclass(frozen=True)
@@ -47,6 +60,7 @@ class Work:
 def work(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Work:
     monkeypatch.chdir(tmp_path)
     install(tmp_path / "more", monkeypatch)
+    install_module(tmp_path / "site", "toy_asker", ASKER, "[bench.refiners]\nasker = toy_asker:Asker\n", monkeypatch)
     weights = tmp_path / "weights.safetensors"
     save_weights(Times(FACTOR), weights)
     return Work(toy, weights, tmp_path / "out")
@@ -77,6 +91,75 @@ def test_names_subfolders_and_kinds_are_kept(work: Work) -> None:
     array = np.load(work.out / "disc2.npy")
     assert array.dtype == np.float32
     np.testing.assert_allclose(array, FACTOR * np.load(toy.maps / "disc2.npy"), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("format", "suffix", "kind", "step"),
+    [("png8", ".png", np.uint8, 255), ("png16", ".png", np.uint16, 65535), ("npy", ".npy", np.float32, 1e8)],
+)
+def test_a_format_may_be_named(work: Work, format: str, suffix: str, kind: type, step: float) -> None:
+    maps = work.toy.maps
+    probs = {f"disc{number}": read_map(maps / f"disc{number}.png") for number in range(10)}
+    (maps / "disc1.png").rename(maps / "disc1.PNG")
+    np.save(maps / "disc2.npy", probs["disc2"])
+    (maps / "disc2.png").unlink()
+    assert main(work.command("--checkpoint", str(work.weights), "--format", format)) == 0
+    upper = "disc1.PNG" if suffix == ".png" else "disc1.npy"
+    assert files(work.out) == sorted([upper, *(f"disc{number}{suffix}" for number in range(10) if number != 1)])
+    for name in files(work.out):
+        path = work.out / name
+        raw = np.load(path) if suffix == ".npy" else np.array(Image.open(path))
+        assert raw.dtype == kind
+        np.testing.assert_allclose(read_map(path), FACTOR * probs[path.stem], atol=0.51 / step + 1e-7)
+    (work.out / f"disc4{suffix}").unlink()
+    assert work.refine(format=format) == 1
+    assert work.refine(format=format) == 0
+
+
+@pytest.fixture
+def read_only(work: Work) -> Iterator[None]:
+    """The images and maps cannot be written (unless by root), and are not."""
+    paths = [work.toy.images, work.toy.maps, *work.toy.images.iterdir(), *work.toy.maps.iterdir()]
+    before = {path: (path.stat().st_mode, path.stat().st_mtime_ns) for path in paths}
+    for path in paths:
+        path.chmod(before[path][0] & ~0o222)
+    yield
+    for path in paths:
+        path.chmod(before[path][0])
+    assert {path: (path.stat().st_mode, path.stat().st_mtime_ns) for path in paths} == before
+
+
+@pytest.mark.usefixtures("read_only")
+def test_two_workers_write_what_one_does(work: Work) -> None:
+    assert work.refine("densecrf", checkpoint=None) == 10
+    expected = {name: (work.out / name).read_bytes() for name in files(work.out)}
+    for name in ("disc3.png", "disc8.png"):
+        (work.out / name).unlink()
+    assert work.refine("densecrf", checkpoint=None, workers=2) == 2
+    assert {name: (work.out / name).read_bytes() for name in files(work.out)} == expected
+    assert work.refine("densecrf", checkpoint=None, workers=3, force=True) == 10
+    assert {name: (work.out / name).read_bytes() for name in files(work.out)} == expected
+
+
+def test_a_worker_tells_of_its_image(work: Work, capfd: pytest.CaptureFixture[str]) -> None:
+    np.save(work.toy.maps / "disc6.npy", np.full((24, 20), 7.0))
+    (work.toy.maps / "disc6.png").unlink()
+    assert main(work.command("--workers", "2", refiner="identity")) == 2
+    out, err = capfd.readouterr()
+    assert err.startswith("bench: error: a map with values 7..7 (") and "disc6.npy" in err and err.count("\n") == 1
+    assert out == "" and not [name for name in files(work.out) if name.endswith(".tmp")]
+
+
+def test_what_a_killed_process_was_writing_is_removed(work: Work) -> None:
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    work.out.mkdir()
+    stale, alive = (work.out / f".disc3.png.{pid}.tmp" for pid in (killed.pid, os.getppid()))
+    other = work.out / f".notes.txt.{killed.pid}.tmp"
+    for path in (stale, alive, other):
+        path.write_bytes(b"half")
+    assert work.refine() == 10
+    assert not stale.exists() and alive.exists() and other.exists()
 
 
 def test_a_refiner_without_weights_needs_no_checkpoint(work: Work) -> None:
@@ -221,6 +304,10 @@ def oracle(work: Work) -> list[str]:
     return work.command("--checkpoint", str(work.weights), refiner="oracle")
 
 
+def asks_the_base(work: Work) -> list[str]:
+    return work.command(refiner="asker")
+
+
 def unknown(work: Work) -> list[str]:
     return work.command(refiner="scael")
 
@@ -253,6 +340,7 @@ def gives_another_shape(work: Work) -> list[str]:
         (no_checkpoint, ["absent.safetensors", "--checkpoint"]),
         (damaged_checkpoint, ["unreadable weights", "weights.safetensors"]),
         (oracle, ["oracle needs the ground truth"]),
+        (asks_the_base, ["asker needs the base network", "bench run"]),
         (unknown, ["scael", "did you mean 'scale'?"]),
         (gives_nan, ["half[wrong=nan]", "NaN", "disc0.png"]),
         (gives_another_shape, ["half[wrong=shape]", "(24, 20)"]),
@@ -281,3 +369,6 @@ def test_a_wrong_input_gets_one_line_and_exit_code_2(
 def test_python_gets_the_same_error(work: Work) -> None:
     with pytest.raises(UserError, match="is not trained"):
         work.refine(checkpoint=None)
+    with pytest.raises(UserError, match=r"no such format 'jpeg' .*did you mean 'png"):
+        work.refine(format="jpeg")
+    assert not work.out.exists()

@@ -29,6 +29,15 @@ def report(store: Store) -> Report:
         add(store, "prn[size=128,patch=16]", [0.84, 0.86], base=base, position=1)
         add(store, "worse_one", [0.70, 0.79], base=base, position=2)
         add(store, "ideal", [0.9, 0.9], base=base, position=5, uses_ground_truth=True)
+        add(
+            store,
+            "psp",
+            [0.9, 0.9],
+            base=base,
+            position=4,
+            contaminated=["DUTS-TE", "A_B"],
+            contaminated_by=["refiner"],
+        )
     add(store, NASTY, [0.8, 0.8], position=3)
     add(store, "crf", None, position=4, status="failed", error=f"50% of {{all}} & more {NASTY} " + "long words " * 30)
     add(store, "identity", [0.5], dataset="lakes_2", limit=20)
@@ -48,13 +57,23 @@ def test_bold_arrows_and_booktabs(report: Report) -> None:
     assert prn[2] == r"$\uparrow$\,4.0 {\scriptsize$[+4.0,\,+4.0]$}"
     assert line(text, "worse_one")[2].startswith(r"$\downarrow$\,6.5 ")
     assert line(text, "ideal")[:2] == [r"ideal\,$\dagger$", "90.00"]
+    assert line(text, "psp")[:2] == [r"psp\,$\ddagger$$^{1}$", "90.00"]
+    assert r"$^{1}$ not clean: the public weights of the refiner were trained on DUTS{-}TE, A\_B" in text
+    assert r"$\ddagger$: public weights of the base or the refiner" in text
     for rule in ("toprule", "midrule", "bottomrule"):
         assert rf"\{rule}" in text
 
 
-def test_the_fragment_has_two_tables_a_dataset_and_no_preamble(report: Report) -> None:
+def test_the_fragment_has_a_table_of_each_kind_and_no_preamble(report: Report) -> None:
     text = latex.render(report)
-    assert text.count(r"\begin{table}") == 2 * len(report.groups) == 4
+    titles = re.findall(r"\\caption\{(.*?) on (\w+)", text)
+    assert sorted(titles) == [
+        ("Cost", "lakes"),
+        ("Cost", "roads"),
+        ("Headroom recovered", "roads"),  # the lakes have no oracle
+        ("Quality", "lakes"),
+        ("Quality", "roads"),
+    ]
     assert r"\documentclass" not in text
     assert r"Quality on lakes\_2 (first 20)" in text
     assert "6 of 6226 pairs" in text
@@ -79,7 +98,7 @@ def test_long_groups_are_split_between_bases(store: Store) -> None:
 def test_escaped_text_is_ascii_without_bare_special_characters(text: str) -> None:
     escaped = latex.escape(text)
     assert escaped.isascii()
-    for command in re.findall(r"\\text[a-z]+\{\}|\$\\dagger\$|\{-\}|\\[&%$#_{}]", escaped):
+    for command in re.findall(r"\\text[a-z]+\{\}|\$\\d?dagger\$|\{-\}|\\[&%$#_{}]", escaped):
         escaped = escaped.replace(command, "", 1)
     assert not set(escaped) & set("\\{}&%$#_^~")
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reports.statistics import paired_gain
+from reports.statistics import paired_gain, recovered
 
 
 def test_mean_and_lost_by_hand() -> None:
@@ -15,6 +15,33 @@ def test_mean_and_lost_by_hand() -> None:
     assert gain.mean == pytest.approx(-0.0025)
     assert gain.lost == 0.25
     assert gain.images == 4
+    assert (gain.wins, gain.ties, gain.losses) == (1, 2, 1)
+
+
+def test_a_point_is_neither_a_win_nor_a_loss() -> None:
+    # 0.81 - 0.80 and 0.61 - 0.60 lie a little above 0.01 in binary.
+    gain = paired_gain(np.array([0.81, 0.61, 0.60, 0.80]), np.array([0.80, 0.60, 0.61, 0.81]))
+    assert (gain.wins, gain.ties, gain.losses) == (0, 4, 0)
+
+
+def test_undefined_pairs_are_not_counted() -> None:
+    gain = paired_gain(np.array([0.9, np.nan, 0.2]), np.array([0.5, 0.5, 0.5]))
+    assert (gain.wins, gain.ties, gain.losses) == (1, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("gain", "oracle", "share"),
+    [
+        (0.03, 0.04, 0.75),
+        (-0.02, 0.04, -0.5),
+        (0.06, 0.04, 1.5),
+        (0.02, 0.0009, None),
+        (0.02, 0.0, None),
+        (1, -1, None),
+    ],
+)
+def test_recovered_is_a_share_of_an_oracle_that_gains(gain: float, oracle: float, share: float | None) -> None:
+    assert recovered(gain, oracle) == (None if share is None else pytest.approx(share))
 
 
 def test_interval_is_the_percentile_bootstrap() -> None:

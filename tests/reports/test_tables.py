@@ -215,6 +215,104 @@ def test_best_marks_ties_as_shown_and_passes_over_oracles(store: Store) -> None:
     assert block.best(MAE) == {"identity"}
 
 
+def test_contaminated_rows_do_not_compete(store: Store) -> None:
+    add(store, "identity", [0.5])
+    add(store, "crf", [0.6])
+    add(store, "psp", [0.8], contaminated=["DUTS-TE"], contaminated_by=["refiner"])
+    (block,) = build(store).groups[0].blocks
+    assert block.best(MIOU) == {"crf"}
+
+
+def test_a_contaminated_base_is_told_once_and_has_no_best(store: Store) -> None:
+    for refiner, value in (("identity", 0.5), ("prn", 0.6)):
+        add(store, refiner, [value, value], contaminated=["ECSSD"], contaminated_by=["base"])
+    (group,) = build(store).groups
+    assert group.blocks[0].best(MIOU) == frozenset()
+    assert all(row.contaminated == ("ECSSD",) for row in group.blocks[0].rows)
+    said = "not clean: the public weights of the base were trained on ECSSD, which is tested on"
+    assert group.notes == () and said in group.remarks
+
+
+def test_headroom_by_hand(store: Store) -> None:
+    add(store, "identity", [0.50, 0.70])
+    add(store, "prn", [0.53, 0.71])
+    add(store, "crf", [0.40, 0.70])
+    add(store, "oracle-image", [0.55, 0.75], uses_ground_truth=True)
+    add(store, "oracle-patch[patch=8]", [0.60, 0.90], uses_ground_truth=True)
+    found = rows(build(store))
+    # Mean gains: prn 0.02, crf -0.05, the oracles 0.05 and 0.15.
+    shares = {name: row.values for (_, name), row in found.items()}
+    assert shares["prn"]["headroom_oracle-image"] == pytest.approx(0.4)
+    assert shares["prn"]["headroom_oracle-patch[patch=8]"] == pytest.approx(0.02 / 0.15)
+    assert shares["crf"]["headroom_oracle-image"] == pytest.approx(-1)
+    assert shares["oracle-patch[patch=8]"]["headroom_oracle-image"] == pytest.approx(3)
+    assert shares["identity"]["headroom_oracle-image"] == 0
+
+
+def test_headroom_is_measured_on_the_rows_own_images_and_seeds(store: Store) -> None:
+    add(store, "identity", records([0.5, 0.5, 0.5], id=["a", "b", "c"]))
+    add(store, "ideal", records([0.6, 0.7, 0.9], id=["a", "b", "c"]), uses_ground_truth=True)
+    add(store, "prn", records([0.5, 0.6], id=["b", "a"]))
+    # On a and b alone the oracle gains 0.15, and prn 0.05.
+    assert rows(build(store))["unet", "prn"].values["headroom_ideal"] == pytest.approx(1 / 3)
+
+
+def test_no_headroom_where_the_oracle_lacks_an_image_or_a_seed(store: Store) -> None:
+    add(store, "identity", records([0.5, 0.5], id=["a", "b"]))
+    add(store, "ideal", records([0.6], id=["a"]), uses_ground_truth=True)
+    add(store, "prn", records([0.6, 0.6], id=["a", "b"]))
+    assert rows(build(store))["unet", "prn"].values["headroom_ideal"] is None
+    for seed in (0, 1):
+        add(store, "identity", [0.5], seed=seed, base="psp")
+        add(store, "prn", [0.6], seed=seed, base="psp")
+    add(store, "ideal", [0.9], base="psp", uses_ground_truth=True)
+    found = rows(build(store))
+    assert found["psp", "prn"].values.get("headroom_ideal") is None
+    assert found["psp", "ideal"].values["headroom_ideal"] == 1
+
+
+def test_no_headroom_of_an_oracle_on_other_maps_or_that_gains_nothing(store: Store) -> None:
+    add(store, "identity", [0.5, 0.6])
+    add(store, "prn", [0.6, 0.7])
+    add(store, "old", [0.9, 0.9], identity={"base": "old weights"}, uses_ground_truth=True)
+    add(store, "flat", [0.5, 0.6008], uses_ground_truth=True)
+    found = rows(build(store))["unet", "prn"].values
+    assert found.get("headroom_old") is None and found["headroom_flat"] is None
+
+
+def test_two_metrics_of_one_title_go_by_their_names(store: Store) -> None:
+    column = {"title": "Dice", "meaning": "overlap", "better": "higher", "scale": 100, "digits": 1}
+    clash = {**column, "title": "mIoU"}
+    metrics = {"dice": column, "dice[smooth=1]": column, "again": clash, "own": {**column, "title": "Own"}}
+    add(store, "identity", records([0.5], **dict.fromkeys(metrics, 0.5)), metrics=metrics)
+    titles = [column.title for column in build(store).plugged_in]
+    assert titles == ["dice", "dice[smooth=1]", "again", "Own"]
+
+
+def test_a_metric_that_a_seed_lacks_is_not_shown(store: Store) -> None:
+    column = {"title": "Dice", "meaning": "overlap", "better": "higher", "scale": 100, "digits": 1}
+    add(store, "identity", records([0.5, 0.5], dice=[0.5, NAN]), metrics={"dice": column})
+    add(store, "prn", records([0.5], dice=0.5), metrics={"dice": column})
+    add(store, "prn", [0.5], seed=1)
+    found = rows(build(store))
+    assert found["unet", "identity"].values["dice"] == 0.5
+    assert "Dice is undefined for 1 of 2 images, which its mean leaves out" in found["unet", "identity"].notes
+    assert "dice" not in found["unet", "prn"].values
+
+
+def test_tuned_rows_say_what_was_found(store: Store) -> None:
+    tuned = {"parameters": {"iterations": 5, "sxy": 2.34567}, "objective": "iou", "trials": 40}
+    tuned |= {"score": 0.8801, "default_score": 0.87}
+    text = "tuned on val, 40 trials of iou: iterations=5, sxy=2.346; val 88.0 (defaults 87.0)"
+    for seed in (0, 1):
+        add(store, "identity", [0.5], seed=seed)
+        add(store, "same", [0.5], seed=seed, tuned=tuned)
+        add(store, "differs", [0.5], seed=seed, tuned={**tuned, "trials": 40 + seed})
+    found = rows(build(store))
+    assert found["unet", "same"].notes == (text,)
+    assert found["unet", "differs"].notes == (f"seed 0 {text}", f"seed 1 {text.replace('40', '41')}")
+
+
 def test_a_row_alone_is_not_best(store: Store) -> None:
     add(store, "identity", [0.5])
     add(store, "ideal", [0.9], uses_ground_truth=True)

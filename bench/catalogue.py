@@ -1,0 +1,95 @@
+"""What each plug-in says of itself: ours loaded here, those of other packages in processes of their own.
+
+A package that somebody else wrote may do anything when it is imported. Here it can neither stop a listing nor delay
+it for long: it is named as broken.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from bench.config import Kind
+from bench.contracts import Described, UserError
+from bench.isolation import LostError, isolated
+from bench.registry import FILLED_IN, Plugin, foreign, plugins
+
+SECONDS = 20.0
+"""A foreign plug-in that takes longer than this to import counts as broken: torch takes 3, and 10 on a busy machine."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A plug-in in words.
+
+    Attributes:
+        problem: see `bench.registry.Plugin`.
+        summary: first line of the class's docstring.
+        parameters: name -> default as Python writes it, ``"(required)"`` where there is none.
+        description: fields of `bench.contracts.Description`; empty unless asked for and there.
+    """
+
+    name: str
+    problem: str = ""
+    summary: str = ""
+    parameters: dict[str, str] = field(default_factory=dict)
+    description: dict[str, Any] = field(default_factory=dict)
+
+
+def catalogue(kind: Kind, *, describe: bool = False) -> list[Listed]:
+    """All plug-ins of a kind, sorted by name.
+
+    Args:
+        describe: with `Listed.description`, for which their networks are built, without computing anything.
+    """
+    strangers = foreign(kind)
+    found = [_ours(plugin, describe) for plugin in plugins(kind, without=strangers).values()]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found += pool.map(lambda name: _foreign(kind, name, describe), strangers)
+    return sorted(found, key=lambda listed: listed.name)
+
+
+def _ours(plugin: Plugin, describe: bool) -> Listed:
+    *_, last = _steps(plugin, describe)
+    return last
+
+
+def _foreign(kind: Kind, name: str, describe: bool) -> Listed:
+    listed = Listed(name)
+    try:
+        for step in isolated(_load, kind, name, describe, seconds=SECONDS, quiet=True):
+            listed = step
+    except (LostError, UserError) as problem:
+        return replace(listed, problem=f"broken: {problem}")
+    return listed
+
+
+def _load(kind: Kind, name: str, describe: bool) -> Iterator[Listed]:
+    yield Listed(name)  # from here on the time counts that the plug-in takes, and not our own imports
+    (plugin,) = plugins(kind, only=name).values()
+    yield from _steps(plugin, describe)
+
+
+def _steps(plugin: Plugin, describe: bool) -> Iterator[Listed]:
+    listed = Listed(plugin.name, plugin.problem, plugin.summary, _parameters(plugin))
+    yield listed
+    if describe and not plugin.problem and "(required)" not in listed.parameters.values():
+        factory = plugin.factory
+        if isinstance(factory, type) and issubclass(factory, Described):
+            yield replace(listed, description=asdict(factory().describe()))
+
+
+def _parameters(plugin: Plugin) -> dict[str, str]:
+    if plugin.factory is None:
+        return {}
+    keywords = [p for p in inspect.signature(plugin.factory).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    required = inspect.Parameter.empty
+    return {
+        p.name: "(required)" if p.default is required else repr(p.default)
+        for p in keywords
+        if p.name not in FILLED_IN[plugin.kind]
+    }

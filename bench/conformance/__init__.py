@@ -1,0 +1,94 @@
+"""Whether a plug-in keeps its contract (`bench.contracts`): for ``bench check``, and for a plug-in's own tests.
+
+Each function here takes a class and parameters for it, runs every check, and raises AssertionError with the lines of
+those that failed:
+
+>>> from bench.conformance import check_refiner
+>>> class Halve:
+...     "Halves the map."
+...     requires, extra, version, trainable, uses_ground_truth = (), "", 1, False, False
+...     def refine(self, images, maps):
+...         return [probs / 2 for probs in maps]
+>>> for line in check_refiner(Halve):
+...     if line.status == "note" and line.what != "cost":
+...         print(line.what, "-", line.detail)
+search space - none: 'bench tune' cannot tune it
+decision on hard maps - changes 100% of a full map
+"""
+
+from __future__ import annotations
+
+import inspect
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bench.config import Kind
+from bench.conformance.bases import base_checks
+from bench.conformance.datasets import dataset_checks
+from bench.conformance.declared import parameter_checks
+from bench.conformance.metrics import metric_checks
+from bench.conformance.refiners import refiner_checks
+from bench.conformance.report import Check, Line, demand, run
+from bench.registry import FILLED_IN, Plugin, Variant
+
+__all__ = ["Line", "check_base", "check_dataset", "check_metric", "check_refiner"]
+
+
+def check_refiner(factory: type, **parameters: Any) -> list[Line]:
+    """Check a refiner's class with the given parameters and its defaults for the others.
+
+    Returns:
+        The result of every check.
+
+    Raises:
+        AssertionError: names the checks that failed.
+    """
+    return _checked("refiner", factory, parameters)
+
+
+def check_base(factory: type, **parameters: Any) -> list[Line]:
+    """As `check_refiner`, for a base."""
+    return _checked("base", factory, parameters)
+
+
+def check_metric(factory: type, **parameters: Any) -> list[Line]:
+    """As `check_refiner`, for a metric."""
+    return _checked("metric", factory, parameters)
+
+
+def check_dataset(factory: type, *, root: Path, **parameters: Any) -> list[Line]:
+    """As `check_refiner`, for a dataset whose files lie in ``root``."""
+    return _checked("dataset", factory, parameters, root)
+
+
+def checks(variant: Variant, workdir: Path, root: Path) -> Iterator[Check]:
+    """The checks of a plug-in whose class is in order.
+
+    Args:
+        workdir: an empty folder, for what the plug-in learns.
+        root: the folder of a dataset; the other kinds have none.
+    """
+    if variant.kind == "refiner":
+        return refiner_checks(variant, workdir)
+    if variant.kind == "base":
+        return base_checks(variant, workdir)
+    if variant.kind == "metric":
+        return metric_checks(variant)
+    return dataset_checks(variant, root)
+
+
+def _checked(kind: Kind, factory: type, parameters: dict[str, Any], root: Path = Path()) -> list[Line]:
+    with tempfile.TemporaryDirectory() as folder:
+        lines = [line for line in run(_checks(kind, factory, parameters, Path(folder), root)) if line.status != "begun"]
+    demand(lines, factory.__name__)
+    return lines
+
+
+def _checks(kind: Kind, factory: type, parameters: dict[str, Any], workdir: Path, root: Path) -> Iterator[Check]:
+    plugin = Plugin(kind, factory.__name__, factory)
+    yield from parameter_checks(plugin)
+    signature = inspect.signature(factory).parameters
+    defaults = {name: each.default for name, each in signature.items() if name not in FILLED_IN[kind]}
+    yield from checks(Variant(kind, plugin, factory.__name__, defaults | parameters), workdir, root)

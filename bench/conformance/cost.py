@@ -1,0 +1,54 @@
+"""Whether a refiner keeps to the cost it declares."""
+
+from __future__ import annotations
+
+import inspect
+from functools import partial
+
+import psutil
+
+from bench.conformance.maps import Subject, outputs
+from bench.conformance.material import ordinary, scene
+from bench.conformance.report import Check, ContractError, Remark
+from bench.contracts import Budget
+from bench.measure import MIB, Meter
+from bench.registry import Variant
+
+SIDE = 512
+REPEATS = 3
+"""Calls that are timed; the quickest counts, as others share the machine."""
+
+
+def cost_check(subject: Subject, variant: Variant) -> Check:
+    """Seconds and memory of one 512x512 image against `bench.contracts.Costed`."""
+    return Check("cost", lambda: _cost(subject, variant))
+
+
+def _cost(subject: Subject, variant: Variant) -> str:
+    budget = getattr(variant.plugin.factory, "cost", None)
+    if budget is not None and not isinstance(budget, Budget):
+        raise ContractError(f"cost is {budget!r}; declare bench.contracts.Budget(seconds=..., memory_mb=...)")
+    seconds, memory = _measured(subject)
+    measured = f"{seconds:.3f} s and {memory:.0f} MiB for {SIDE}x{SIDE}"
+    if budget is None:
+        return Remark(f"{measured}; none is declared: double it and write cost = Budget(seconds=..., memory_mb=...)")
+    declared = f"{measured}; declared {budget.seconds:g} s and {budget.memory_mb:g} MiB"
+    signature = inspect.signature(variant.plugin.factory).parameters
+    if any(value != signature[name].default for name, value in variant.parameters.items()):
+        return Remark(f"{declared}, for the default parameters")
+    if seconds > budget.seconds or memory > budget.memory_mb:
+        raise ContractError(declared)
+    return declared
+
+
+def _measured(subject: Subject) -> tuple[float, float]:
+    """Seconds, and growth of the resident memory in MiB."""
+    meter, case = Meter("cpu"), scene(SIDE, SIDE)
+    outputs(subject, subject.ready, [ordinary().copy()])  # loads the libraries it needs
+    before = psutil.Process().memory_info().rss / MIB
+    costs = []
+    for _ in range(REPEATS):
+        _, cost = meter(partial(subject.apply, subject.ready, [case.copy()]))
+        costs.append(cost)
+    peak = max(cost.peak_rss_mb or 0.0 for cost in costs)
+    return min(cost.seconds for cost in costs), max(0.0, peak - before)

@@ -1,0 +1,155 @@
+"""What a plug-in's class says before anything is computed: parameters, requirements, search space."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass
+from typing import Any, get_type_hints
+
+import numpy as np
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from bench.conformance.report import Check, ContractError, Remark
+from bench.contracts import Span, UserError
+from bench.registry import FILLED_IN, Plugin, Variant
+
+DRAWS = 16
+"""Random combinations of the search space that are constructed, beside its ends."""
+
+
+def parameter_checks(plugin: Plugin) -> Iterator[Check]:
+    """The constructor, and what `bench.registry` reads off the class."""
+    yield Check("parameters", lambda: _parameters(plugin), vital=True)
+    yield Check("docstring", lambda: _docstring(plugin))
+    if plugin.kind != "dataset":
+        yield Check("requirements", lambda: _requirements(plugin.factory))
+
+
+def making_checks(variant: Variant) -> Iterator[Check]:
+    """Whether it can be made, and what it makes of wrong values."""
+    yield Check("construction", lambda: _construction(variant), vital=True)
+    numbers = [name for name, value in variant.parameters.items() if type(value) in (int, float)]
+    if numbers:
+        yield Check("wrong values", lambda: _wrong_values(variant, numbers))
+
+
+def space_check(variant: Variant) -> Check:
+    """Whether every combination of the search space makes a refiner."""
+    return Check("search space", lambda: _space(variant))
+
+
+def attribute(owner: Any, name: str, *types: type) -> Any:
+    """The attribute. Raises `ContractError` where it is missing or of another type."""
+    if not hasattr(owner, name):
+        raise ContractError(f"the class has no {name}: see bench.contracts")
+    value = getattr(owner, name)
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        raise ContractError(f"{name} is {value!r}, which is no {' or '.join(kind.__name__ for kind in types)}")
+    return value
+
+
+def _parameters(plugin: Plugin) -> str:
+    factory = plugin.factory
+    hints = get_type_hints(factory if is_dataclass(factory) else factory.__init__)
+    named = []
+    for parameter in inspect.signature(factory).parameters.values():
+        name = parameter.name
+        if parameter.kind is not parameter.KEYWORD_ONLY:
+            raise ContractError(f"{name!r} is not keyword-only: put a * before the first parameter")
+        if name in FILLED_IN[plugin.kind]:
+            continue
+        if name not in hints:
+            raise ContractError(f"{name!r} has no annotation, so name[{name}=...] cannot be read")
+        if parameter.default is not parameter.empty:
+            _fits(name, hints[name], parameter.default)
+        named.append(name + ("" if parameter.default is not parameter.empty else " (required)"))
+    return ", ".join(named) or "none"
+
+
+def _fits(name: str, hint: Any, default: Any) -> None:
+    try:
+        TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(default)
+    except ValidationError as error:
+        raise ContractError(
+            f"the default {name}={default!r} does not fit its annotation: {error.errors()[0]['msg']}"
+        ) from None
+
+
+def _docstring(plugin: Plugin) -> str:
+    if not plugin.summary:
+        return Remark("none: 'bench list' will show an empty line")
+    return plugin.summary
+
+
+def _requirements(factory: Any) -> str:
+    requires = attribute(factory, "requires", tuple)
+    if not all(isinstance(name, str) for name in requires):
+        raise ContractError(f"requires is {requires!r}; it must hold names of modules")
+    attribute(factory, "extra", str)
+    if attribute(factory, "version", int) < 1:
+        raise ContractError("version must be 1 or more")
+    return ", ".join(requires) or "none beyond the core install"
+
+
+def _construction(variant: Variant) -> str:
+    variant.make(device="cpu", seed=0)
+    return variant.label
+
+
+def _wrong_values(variant: Variant, numbers: list[str]) -> str:
+    """Numbers that hardly any parameter can mean must be refused in the one form that errors have."""
+    taken = []
+    for name in numbers:
+        wrong = -(10**6) if type(variant.parameters[name]) is int else math.nan
+        try:
+            variant.plugin.factory(**{**variant.parameters, name: wrong})
+        except UserError:
+            continue
+        except Exception as error:
+            raise ContractError(
+                f"{name}={wrong} raises {type(error).__name__}; raise bench.contracts.UserError"
+            ) from None
+        taken.append(f"{name}={wrong}")
+    if taken:
+        return Remark(f"taken without complaint: {', '.join(taken)}")
+    return "refused"
+
+
+def _space(variant: Variant) -> str:
+    space = getattr(variant.plugin.factory, "search_space", None)
+    if not space:
+        return Remark("none: 'bench tune' cannot tune it")
+    if not isinstance(space, Mapping):
+        raise ContractError(
+            f"search_space is a {type(space).__name__}; it must be a mapping: parameter -> Span or choices"
+        )
+    values = {name: _values(name, choices, variant) for name, choices in space.items()}
+    ends = itertools.islice(itertools.product(*([few[0], few[-1]] for few in values.values())), DRAWS)
+    draw = np.random.default_rng(0)
+    inside = [[few[draw.integers(len(few))] for few in values.values()] for _ in range(DRAWS)]
+    for combination in [*ends, *inside]:
+        chosen = dict(zip(values, combination, strict=True))
+        try:
+            variant.plugin.factory(**{**variant.parameters, **chosen})
+        except UserError as error:
+            raise ContractError(f"{chosen} is in the search space and refused: {error}") from None
+    return ", ".join(values)
+
+
+def _values(name: str, choices: Any, variant: Variant) -> list[Any]:
+    """Some values of one parameter, its ends first and last."""
+    if name not in variant.parameters:
+        raise ContractError(f"{name!r} is in search_space and no parameter")
+    if isinstance(choices, tuple) and choices:
+        return list(choices)
+    if not isinstance(choices, Span):
+        raise ContractError(f"search_space[{name!r}] is {choices!r}, neither a Span nor a tuple of choices")
+    low, high = choices.low, choices.high
+    if not low < high or (choices.log and low <= 0):
+        raise ContractError(f"search_space[{name!r}] is {choices!r}: low < high, and low > 0 where log, is needed")
+    inside = np.geomspace(low, high, 5) if choices.log else np.linspace(low, high, 5)
+    whole = isinstance(low, int) and isinstance(high, int)
+    return [low, *(round(value) if whole else float(value) for value in inside[1:-1]), high]

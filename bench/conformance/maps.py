@@ -1,0 +1,120 @@
+"""What holds for everything that gives maps, bases and refiners alike."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+
+from bench.checks import check_output
+from bench.conformance.material import Case, hard, ordinary, scene
+from bench.conformance.report import Check, ContractError
+from bench.contracts import ProbabilityMap
+
+ROUNDING = 1e-4
+"""How much a map may differ where images are computed together: sums in another order, and no more."""
+
+
+class Subject(Protocol):
+    """A plug-in under test."""
+
+    @property
+    def ready(self) -> Any:
+        """One that is fitted, where it learns."""
+        ...
+
+    def another(self) -> Any:
+        """A second one of the same seed, ready like the first."""
+        ...
+
+    def apply(self, instance: Any, cases: Sequence[Case]) -> list[ProbabilityMap]:
+        """What the instance makes of the cases, called once."""
+        ...
+
+
+def map_checks(subject: Subject) -> Iterator[Check]:
+    """Shape, range and type on ordinary and hard cases; repeatability; inputs left as they are; pickling."""
+    yield Check("ordinary image", lambda: _valid(subject, ordinary()), vital=True)
+    for case in hard():
+        yield Check(case.name, partial(_valid, subject, case))
+    yield Check("several at once", lambda: _several(subject))
+    yield Check("same call twice", lambda: _twice(subject))
+    yield Check("another instance", lambda: _another(subject))
+    yield Check("inputs unchanged", lambda: _unchanged(subject))
+    yield Check("read-only inputs", lambda: _read_only(subject))
+
+
+def pickled(subject: Subject) -> str:
+    """Whether it goes to another process whole. Raises whatever pickling raises."""
+    copy = pickle.loads(pickle.dumps(subject.ready))
+    _same(_first(subject, copy), _first(subject, subject.ready), "unpickled, it gives another map")
+    return "and unpickled, it gives the same map"
+
+
+def outputs(subject: Subject, instance: Any, cases: Sequence[Case]) -> list[ProbabilityMap]:
+    """The maps of the cases, each checked. Raises `ContractError` or UserError where one is none."""
+    found = subject.apply(instance, cases)
+    if len(found) != len(cases):
+        raise ContractError(f"{len(found)} maps of {len(cases)} images")
+    for probs, case in zip(found, cases, strict=True):
+        check_output(probs, case.mask.shape, case.name)
+    return found
+
+
+def difference(one: ProbabilityMap, other: ProbabilityMap) -> float:
+    """The largest difference of two maps of one size."""
+    return float(np.abs(one.astype(np.float64) - other).max())
+
+
+def _first(subject: Subject, instance: Any) -> ProbabilityMap:
+    return outputs(subject, instance, [ordinary().copy()])[0]
+
+
+def _same(one: ProbabilityMap, other: ProbabilityMap, says: str) -> None:
+    if not np.array_equal(one, other):
+        raise ContractError(f"{says}: up to {difference(one, other):.2g} apart")
+
+
+def _valid(subject: Subject, case: Case) -> str:
+    (probs,) = outputs(subject, subject.ready, [case.copy()])
+    height, width = probs.shape
+    return f"{width}x{height}, {probs.min():.3f} to {probs.max():.3f}"
+
+
+def _several(subject: Subject) -> str:
+    cases = [ordinary(), scene(33, 47), scene(80, 64), scene(64, 48, seed=1)]
+    together = outputs(subject, subject.ready, [case.copy() for case in cases])
+    alone = [outputs(subject, subject.ready, [case.copy()])[0] for case in cases]
+    apart = max(difference(one, other) for one, other in zip(together, alone, strict=True))
+    if apart > ROUNDING:
+        raise ContractError(f"not what one at a time gives: up to {apart:.2g} apart")
+    return "as one at a time" + (f", to {apart:.1g}" if apart else "")
+
+
+def _twice(subject: Subject) -> str:
+    _same(_first(subject, subject.ready), _first(subject, subject.ready), "another map the second time")
+    return "the same map"
+
+
+def _another(subject: Subject) -> str:
+    _same(_first(subject, subject.ready), _first(subject, subject.another()), "with the same seed, another map")
+    return "with the same seed, the same map"
+
+
+def _unchanged(subject: Subject) -> str:
+    case, before = ordinary().copy(), ordinary()
+    (probs,) = outputs(subject, subject.ready, [case])
+    for name in ("image", "probs", "mask"):
+        if not np.array_equal(getattr(case, name), getattr(before, name)):
+            raise ContractError(f"the call wrote into its input: {name}")
+    if np.shares_memory(probs, case.probs):
+        raise ContractError("the result is the input map itself, not a new one")
+    return ""
+
+
+def _read_only(subject: Subject) -> str:
+    outputs(subject, subject.ready, [ordinary().copy(writable=False)])
+    return ""

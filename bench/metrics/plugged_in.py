@@ -1,0 +1,94 @@
+"""Metrics of other packages, scored beside the built-in ones: entry-point group ``bench.metrics``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from numbers import Real
+
+from pydantic import ValidationError
+
+from bench.config import Settings
+from bench.contracts import Mask, Metric, ProbabilityMap, UserError
+from bench.metrics import METRICS
+from bench.registry import Variant, resolve
+from bench.store import RECORD_COLUMNS, MetricColumn
+
+_OF_REPORTS = (
+    "dataset limit protocol base refiner status problem baseline uses_ground_truth contaminated seeds images notes "
+    "iou_spread fit_seconds"
+)
+TAKEN = {*RECORD_COLUMNS, *METRICS, *_OF_REPORTS.split()}
+"""Names of the columns that records and reports have without any plug-in."""
+
+
+def chosen(specs: Sequence[str], settings: Settings, where: str = "--metric") -> dict[str, Variant]:
+    """The variants of ``name[key=value]``, by the name of their column, which is their label; each once.
+
+    Args:
+        where: the option or key that the specs came from, for errors.
+
+    Raises:
+        UserError: as `bench.registry.resolve`; or the metric is a built-in one, or takes its column's name.
+    """
+    found: dict[str, Variant] = {}
+    for spec in specs:
+        if spec in METRICS:
+            raise UserError(f"{spec!r} is scored always", where, "leave it out")
+        variant = resolve("metric", spec, settings, where)
+        if variant.label in TAKEN:
+            fix = "give the plug-in another name"
+            raise UserError(f"the metric {variant.label!r} has the name of another column", where, fix)
+        found[variant.label] = variant
+    return found
+
+
+def made(variants: Mapping[str, Variant]) -> dict[str, Metric]:
+    """The metrics themselves, by column."""
+    return {label: variant.make() for label, variant in variants.items()}
+
+
+def columns(metrics: Mapping[str, Metric]) -> dict[str, MetricColumn]:
+    """What each says about its column. Raises UserError where an attribute is missing or of the wrong kind."""
+    return {label: _column(label, metric) for label, metric in metrics.items()}
+
+
+def values(metrics: Mapping[str, Metric], probs: ProbabilityMap, mask: Mask, where: str) -> dict[str, float]:
+    """The metrics of one image, by column; NaN where one is undefined.
+
+    Args:
+        probs: ``(H, W)`` float32 in [0, 1]. The metrics see it and the mask as read-only arrays.
+        mask: ``(H, W)`` bool.
+        where: what is scored, for errors.
+
+    Raises:
+        UserError: a metric raises, or returns what is neither a finite number nor NaN.
+    """
+    if not metrics:
+        return {}
+    probs, mask = probs.view(), mask.view()
+    probs.flags.writeable = mask.flags.writeable = False
+    return {label: _value(label, metric, probs, mask, where) for label, metric in metrics.items()}
+
+
+def _value(label: str, metric: Metric, probs: ProbabilityMap, mask: Mask, where: str) -> float:
+    try:
+        value = metric(probs, mask)
+    except Exception as error:
+        # Whatever a foreign metric raises is its author's to mend: it must not look like a defect of the harness.
+        said = f"metric {label!r} raised {type(error).__name__}: {error}"
+        raise UserError(said, where, "repair that plug-in, or leave it out of --metric") from error
+    if isinstance(value, bool) or not isinstance(value, Real) or math.isinf(value):
+        said = f"metric {label!r} returned {value!r:.60}"
+        raise UserError(said, where, "it must return a float, NaN where it is undefined")
+    return float(value)
+
+
+def _column(label: str, metric: Metric) -> MetricColumn:
+    try:
+        return MetricColumn.model_validate(metric, from_attributes=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        message = first["msg"].removeprefix("Input should be ")
+        fix = "give the class title, meaning, better, scale and digits"
+        raise UserError(f"metric {label!r}: {first['loc'][0]}: {message}", "bench.metrics", fix) from None

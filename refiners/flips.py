@@ -1,0 +1,74 @@
+"""Test-time augmentation by flips and quarter turns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from bench.contracts import Budget, Image, MapDataset, ProbabilityMap
+
+Flips: TypeAlias = Literal["horizontal", "both", "turns"]
+
+MOVES: dict[Flips, tuple[tuple[int, bool], ...]] = {
+    "horizontal": ((0, True),),
+    "both": ((0, True), (2, True), (2, False)),
+    "turns": tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4) if turns or mirrored),
+}
+"""Name -> what is done to the image besides leaving it: quarter turns, after a mirroring left to right or none."""
+
+
+class FlipAverage:
+    """Averages the map with the base's maps of the flipped image, flipped back.
+
+    The base is asked for one more prediction for each flip. Needs a base that can be asked for maps of images that are
+    in no dataset, so not one that reads its maps from disk.
+
+    Args:
+        flips: ``horizontal`` (2 maps in the mean), ``both`` ways (4), or with quarter ``turns`` too (8).
+    """
+
+    requires: tuple[str, ...] = ()
+    extra = ""
+    version = 1
+    trainable = False
+    uses_ground_truth = False
+    cost = Budget(seconds=0.02, memory_mb=20)  # its own; the predictions are the base's
+
+    def __init__(self, *, flips: Flips = "horizontal") -> None:
+        self.flips = flips
+        self._base: Callable[[Sequence[Image]], list[ProbabilityMap]] | None = None
+
+    def ask(self, base: Callable[[Sequence[Image]], list[ProbabilityMap]]) -> None:
+        """See `bench.contracts.AsksBase`."""
+        self._base = base
+
+    def fit(self, val: MapDataset, workdir: Path) -> None:
+        """Nothing to learn."""
+
+    def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
+        """See `bench.contracts.Refiner`.
+
+        Raises:
+            RuntimeError: `ask` was not called.
+        """
+        if self._base is None:
+            raise RuntimeError("ask(base) comes before refine")
+        sums = [probs.astype(np.float64) for probs in maps]
+        moves = MOVES[self.flips]
+        for turns, mirrored in moves:
+            moved = [np.ascontiguousarray(_move(image, turns, mirrored)) for image in images]
+            for total, probs in zip(sums, self._base(moved), strict=True):
+                total += _move_back(probs, turns, mirrored)
+        return [(total / (len(moves) + 1)).astype(np.float32) for total in sums]
+
+
+def _move(array: np.ndarray, turns: int, mirrored: bool) -> np.ndarray:
+    return np.rot90(array[:, ::-1] if mirrored else array, turns)
+
+
+def _move_back(array: np.ndarray, turns: int, mirrored: bool) -> np.ndarray:
+    turned = np.rot90(array, -turns)
+    return turned[:, ::-1] if mirrored else turned

@@ -1,0 +1,52 @@
+"""What stands under the tables: each column's meaning, and how to read the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reports.columns import Column
+from reports.statistics import RESOLUTION
+
+
+def of_quality(columns: Sequence[Column], baseline: str, *, contaminated: bool) -> tuple[str, ...]:
+    """The legend of a table of quality.
+
+    Args:
+        columns: its columns.
+        baseline: the row that gains are over.
+        contaminated: whether some row is marked so.
+    """
+    plain = ("Bold: best of its base, ties included; oracles (†) see the ground truth and do not compete.",)
+    marked = (
+        "‡: public weights of the base or the refiner were trained on images of the set that is tested on.",
+        "Bold: best of its base, ties included; oracles (†), which see the ground truth, and rows with ‡ do not "
+        "compete.",
+    )
+    return (
+        *_meanings(columns),
+        "mIoU, BIoU, mBA, BndAcc, Set IoU and gains are in percent points.",
+        f"gain: mean over images of the paired difference to the base's own map (row {baseline}), with the 95 % "
+        "percentile bootstrap interval (9,999 resamples of the images).",
+        "W/T/L: images that won more than 1 point of IoU, that neither won nor lost so much, and that lost more.",
+        "lost: share of the images that lost more than 1 point.",
+        *(marked if contaminated else plain),
+    )
+
+
+def of_headroom(columns: Sequence[Column]) -> tuple[str, ...]:
+    """The legend of a table of what is recovered of the oracles' gains."""
+    return (
+        *_meanings(columns),
+        f"n/a: that oracle gains less than {RESOLUTION * 100:g} points, or lacks some of the row's images or seeds.",
+        "A negative share is a loss. An oracle takes the best of its own choices: the merged optima of the patches are "
+        "not always above the best threshold of the whole image, so each oracle has its column.",
+    )
+
+
+def of_cost(columns: Sequence[Column]) -> tuple[str, ...]:
+    """The legend of a table of cost."""
+    return _meanings(columns)
+
+
+def _meanings(columns: Sequence[Column]) -> tuple[str, ...]:
+    return tuple(f"{column.title}: {column.meaning}." for column in columns)

@@ -1,0 +1,45 @@
+"""What a reader has to know about one row: how its parameters were found, and what its weights saw before."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from bench.store import Manifest
+
+
+def contaminated(manifests: Sequence[Manifest]) -> tuple[str, ...]:
+    """The image sets that the test images are of and that public weights in use were trained on."""
+    return tuple(dict.fromkeys(name for manifest in manifests for name in manifest.contaminated))
+
+
+def contamination(manifests: Sequence[Manifest]) -> tuple[str, ...]:
+    """Whose weights saw them, as a sentence; none where nothing is known."""
+    sets = contaminated(manifests)
+    if not sets:
+        return ()
+    owners = sorted({owner for manifest in manifests for owner in manifest.contaminated_by})
+    whose = " and ".join(f"the {owner}" for owner in owners)
+    return (f"not clean: the public weights of {whose} were trained on {', '.join(sets)}, which is tested on",)
+
+
+def tuning(manifests: Sequence[Manifest]) -> tuple[str, ...]:
+    """What tuning found, once for the seeds that it found the same for."""
+    seeds: dict[str, list[int]] = defaultdict(list)
+    for manifest in manifests:
+        if manifest.tuned:
+            seeds[_tuned(manifest.tuned)].append(manifest.seed)
+    if len(seeds) == 1:
+        return (*seeds,)
+    return tuple(f"seed {', '.join(map(str, sorted(which)))} {text}" for text, which in seeds.items())
+
+
+def _tuned(tuned: dict[str, Any]) -> str:
+    parameters = ", ".join(f"{name}={_short(value)}" for name, value in tuned["parameters"].items())
+    val = f"val {tuned['score'] * 100:.1f} (defaults {tuned['default_score'] * 100:.1f})"
+    return f"tuned on val, {tuned['trials']} trials of {tuned['objective']}: {parameters}; {val}"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

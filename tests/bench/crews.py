@@ -1,0 +1,58 @@
+"""What the tests let workers do; apart from them, as each worker imports it and must not wait for pytest and pandas."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench.contracts import UserError
+from bench.files import replacing
+from bench.workers import THREADS
+
+
+def begins() -> Callable[[Any], Any]:
+    import cv2
+    import torch
+
+    made = time.monotonic_ns()
+
+    def work(item: Any) -> Any:
+        if item == "who":
+            time.sleep(0.2)  # so that the other one gets some of them
+            threads = (torch.get_num_threads(), cv2.getNumThreads(), *(os.environ[name] for name in THREADS))
+            return os.getpid(), made, threads
+        return item * item
+
+    return work
+
+
+def misbehaves() -> Callable[[Any], Any]:
+    def work(item: Any) -> Any:
+        if isinstance(item, Path):
+            with replacing(item) as path:
+                path.write_text("half")
+                time.sleep(60)
+        if item == "user error":
+            raise UserError("the map is torn", Path("maps/7.png"), "write it again")
+        if item == "defect":
+            raise ZeroDivisionError("of the plug-in")
+        if item == "end of file":
+            raise EOFError("of the plug-in's own file")
+        if item == "unpicklable":
+            raise type("Local", (Exception,), {})("a class that no other process knows")
+        if item == "dies":
+            os._exit(9)
+        return item
+
+    return work
+
+
+def cannot_begin() -> Callable[[Any], Any]:
+    raise UserError("no weights", "--checkpoint", "name them")
+
+
+def dies_at_once() -> Callable[[Any], Any]:
+    os._exit(3)

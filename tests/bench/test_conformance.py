@@ -1,0 +1,497 @@
+"""Each promise of a contract broken by a class that keeps all the others, and `bench check` on what hangs or dies."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from bench.cli import main
+from bench.conformance import check_base, check_dataset, check_metric, check_refiner
+from bench.contracts import (
+    Budget,
+    Dataset,
+    Image,
+    MapDataset,
+    Mask,
+    ProbabilityMap,
+    Sample,
+    SearchSpace,
+    Span,
+    Split,
+    UserError,
+)
+from bench.datasets.quickstart import Quickstart
+from bench.datasets.subset import Subset
+
+CALLS = itertools.count()
+MUCH: Any = "much"
+
+
+class Good:
+    """Adds to the map."""
+
+    requires: tuple[str, ...] = ()
+    extra = ""
+    version = 1
+    trainable = False
+    uses_ground_truth = False
+    search_space: ClassVar[SearchSpace] = {"plus": Span(0.0, 0.5)}
+    cost = Budget(seconds=5.0, memory_mb=256)
+
+    def __init__(self, *, plus: float = 0.1) -> None:
+        if not 0 <= plus <= 1:
+            raise UserError(f"plus={plus}", "good[plus=...]", "give a fraction")
+        self.plus = plus
+
+    def fit(self, val: MapDataset, workdir: Path) -> None:
+        raise AssertionError("it learns nothing")
+
+    def one(self, image: Image, probs: ProbabilityMap) -> ProbabilityMap:
+        """The map of one image."""
+        return np.minimum(probs + np.float32(self.plus), np.float32(1))
+
+    def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
+        return [self.one(image, probs) for image, probs in zip(images, maps, strict=True)]
+
+
+class Positional(Good):
+    def __init__(self, plus: float = 0.1) -> None:
+        super().__init__(plus=plus)
+
+
+class Bare(Good):
+    def __init__(self, *, plus: float = 0.1) -> None:
+        super().__init__(plus=plus)
+
+
+del Bare.__init__.__annotations__["plus"]
+
+
+class WrongDefault(Good):
+    def __init__(self, *, plus: float = MUCH) -> None:
+        super().__init__()
+
+
+class Undeclared(Good):
+    trainable: Any = 1
+
+
+class HalfOracle(Good):
+    uses_ground_truth = True
+
+
+class StrangeSpace(Good):
+    search_space: ClassVar[SearchSpace] = {"minus": Span(0.0, 0.5)}
+
+
+class WideSpace(Good):
+    search_space: ClassVar[SearchSpace] = {"plus": Span(0.0, 2.0)}
+
+
+class Complains(Good):
+    def __init__(self, *, plus: float = 0.1) -> None:
+        if np.isnan(plus):
+            raise ZeroDivisionError
+
+
+class Double(Good):
+    def one(self, image: Image, probs: ProbabilityMap) -> Any:
+        return super().one(image, probs).astype(np.float64)
+
+
+class Beyond(Good):
+    def one(self, image: Image, probs: ProbabilityMap) -> ProbabilityMap:
+        return probs + np.float32(0.5)
+
+
+class NanWhereConstant(Good):
+    def one(self, image: Image, probs: ProbabilityMap) -> ProbabilityMap:
+        return probs * (np.float32(0.5) if image.std() else np.float32(np.nan))
+
+
+class EvenOnly(Good):
+    def one(self, image: Image, probs: ProbabilityMap) -> ProbabilityMap:
+        height, width = probs.shape
+        return probs[: height // 2 * 2, : width // 2 * 2].copy()
+
+
+class NeedsTwoRows(Good):
+    def one(self, image: Image, probs: ProbabilityMap) -> ProbabilityMap:
+        return np.clip(np.gradient(probs, axis=0), 0, 1).astype(np.float32)
+
+
+class FirstOnly(Good):
+    def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
+        return [np.full_like(probs, maps[0].mean()) for probs in maps]
+
+
+class Random(Good):
+    def one(self, image: Image, probs: ProbabilityMap) -> ProbabilityMap:
+        return np.random.default_rng().random(probs.shape, np.float32)
+
+
+class OtherEachTime(Good):
+    def __init__(self, *, plus: float = 0.1) -> None:
+        super().__init__(plus=0.001 * (next(CALLS) % 500))
+
+
+class Writes(Good):
+    def one(self, image: Image, probs: ProbabilityMap) -> ProbabilityMap:
+        if probs.flags.writeable:
+            probs[:] = 0.2
+        return probs.copy()
+
+
+class WantsToWrite(Good):
+    def one(self, image: Image, probs: ProbabilityMap) -> ProbabilityMap:
+        image[:0] = 0
+        return probs.copy()
+
+
+class Hands(Good):
+    def one(self, image: Image, probs: ProbabilityMap) -> ProbabilityMap:
+        return probs
+
+
+class Unpicklable(Good):
+    def __init__(self, *, plus: float = 0.1) -> None:
+        super().__init__(plus=plus)
+        self.function: Callable[[], None] = lambda: None
+
+
+class Slow(Good):
+    cost = Budget(seconds=0.05, memory_mb=256)
+
+    def one(self, image: Image, probs: ProbabilityMap) -> ProbabilityMap:
+        time.sleep(0.1 if probs.size > 10**5 else 0)
+        return probs.copy()
+
+
+class Large(Good):
+    cost = Budget(seconds=5.0, memory_mb=32)
+
+    def one(self, image: Image, probs: ProbabilityMap) -> ProbabilityMap:
+        np.ones((64 if probs.size > 10**5 else 1) * 2**17)  # 64 MiB
+        return probs.copy()
+
+
+class Forgets(Good):
+    """Learns another offset at each fit."""
+
+    trainable = True
+
+    def fit(self, val: MapDataset, workdir: Path) -> None:
+        self.plus = 0.001 * (1 + next(CALLS) % 400)
+
+
+def failures(check: Callable[..., Any], factory: type, **parameters: Any) -> list[str]:
+    with pytest.raises(AssertionError) as raised:
+        check(factory, **parameters)
+    first, *lines = str(raised.value).splitlines()
+    assert first == f"{factory.__name__} does not keep the contract:"
+    return lines
+
+
+def test_a_good_refiner_gets_a_line_for_each_check_and_no_fault() -> None:
+    lines = check_refiner(Good)
+    found = {line.what: line for line in lines}
+    assert {line.status for line in lines} <= {"ok", "note"}
+    assert found["parameters"].detail == "plus"
+    assert found["search space"].status == "ok"
+    assert found["decision on hard maps"].status == "ok"  # 0.1 changes neither decision
+    assert "declared 5 s and 256 MiB" in found["cost"].detail
+
+
+def test_what_is_allowed_and_worth_knowing_is_a_note() -> None:
+    notes = {line.what: line.detail for line in check_refiner(Good, plus=0.6) if line.status == "note"}
+    assert notes["decision on hard maps"] == "changes 100% of an empty map"
+    assert notes["cost"].endswith("for the default parameters")
+
+
+@pytest.mark.parametrize(
+    ("factory", "what", "says"),
+    [
+        (Positional, "parameters", "not keyword-only"),
+        (Bare, "parameters", "no annotation"),
+        (WrongDefault, "parameters", "plus='much'"),
+        (Undeclared, "declarations", "trainable is 1"),
+        (HalfOracle, "declarations", "belong together"),
+        (StrangeSpace, "search space", "'minus'"),
+        (WideSpace, "search space", "{'plus': 2.0}"),
+        (Complains, "wrong values", "ZeroDivisionError"),
+        (Double, "ordinary image", "float64"),
+        (Beyond, "ordinary image", "a map with values"),
+        (NanWhereConstant, "constant image", "NaN"),
+        (EvenOnly, "odd size", "(32, 46)"),
+        (NeedsTwoRows, "one row", "ValueError"),
+        (FirstOnly, "several at once", "one at a time"),
+        (Random, "same call twice", "the second time"),
+        (OtherEachTime, "another instance", "same seed"),
+        (Writes, "inputs unchanged", "probs"),
+        (WantsToWrite, "read-only inputs", "read-only"),
+        (Hands, "inputs unchanged", "not a new one"),
+        (Unpicklable, "pickling", "pickle"),
+        (Slow, "cost", "declared 0.05 s"),
+        (Large, "cost", "and 32 MiB"),
+        (Forgets, "fit again", "another map"),
+    ],
+)
+def test_a_refiner_that_breaks_its_contract_is_told_where(factory: type, what: str, says: str) -> None:
+    lines = [line for line in failures(check_refiner, factory) if what in line]
+    assert len(lines) == 1 and lines[0].startswith(f"FAIL  {what}") and says in lines[0]
+
+
+def test_a_fault_in_the_code_is_told_with_its_line() -> None:
+    (line,) = [line for line in failures(check_refiner, NeedsTwoRows) if "one row" in line]
+    assert "bench/test_conformance.py, line " in line
+
+
+class Asking(Good):
+    """The mean of the base's maps of the image and of its mirror image."""
+
+    base: Callable[[Sequence[Image]], list[ProbabilityMap]]
+
+    def ask(self, base: Callable[[Sequence[Image]], list[ProbabilityMap]]) -> None:
+        self.base = base
+
+    def one(self, image: Image, probs: ProbabilityMap) -> ProbabilityMap:
+        return (probs + self.base([image[:, ::-1]])[0][:, ::-1]) / np.float32(2)
+
+
+class Knowing(Good):
+    """The mask as the map."""
+
+    uses_ground_truth = True
+
+    def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
+        raise AssertionError("an oracle is told the masks")
+
+    def refine_knowing(
+        self, images: Sequence[Image], maps: Sequence[ProbabilityMap], masks: Sequence[Mask]
+    ) -> list[ProbabilityMap]:
+        return [mask.astype(np.float32) for mask in masks]
+
+
+@pytest.mark.parametrize("factory", [Asking, Knowing])
+def test_refiners_that_ask_and_oracles_are_called_as_a_run_calls_them(factory: type) -> None:
+    check_refiner(factory)
+
+
+class Bright:
+    """Foreground where it is brighter than the images of train were."""
+
+    requires: tuple[str, ...] = ()
+    extra = ""
+    version = 1
+    trainable = True
+    level = 0.0
+
+    def fit(self, train: Dataset, val: Dataset, workdir: Path) -> None:
+        self.level = float(np.mean([train[index].image.mean() for index in range(len(train))]))
+
+    def predict(self, samples: Sequence[Sample]) -> list[ProbabilityMap]:
+        return [(sample.image.mean(axis=2) > self.level).astype(np.float32) for sample in samples]
+
+
+class Peeks(Bright):
+    def predict(self, samples: Sequence[Sample]) -> list[ProbabilityMap]:
+        return [sample.mask.astype(np.float32) for sample in samples]
+
+
+def test_a_base_must_not_look_at_the_mask() -> None:
+    check_base(Bright)
+    (line,) = failures(check_base, Peeks)
+    assert "blind to the mask" in line
+
+
+class Drawn(Quickstart):
+    def __init__(self, *, root: Path, train: int = 3, val: int = 2, test: int = 2) -> None:
+        super().__init__(root=root, size=32, train=train, val=val, test=test)
+
+
+class Leaking(Drawn):
+    """Two samples of train are in val too."""
+
+    def split(self, split: Split) -> Any:
+        whole = super().split("train" if split == "val" else split)
+        part = Subset(whole, whole.ids[:2]) if split == "val" else whole
+        part.split = split
+        return part
+
+
+class Greyscale(Drawn):
+    def split(self, split: Split) -> Any:
+        class Grey(Subset):
+            def __getitem__(self, index: int, /) -> Sample:
+                sample = super().__getitem__(index)
+                return Sample(sample.id, sample.image[..., 0], sample.mask)
+
+        whole = super().split(split)
+        return Grey(whole, whole.ids)
+
+
+class Unsteady(Drawn):
+    def split(self, split: Split) -> Any:
+        class Changing(Subset):
+            def fingerprint(self) -> str:
+                return f"{next(CALLS):x}"
+
+        whole = super().split(split)
+        return Changing(whole, whole.ids)
+
+
+class Eager(Drawn):
+    def __init__(self, *, root: Path) -> None:
+        super().__init__(root=root)
+        self.names = list(root.iterdir())
+
+
+class Broken(Drawn):
+    def verify(self) -> Any:
+        return ["all well"]
+
+
+def test_a_good_dataset(tmp_path: Path) -> None:
+    assert {line.status for line in check_dataset(Drawn, root=tmp_path)} == {"ok"}
+    notes = [line.detail for line in check_dataset(Drawn, root=tmp_path, train=0) if line.status == "note"]
+    assert notes == ["0 train, 2 val, 2 test: what needs train cannot run on it"]
+
+
+@pytest.mark.parametrize(
+    ("factory", "what", "says"),
+    [
+        (Leaking, "ids", "'train-0000' is in train, and once more in val"),
+        (Greyscale, "samples", "uint8 (32, 32)"),
+        (Unsteady, "fingerprint", "another one each time"),
+        (Eager, "construction", "FileNotFoundError"),
+        (Broken, "verify", "Finding"),
+    ],
+)
+def test_a_dataset_that_breaks_its_contract_is_told_where(factory: type, what: str, says: str, tmp_path: Path) -> None:
+    (line,) = failures(check_dataset, factory, root=tmp_path)
+    assert line.startswith(f"FAIL  {what}") and says in line
+
+
+class Precision:
+    """Share of the found pixels that are foreground."""
+
+    requires: tuple[str, ...] = ()
+    extra = ""
+    version = 1
+    title, meaning, better, scale, digits = "Precision", "Share of found pixels that are right", "higher", 100.0, 1
+
+    def __call__(self, probs: ProbabilityMap, mask: Mask) -> float:
+        found = probs >= 0.5
+        return float(mask[found].mean()) if found.any() else float("nan")
+
+
+class Reversed(Precision):
+    better = "lower"
+
+
+class Infinite(Precision):
+    def __call__(self, probs: ProbabilityMap, mask: Mask) -> float:
+        return super().__call__(probs, mask) if (probs >= 0.5).any() else float("inf")
+
+
+class Nameless(Precision):
+    title = ""
+
+
+class Texts(Precision):
+    def __call__(self, probs: ProbabilityMap, mask: Mask) -> Any:
+        return str(super().__call__(probs, mask))
+
+
+def test_a_good_metric_may_be_undefined() -> None:
+    lines = {line.what: line for line in check_metric(Precision)}
+    assert {line.status for line in lines.values()} == {"ok"}
+    assert "empty map" in lines["hard cases"].detail
+    assert lines["which end is good"].detail == "perfect 1.0000, inverted 0.0000, and higher is better"
+
+
+@pytest.mark.parametrize(
+    ("factory", "what", "says"),
+    [
+        (Reversed, "which end is good", "lower is better"),
+        (Infinite, "hard cases", "inf"),
+        (Nameless, "declarations", "title"),
+        (Texts, "ordinary map", "str"),
+    ],
+)
+def test_a_metric_that_breaks_its_contract_is_told_where(factory: type, what: str, says: str) -> None:
+    (line,) = [line for line in failures(check_metric, factory) if what in line]
+    assert says in line
+
+
+@pytest.mark.usefixtures("plugins")
+def test_the_command_reports_a_line_a_check_and_ends_with_one_error(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "identity", "half[wrong=shape]"]) == 2
+    out, err = capfd.readouterr()
+    first, second = out.split("refiner half[wrong=shape]:\n")
+    assert first.startswith("refiner identity:\n  ok    import") and "FAIL" not in first
+    assert "FAIL  parameters" not in second and "FAIL  ordinary image" in second and "(63, 48)" in second
+    assert err.count("\n") == 1 and "1 of " in err and err.startswith("bench: error: ")
+
+
+@pytest.mark.usefixtures("plugins")
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        (
+            "half[wrong=dies]",
+            "FAIL  ordinary image              the process that ran this check: died with exit code 9",
+        ),
+        ("half[wrong=raises]", "raises ZeroDivisionError: a defect of the plug-in (site/toy_plugins.py, line "),
+        ("half[wrnog=shape]", "did you mean 'wrong'?"),
+        ("needy", "pip install refinebench[densecrf]"),
+        ("broken", "FAIL  import                      broken: RuntimeError: written in a hurry"),
+    ],
+)
+def test_nothing_that_a_plug_in_does_ends_the_command(name: str, says: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", name]) == 2
+    assert says in capfd.readouterr().out
+
+
+def test_a_check_that_takes_too_long_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    info = tmp_path / "sleepy-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sleepy\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[bench.metrics]\nsleepy = sleepy:Sleepy\n")
+    (tmp_path / "sleepy.py").write_text("import time\nclass Sleepy:\n    def __init__(self): time.sleep(600)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    begin = time.monotonic()
+    assert main(["check", "sleepy", "--timeout", "5"]) == 2
+    out = capfd.readouterr().out
+    assert "FAIL  construction" in out and "no answer within 5 s" in out and time.monotonic() - begin < 60
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["densecfr"], "did you mean 'densecrf'?"),
+        (["densecrf", "--kind", "base"], "no such base 'densecrf'"),
+    ],
+)
+def test_a_name_that_is_none(arguments: list[str], says: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", *arguments]) == 2
+    out, err = capfd.readouterr()
+    assert says in out + err
+
+
+def test_a_name_of_two_kinds_is_asked_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bench.toml").write_text('[variants.base]\nidentity = "unet[epochs=1]"\n')
+    assert main(["check", "identity"]) == 2
+    assert "'identity' is a base and a refiner" in capfd.readouterr().err
+    assert main(["check", "identity", "--kind", "refiner"]) == 0
