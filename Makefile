@@ -11,8 +11,11 @@ demo: venv
 	$(BIN)/bench run --experiment quickstart --store runs/quickstart
 	$(BIN)/bench report --store runs/quickstart --markdown --latex --csv --out runs/quickstart/report
 
+# JOBS processes share the tests; more threads in each would only get in each other's way.
+JOBS ?= 2
+
 test: lint
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist worksteal --durations 15
 
 # The speed suite: tables of ratios, on one thread. For example BENCH="--device cuda --results speed.md".
 bench: venv

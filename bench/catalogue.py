@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from bench.config import Kind
-from bench.contracts import Described, UserError
+from bench.contracts import Costed, Described, Span, Tunable, UserError
 from bench.isolation import LostError, isolated
 from bench.registry import FILLED_IN, Plugin, foreign, plugins
 
@@ -30,7 +30,8 @@ class Listed:
         problem: see `bench.registry.Plugin`.
         summary: first line of the class's docstring.
         parameters: name -> default as Python writes it, ``"(required)"`` where there is none.
-        description: fields of `bench.contracts.Description`; empty unless asked for and there.
+        description: fields of `bench.contracts.Description`, what a tuning searches, the declared cost; empty unless
+            asked for and there.
     """
 
     name: str
@@ -77,10 +78,26 @@ def _load(kind: Kind, name: str, describe: bool) -> Iterator[Listed]:
 def _steps(plugin: Plugin, describe: bool) -> Iterator[Listed]:
     listed = Listed(plugin.name, plugin.problem, plugin.summary, _parameters(plugin))
     yield listed
-    if describe and not plugin.problem and "(required)" not in listed.parameters.values():
-        factory = plugin.factory
-        if isinstance(factory, type) and issubclass(factory, Described):
-            yield replace(listed, description=asdict(factory().describe()))
+    if describe and not plugin.problem:
+        yield replace(listed, description=_description(plugin.factory, listed.parameters))
+
+
+def _description(factory: Any, parameters: dict[str, str]) -> dict[str, Any]:
+    described = isinstance(factory, type) and issubclass(factory, Described)
+    found = asdict(factory().describe()) if described and "(required)" not in parameters.values() else {}
+    if isinstance(factory, Tunable):
+        found["tune searches"] = ", ".join(
+            f"{name} {_choices(values)}" for name, values in factory.search_space.items()
+        )
+    if isinstance(factory, Costed):
+        found["cost at most"] = f"{factory.cost.seconds:g} s, {factory.cost.memory_mb:g} MiB for 512 x 512 on one core"
+    return found
+
+
+def _choices(values: Span | tuple[Any, ...]) -> str:
+    if isinstance(values, Span):
+        return f"{values.low:g}..{values.high:g}" + (" (log)" if values.log else "")
+    return "|".join(str(value) for value in values)
 
 
 def _parameters(plugin: Plugin) -> dict[str, str]:

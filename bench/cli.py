@@ -137,11 +137,15 @@ def _tune(arguments: argparse.Namespace) -> None:
     from bench.fitting import tune
 
     found = tune(**_options(arguments))
-    text = " ".join(f"{name}={value}" for name, value in found.parameters.items())
+    text = " ".join(f"{name}={_short(value)}" for name, value in found.parameters.items())
     print(f"{found.trials} trials on {found.images} val images of {found.dataset}, base {found.base}")
     print(f"  defaults  {found.objective} {found.default_score:.4f}")
     print(f"  best      {found.objective} {found.score:.4f}  {text}")
     print(f'with --store {found.store}, \'bench run --refiner "{found.refiner}"\' uses it; elsewhere "{found.fixed}"')
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _export(arguments: argparse.Namespace) -> None:
@@ -181,13 +185,18 @@ def _list(arguments: argparse.Namespace) -> None:
         return
     for kind, entries in rows.items():
         print(f"{kind}:")
+        width = max((len(entry["name"]) for entry in entries), default=0)
         for entry in entries:
-            print(f"  {entry['name']:18} {entry['status'] or entry['summary']}")
-            for key, value in entry.get("description", {}).items():
-                print(f"  {'':18}   {key}: {value:,}" if isinstance(value, int) else f"  {'':18}   {key}: {value}")
+            print(f"  {entry['name']:{width}} {entry['status'] or entry['summary']}")
+            lines = [f"{key}: {_readable(value)}" for key, value in entry.get("description", {}).items()]
             if arguments.verbose:
-                for key, value in entry["parameters"].items():
-                    print(f"  {'':18}   {key} = {value}")
+                lines += [f"{key} = {value}" for key, value in entry["parameters"].items()]
+            for line in lines:
+                print(f"  {'':{width}}   {line}")
+
+
+def _readable(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _new(arguments: argparse.Namespace, kind: Plugged) -> None:

@@ -15,6 +15,7 @@ from bench.datasets.subset import Subset
 from bench.environment import pick_device
 from bench.folders import make_out
 from bench.images import write_map
+from bench.job import Job
 from bench.plan import Cell, grid, narrowed, whole_splits
 from bench.progress import note, track
 from bench.registry import check_parameters, load_base, load_dataset, resolve, with_parameter, with_tuning
@@ -114,7 +115,7 @@ def run(
     for text in dict.fromkeys(f"{m.dataset}: {m.complete}" for m in manifests if m.complete):
         note(f"warning: a partial copy of {text}")
     workers = workers or settings.defaults.workers
-    jobs = [runner.Job(cell, settings, target.root, where, workers) for cell in cells.values()]
+    jobs = [Job(cell, settings, target.root, where, workers) for cell in cells.values()]
     if force:
         for job in jobs:
             if job.cell.refiner in wanted:
@@ -222,7 +223,7 @@ def predict(
     return count
 
 
-def _begin(jobs: list[runner.Job], result: RunResult) -> list[runner.Job]:
+def _begin(jobs: list[Job], result: RunResult) -> list[Job]:
     """Enter the cells that the store lacks into it; those of them that can be computed."""
     pending = [job for job in jobs if job.cell.manifest.key not in result.reused]
     _say_what_is_reused(len(jobs), len(pending))
@@ -243,7 +244,7 @@ def _say_what_is_reused(cells: int, pending: int) -> None:
         note(f"{cells - pending} of {cells} cells are in the store; {pending} to compute")
 
 
-def _execute(jobs: list[runner.Job], result: RunResult, *, engine: str, on_error: str) -> None:
+def _execute(jobs: list[Job], result: RunResult, *, engine: str, on_error: str) -> None:
     fatal: list[engines.Outcome] = []
 
     def report(stage: runner.Stage, outcome: engines.Outcome) -> bool:
@@ -266,7 +267,7 @@ def _execute(jobs: list[runner.Job], result: RunResult, *, engine: str, on_error
         raise fatal[0].user_error or CellError(fatal[0].trace)
 
 
-def _waits_for(job: runner.Job, stage: runner.Stage) -> bool:
+def _waits_for(job: Job, stage: runner.Stage) -> bool:
     return any(stage.name in later.needs for later in runner.stages([job]))
 
 

@@ -26,6 +26,7 @@ PACKAGES = (
     "pyarrow",
     "pydensecrf2",
     "segmentation-refinement",
+    "transformers",
     "onnxruntime",
     "optuna",
     "ray",

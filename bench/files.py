@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 
 @contextmanager
@@ -20,6 +23,15 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep(targets: Set[Path]) -> None:
+    """Remove what processes that were killed inside `replacing` have left beside the targets."""
+    for folder in {target.parent for target in targets}:
+        for path in folder.glob(".*.tmp"):
+            match = re.fullmatch(r"\.(.+)\.(\d+)\.tmp", path.name)
+            if match and folder / match[1] in targets and not psutil.pid_exists(int(match[2])):
+                path.unlink(missing_ok=True)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

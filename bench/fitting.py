@@ -12,6 +12,7 @@ from bench import runner
 from bench.config import Protocol, Settings, load
 from bench.contracts import UserError
 from bench.environment import pick_device
+from bench.job import Job
 from bench.plan import grid
 from bench.registry import check_parameters, resolve, with_own_weights, with_parameter, with_tuning
 from bench.store import Store
@@ -173,7 +174,7 @@ def weights_in(folder: Path) -> Path | None:
     return path if path.is_file() else None
 
 
-def _fitted(job: runner.Job) -> Path:
+def _fitted(job: Job) -> Path:
     """Where the refiner's learning is, once the stages up to it have run."""
     Store(job.store).open_for_writing()
     if job.cell.base_trainable:
@@ -193,7 +194,7 @@ def _job(
     limit: int | None,
     store: Path | str | None,
     device: Literal["auto", "cpu", "cuda"] | None,
-) -> runner.Job:
+) -> Job:
     check_parameters(settings)
     where = pick_device(device or settings.defaults.device)
     (cell,) = grid(
@@ -206,4 +207,4 @@ def _job(
         limit=limit,
         scored=False,
     )
-    return runner.Job(cell, settings, Path(store or settings.defaults.store).absolute(), where)
+    return Job(cell, settings, Path(store or settings.defaults.store).absolute(), where)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
-import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any, TypeVar
 
 from bench.contracts import UserError
+from bench.workers import follow_parent
 
 T = TypeVar("T")
 _ITEM, _ERROR, _END = "item", "error", "end"
@@ -57,18 +56,6 @@ def isolated(function: Callable[..., Iterable[T]], *arguments: Any, seconds: flo
         receiver.close()
 
 
-def die_with_parent() -> None:
-    """Start a thread that ends this process when its parent is gone, even where that was killed."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_wait_and_exit, args=(parent.sentinel,), daemon=True).start()
-
-
-def _wait_and_exit(sentinel: int) -> None:
-    wait([sentinel])
-    os._exit(1)
-
-
 def _receive(receiver: Connection, process: SpawnProcess, seconds: float | None) -> tuple[str, Any]:
     try:
         if not receiver.poll(seconds):
@@ -81,9 +68,7 @@ def _receive(receiver: Connection, process: SpawnProcess, seconds: float | None)
 
 
 def _child(sender: Connection, work: bytes, quiet: bool) -> None:
-    # Ctrl-C reaches the whole process group; the parent answers it for both.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    die_with_parent()
+    follow_parent()
     if quiet:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     os.dup2(2, 1)

@@ -186,7 +186,8 @@ class _Context:
                 raise
             refiner, error = variant.plugin.factory, str(problem)
         fit_key, own = "", variant.identity()
-        if refiner.trainable:
+        # Of one that could not be made the class may not know: that may depend on its parameters.
+        if variant.search is not None or getattr(refiner, "trainable", False):
             self._need("val", f"{spec} is fitted on it")
             fit = {"base": self.base_key, "refiner": own, "seed": self.seed, "val": self._print("val")}
             fit_key = digest(fit)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-import psutil
 from PIL import Image as PillowImage
 
 from bench.checks import check_output
 from bench.config import Settings, load, unknown
 from bench.contracts import AsksBase, ProbabilityMap, Refiner, UserError
 from bench.environment import pick_device
-from bench.files import replacing
+from bench.files import replacing, sweep
 from bench.folders import files_by_id, make_out
 from bench.images import IMAGE_SUFFIXES, MAP_SUFFIXES, read_image, read_map, to_uint16
 from bench.progress import note, track
@@ -76,7 +73,7 @@ def refine(
     make = partial(_Refining, refiner, checkpoint, settings, where, format)
     with crew(make, min(workers or settings.defaults.workers, len(todo))) as each:
         _make_out(out, images, maps)
-        _sweep(set(targets.values()))
+        sweep(set(targets.values()))
         if len(map_files) < len(image_files):
             note(f"{len(map_files)} of {len(image_files)} images have a map; the others are left out")
         if len(todo) < len(targets):
@@ -185,15 +182,6 @@ def _write(probs: ProbabilityMap, target: Path, format: Format) -> None:
                 PillowImage.fromarray(codes).save(stream, format="PNG")
     except OSError as error:
         raise UserError(f"cannot write, {error.strerror or error}", target, "free the disk or correct --out") from None
-
-
-def _sweep(targets: Set[Path]) -> None:
-    """Remove what processes that were killed while they wrote the targets have left, see `replacing`."""
-    for folder in {target.parent for target in targets}:
-        for path in folder.glob(".*.tmp"):
-            match = re.fullmatch(r"\.(.+)\.(\d+)\.tmp", path.name)
-            if match and folder / match[1] in targets and not psutil.pid_exists(int(match[2])):
-                path.unlink(missing_ok=True)
 
 
 def to_uint8(probs: ProbabilityMap) -> np.ndarray:

@@ -16,107 +16,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from bench.checks import check_output
-from bench.config import Settings
-from bench.contracts import (
-    AsksBase,
-    BaseNetwork,
-    Dataset,
-    Episodic,
-    Image,
-    Metric,
-    Oracle,
-    ProbabilityMap,
-    Refiner,
-    Sample,
-    Split,
-)
-from bench.datasets.subset import Subset
+from bench.contracts import Episodic, Oracle, ProbabilityMap, Refiner, Sample, Split
 from bench.environment import describe
-from bench.files import replacing
-from bench.maps import MapCache, MapSplit
+from bench.files import read_lines, replacing
+from bench.job import Job
+from bench.maps import MapCache
 from bench.measure import Meter
 from bench.metrics import plugged_in, score
-from bench.plan import Cell, digest, training_splits
+from bench.plan import digest
 from bench.progress import note, track
-from bench.registry import load_base, load_dataset, load_refiner
+from bench.registry import load_dataset
 from bench.store import Manifest, Store
 from bench.tuning import FOUND
 from bench.workers import crew
-
-
-@dataclass(frozen=True)
-class Job:
-    """A cell and where to work on it; everything a stage needs, and picklable.
-
-    Attributes:
-        workers: processes that the test images are spread over, see `bench.workers`; no part of the cell's identity.
-    """
-
-    cell: Cell
-    settings: Settings
-    store: Path
-    device: str
-    workers: int = 1
-
-    @property
-    def base_folder(self) -> Path:
-        return self.store / "bases" / self.cell.base_key
-
-    @property
-    def fit_folder(self) -> Path:
-        return self.store / "refiners" / self.cell.fit_key
-
-    @property
-    def partial(self) -> Path:
-        return self.store / "partial" / f"{self.cell.manifest.key}.jsonl"
-
-    def maps_folder(self, split: Split) -> Path:
-        return self.base_folder / f"maps-{self.cell.prints[split][:16]}"
-
-    def samples(self, split: Split) -> Dataset:
-        """The cell's samples of a split."""
-        return Subset(load_dataset(self.cell.dataset, settings=self.settings).split(split), self.cell.ids[split])
-
-    def training_samples(self) -> tuple[Dataset, Dataset]:
-        """What the base is trained on, and what its best epoch is chosen on."""
-        return training_splits(self.samples("train"), self.samples("val"), self.cell.protocol)
-
-    def base(self) -> BaseNetwork:
-        """The cell's base, not fitted."""
-        return load_base(self.cell.base, settings=self.settings, device=self.device, seed=self.cell.seed)
-
-    def fitted_base(self) -> BaseNetwork:
-        """The cell's base, ready to predict."""
-        base = self.base()
-        if base.trainable:
-            base.fit(*self.training_samples(), self.base_folder / "fit")
-        return base
-
-    def asked_base(self) -> Callable[[Sequence[Image]], list[ProbabilityMap]]:
-        """The base as a refiner may ask it: images of its own making -> their maps."""
-        base = self.fitted_base()
-
-        def predict(images: Sequence[Image]) -> list[ProbabilityMap]:
-            return base.predict([Sample("asked", image, np.zeros(image.shape[:2], np.bool_)) for image in images])
-
-        return predict
-
-    def metrics(self) -> dict[str, Metric]:
-        """The plugged-in metrics that the cell is scored by, by column."""
-        return plugged_in.made(plugged_in.chosen(self.cell.metrics, self.settings))
-
-    def refiner(self) -> Refiner:
-        """The cell's refiner, fitted where it learns: from val, or from what an earlier call left."""
-        refiner = load_refiner(self.cell.refiner, settings=self.settings, device=self.device, seed=self.cell.seed)
-        if isinstance(refiner, AsksBase):
-            refiner.ask(self.asked_base())
-        if refiner.trainable:
-            refiner.fit(MapSplit(self.samples("val"), MapCache(self.maps_folder("val"))), self.fit_folder)
-        return refiner
 
 
 @dataclass(frozen=True)
@@ -185,7 +100,8 @@ def fit_refiner(job: Job) -> None:
 
 def refine(job: Job) -> None:
     """Refine and score the test split, image by image, and store the finished cell."""
-    ids, records = job.samples("test").ids, _read_partial(job.partial)
+    ids = job.samples("test").ids
+    records = {record["id"]: record for record in read_lines(job.partial)}
     job.partial.parent.mkdir(parents=True, exist_ok=True)
     rest = [sample_id for sample_id in ids if sample_id not in records]
     with (
@@ -283,17 +199,6 @@ def _done(job: Job, images: int) -> Manifest:
             "environment": describe(job.device) | ({"workers": job.workers} if job.workers > 1 else {}),
         }
     )
-
-
-def _read_partial(path: Path) -> dict[str, dict[str, Any]]:
-    """Records that an interrupted call left; a torn last line is dropped from the file."""
-    if not path.is_file():
-        return {}
-    whole = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
-    with replacing(path) as temporary:
-        temporary.write_text("".join(whole), encoding="utf-8")
-    records = [json.loads(line) for line in whole]
-    return {record["id"]: record for record in records}
 
 
 def _refining(refiner: Refiner, sample: Sample, probs: ProbabilityMap) -> Callable[[], list[ProbabilityMap]]:

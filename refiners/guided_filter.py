@@ -36,7 +36,7 @@ class GuidedFilter:
     trainable = False
     uses_ground_truth = False
     search_space: ClassVar[SearchSpace] = {"radius": Span(2, 120, log=True), "eps": Span(1e-7, 1e-1, log=True)}
-    cost = Budget(seconds=0.6, memory_mb=200)
+    cost = Budget(seconds=1.0, memory_mb=200)
 
     def __init__(self, *, radius: int = 8, eps: float = 4e-4) -> None:
         if radius < 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.contracts import Image, MapDataset, ProbabilityMap
+from bench.contracts import Budget, Image, MapDataset, ProbabilityMap
 
 
 class Identity:
@@ -16,6 +16,7 @@ class Identity:
     version = 1
     trainable = False
     uses_ground_truth = False
+    cost = Budget(seconds=0.01, memory_mb=10)
 
     def fit(self, val: MapDataset, workdir: Path) -> None:
         """Nothing to learn."""

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from bench.contracts import Image, MapDataset, Mask, ProbabilityMap
+from bench.contracts import Budget, Image, MapDataset, Mask, ProbabilityMap, UserError
 from refiners.prn.pseudo_labels import image_optimal, patch_optimal
 
 
@@ -20,6 +20,7 @@ class _Oracle:
     version = 1
     trainable = False
     uses_ground_truth = True
+    cost = Budget(seconds=0.1, memory_mb=20)
 
     def fit(self, val: MapDataset, workdir: Path) -> None:
         """Nothing to learn."""
@@ -36,9 +37,14 @@ class PatchOracle(_Oracle):
 
     Args:
         patch: side of a patch in pixels of the image itself.
+
+    Raises:
+        UserError: a side under 1.
     """
 
     def __init__(self, *, patch: int = 64) -> None:
+        if patch < 1:
+            raise UserError(f"a patch of {patch}", f"oracle-patch[patch={patch}]", "use a side of 1 pixel or more")
         self.patch = patch
 
     def refine_knowing(

@@ -30,7 +30,7 @@ class PatchThreshold:
     Val's patches are labelled with their best threshold (`patch_targets`), and boosted regression trees (scikit-learn's
     `HistGradientBoostingRegressor`) learn it from what `patch_features` says of the map and the image. Each patch is
     then remapped so that its predicted threshold lies at one half. PatchRefineNet (WACV 2024) predicts the binarised
-    patch in its place; this is the comparison that the paper's introduction calls for.
+    patch itself instead.
 
     Args:
         patch: side of a patch in pixels of the image; those at the right and bottom border may be smaller.
@@ -52,7 +52,7 @@ class PatchThreshold:
         "learning_rate": Span(0.01, 0.3, log=True),
         "min_samples": Span(5, 100, log=True),
     }
-    cost: ClassVar[Budget] = Budget(seconds=1, memory_mb=100)
+    cost: ClassVar[Budget] = Budget(seconds=0.2, memory_mb=32)
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.contracts import DECISION, Image, MapDataset, ProbabilityMap
+from bench.contracts import DECISION, Budget, Image, MapDataset, ProbabilityMap
 from bench.files import replacing
 from bench.images import to_uint16
 from bench.progress import track
@@ -28,6 +28,7 @@ class Threshold:
     version = 1
     trainable = True
     uses_ground_truth = False
+    cost = Budget(seconds=0.05, memory_mb=30)
 
     def __init__(self) -> None:
         self.threshold = DECISION

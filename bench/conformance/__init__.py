@@ -4,16 +4,10 @@ Each function here takes a class and parameters for it, runs every check, and ra
 those that failed:
 
 >>> from bench.conformance import check_refiner
->>> class Halve:
-...     "Halves the map."
-...     requires, extra, version, trainable, uses_ground_truth = (), "", 1, False, False
-...     def refine(self, images, maps):
-...         return [probs / 2 for probs in maps]
->>> for line in check_refiner(Halve):
-...     if line.status == "note" and line.what != "cost":
-...         print(line.what, "-", line.detail)
-search space - none: 'bench tune' cannot tune it
-decision on hard maps - changes 100% of a full map
+>>> from bench.registry import load_refiner
+>>> class_of_a_refiner = type(load_refiner("identity"))
+>>> {line.what: line.detail for line in check_refiner(class_of_a_refiner)}["decision on hard maps"]
+'empty stays empty, full stays full'
 """
 
 from __future__ import annotations

@@ -58,7 +58,8 @@ class CascadePsp:
     uses_ground_truth = False
     # Without L: a trial at the default already costs minutes an image.
     search_space: ClassVar[SearchSpace] = {"low_threshold": Span(0.0, 0.2), "levels": (1, 3)}
-    cost: ClassVar[Budget] = Budget(seconds=600, memory_mb=8000)
+    # Twice what `make bench` measured on one thread (docs/cascadepsp.md).
+    cost: ClassVar[Budget] = Budget(seconds=250, memory_mb=8300)
 
     def __init__(
         self,

@@ -97,7 +97,10 @@ class Segmenter:
         return {name: (t.float() if t.is_floating_point() else t).to(self.device) for name, t in tensors.items()}
 
     def similar(self, scene: Scene, region: Mask, least: float) -> Mask:
-        """Pixels whose features' cosine with the region's mean is above ``least``: bool ``(H, W)``."""
+        """Pixels whose features' cosine with the region's mean is above ``least``: bool ``(H, W)``.
+
+        The cosine is interpolated to the image's size, not the features, which would take a kilobyte a pixel.
+        """
         cover = self._square(region.astype(np.float32), scene, self.grid, fill=0.0)
         features = scene.features[0]
         mean = (features * torch.from_numpy(cover).to(self.device)).sum(dim=(1, 2))

@@ -1,5 +1,8 @@
-"""What a Segment-Anything model is asked: points, box and mask of each region of a coarse mask (SAMRefiner, section 3).
+"""What a Segment-Anything model is asked: points, box and mask of each region of a coarse mask (Lin et al., ICLR 2025).
 
+Written from the paper's description, with the numbers of the authors' code. Ours differs from that code where the
+image's border counts as an edge of the region, where strips of the elastic box are cut at the border in place of being
+left out, and where one region's elastic box weakens that region's mask prompt alone.
 Coordinates are pixel indices, x before y; a box holds its first and its last column and row.
 """
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator
 from typing_extensions import TypeAliasType
 
-from bench.contracts import DECISION, Image, MapDataset, Mask, ProbabilityMap, SearchSpace, Span, UserError
+from bench.contracts import DECISION, Budget, Image, MapDataset, Mask, ProbabilityMap, SearchSpace, Span, UserError
 from refiners.samrefiner.prompts import prompts_for, regions
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ class SamRefiner:
         "rounds": Span(1, 5),
         "select": ("predicted", "coarse"),
     }
+    cost: ClassVar[Budget] = Budget(seconds=45, memory_mb=4800)
 
     def __init__(
         self,

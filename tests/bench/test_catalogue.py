@@ -12,7 +12,7 @@ from bench import catalogue
 from bench.cli import main
 
 MODULES = {
-    "fine": 'print("noise on stdout")\nclass Plugin:\n    """Does no harm."""\n    def __init__(self, *, level: int = 3): ...\n',
+    "fine": 'print("noise")\nclass Plugin:\n    """Does no harm."""\n    def __init__(self, *, level: int = 3): ...\n',
     "raises": "raise RuntimeError('first line\\nsecond line')\n",
     "leaves": "raise SystemExit('not here')\n",
     "dies": "import os\nos._exit(3)\n",

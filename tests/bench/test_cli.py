@@ -23,10 +23,16 @@ COMMANDS = [
     "refine",
     "train base",
     "train refiner",
+    "tune",
     "export",
     "data list",
     "data verify",
     "list",
+    "new refiner",
+    "new base",
+    "new dataset",
+    "new metric",
+    "check",
     "doctor",
 ]
 

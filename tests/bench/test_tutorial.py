@@ -1,4 +1,4 @@
-"""The tutorial, as a reader would follow it: its files written, its commands run, in a virtual environment of its own."""
+"""The tutorial as a reader would follow it: its files written, its commands run, in an environment of its own."""
 
 from __future__ import annotations
 
@@ -49,11 +49,12 @@ def test_each_block_does_what_it_says(tmp_path: Path, environment: dict[str, str
         elif language == "sh":
             said += _run(text, folder, environment)
     assert said.count("refiner sharpen:") == 2 and "FAIL" not in said
-    cells = pd.read_csv(folder / "tables" / "report.csv").set_index("refiner")
+    cells = pd.read_csv(folder / "tables" / "report.csv")
+    iou = dict(zip(cells["refiner"], cells["iou"], strict=True))
     # What the tutorial promises: sharpened alone it gains nothing, averaged within colours it does.
-    assert cells.loc["sharpen", "iou"] > cells.loc["identity", "iou"] + 0.02
-    for name in ("ruff", "mypy"):
-        assert _lint(name, folder / "sharpen", environment) == ""
+    assert iou["sharpen"] > iou["identity"] + 0.02
+    linted = subprocess.run([sys.executable, "-m", "ruff", "check", "."], cwd=folder / "sharpen", capture_output=True)
+    assert linted.returncode == 0, linted.stdout.decode()
 
 
 def _run(commands: str, folder: Path, environment: dict[str, str]) -> str:
@@ -68,11 +69,3 @@ def _run(commands: str, folder: Path, environment: dict[str, str]) -> str:
         pytest.skip("pip cannot fetch hatchling: no package index here")
     assert done.returncode == 0, f"{commands}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout
-
-
-def _lint(name: str, package: Path, environment: dict[str, str]) -> str:
-    arguments = {"ruff": ["check", "."], "mypy": ["--config-file", str(REPOSITORY / "pyproject.toml"), "."]}[name]
-    done = subprocess.run(
-        [sys.executable, "-m", name, *arguments], cwd=package, env=environment, capture_output=True, text=True
-    )
-    return "" if done.returncode == 0 else done.stdout

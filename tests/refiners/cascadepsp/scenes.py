@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -12,13 +13,13 @@ from bench.contracts import Image, Mask, ProbabilityMap
 
 
 def scene(kind: str, rows: int, columns: int) -> tuple[Image, ProbabilityMap]:
-    """A noisy image of one object and a map of it: ``disc``, ``corner`` (large), ``roads`` (thin) or ``empty``."""
+    """A noisy image and a map of what is in it: ``oval`` (large), ``left`` (at one end) or ``roads`` (thin)."""
     drawn = np.zeros((rows, columns), np.uint8)
-    if kind == "disc":
-        cv2.circle(drawn, (columns // 3, rows // 2), min(rows, columns) // 3, 1, -1)
-    elif kind == "corner":
-        drawn[: 2 * rows // 3, : 2 * columns // 3] = 1
-    elif kind == "roads":
+    if kind == "oval":
+        cv2.ellipse(drawn, (columns // 3, rows // 3), (columns // 3, rows // 3), 0, 0, 360, 1, -1)
+    elif kind == "left":
+        cv2.ellipse(drawn, (columns // 6, rows // 2), (columns // 6, rows // 3), 0, 0, 360, 1, -1)
+    else:
         cv2.line(drawn, (0, rows // 4), (columns - 1, rows // 2), 1, 2)
         cv2.line(drawn, (columns // 2, 0), (columns // 3, rows - 1), 1, 1)
     draw = np.random.default_rng([rows, columns])
@@ -29,10 +30,12 @@ def scene(kind: str, rows: int, columns: int) -> tuple[Image, ProbabilityMap]:
     return image, probs
 
 
-def by_the_package(weights: Path, image: Image, mask: Mask, *, fast: bool, side: int) -> Image:
-    """uint8 ``(H, W)``: the package's own ``refine``."""
-    package = segmentation_refinement.Refiner(
-        "cpu", model_folder=str(weights.parent), download_and_check_model=False
-    )
-    codes: Image = package.refine(image.copy(), mask.astype(np.uint8) * 255, fast=fast, L=side)
-    return codes
+def by_the_package(
+    weights: Path, images: Sequence[Image], masks: Sequence[Mask], *, fast: bool, side: int
+) -> list[Image]:
+    """uint8 ``(H, W)`` each: the package's own ``refine``."""
+    package = segmentation_refinement.Refiner("cpu", model_folder=str(weights.parent), download_and_check_model=False)
+    return [
+        package.refine(image.copy(), mask.astype(np.uint8) * 255, fast=fast, L=side)
+        for image, mask in zip(images, masks, strict=True)
+    ]

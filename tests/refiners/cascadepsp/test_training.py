@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bench.contracts import Sample, UserError
+from bench.training import TrainingArrays
+from refiners.cascadepsp import CascadePsp
+from refiners.cascadepsp.training import Course, Crops
+from tests.refiners.cascadepsp.scenes import scene
+
+
+class KilledError(Exception):
+    """Stands for whatever ends a training before its time."""
+
+
+class Ovals:
+    """Images of one object each, of several sizes (a `MapDataset`); one read fails, if asked to."""
+
+    def __init__(self, count: int, fails_at: int = 0) -> None:
+        self.count, self.fails_at, self.reads = count, fails_at, 0
+
+    @property
+    def ids(self) -> Sequence[str]:
+        return [str(index) for index in range(self.count)]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int, /) -> tuple[Sample, np.ndarray]:
+        self.reads += 1
+        if self.reads == self.fails_at:
+            raise KilledError
+        image, probs = scene("oval", 29 + index, 41)
+        return Sample(str(index), image, probs >= 0.5), probs
+
+
+def tiny() -> CascadePsp:
+    return CascadePsp(
+        weights="train",
+        L=66,
+        fast=True,
+        epochs=2,
+        steps=3,
+        train_batch=2,
+        crop=32,
+        lr=1e-3,
+        encoder_weights="none",
+    )
+
+
+def losses(folder: Path) -> list[float]:
+    with (folder / "training.csv").open() as file:
+        return [float(row["loss"]) for row in csv.DictReader(file)]
+
+
+def test_a_training_lowers_the_loss_resumes_and_its_weights_are_a_refiner(tmp_path: Path) -> None:
+    whole = tiny()
+    whole.fit(Ovals(3), tmp_path / "whole")
+    found = losses(tmp_path / "whole")
+    assert len(found) == 2 and found[-1] < found[0]
+    # Killed in its second epoch, it goes on to the same weights.
+    with pytest.raises(KilledError):
+        tiny().fit(Ovals(3, fails_at=9), tmp_path / "killed")
+    assert not (tmp_path / "killed" / "weights.safetensors").exists()
+    resumed = tiny()
+    resumed.fit(Ovals(3), tmp_path / "killed")
+    assert losses(tmp_path / "killed") == found
+    image, probs = scene("oval", 30, 41)
+    (expected,) = whole.refine([image], [probs])
+    given = CascadePsp(weights=tmp_path / "whole" / "weights.safetensors", L=66, fast=True)
+    assert given.trained_on == ()
+    for refiner in (resumed, given):
+        np.testing.assert_array_equal(refiner.refine([image], [probs])[0], expected)
+    # A finished training is loaded, val is not read.
+    again, unread = tiny(), Ovals(3, fails_at=1)
+    again.fit(unread, tmp_path / "whole")
+    assert unread.reads == 0
+
+
+def test_an_empty_val_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no samples to train on"):
+        tiny().fit(Ovals(0), tmp_path)
+
+
+def test_without_a_training_there_is_nothing_to_refine_with() -> None:
+    with pytest.raises(RuntimeError, match="fit"):
+        tiny().refine([], [])
+
+
+def test_the_defaults_are_the_authors() -> None:
+    refiner = CascadePsp(weights="train")
+    course = refiner.course
+    recipe = course.recipe()
+    assert course.epochs * course.steps == 45_000
+    assert (recipe.batch, recipe.lr, recipe.optimizer, recipe.weight_decay) == (12, 2.25e-4, "adam", 1e-4)
+    # The second drop is where theirs is, the first 3,750 iterations before theirs.
+    assert [drop * recipe.drop_after * course.steps for drop in (1, 2)] == [18_750, 37_500]
+    assert 3 * recipe.drop_after > recipe.epochs and recipe.drop == 0.1
+
+
+def test_a_drawn_crop_has_its_mask_and_a_wrong_one(tmp_path: Path) -> None:
+    data = TrainingArrays.build(
+        tmp_path, 2, {"index": ((), np.int64)}, lambda index: {"index": np.asarray(index)}, "val"
+    )
+    change = Crops(Ovals(2), side=64)
+    torch.manual_seed(0)
+    drawn = change(data.sample(1))
+    torch.manual_seed(0)
+    again = change(data.sample(1))
+    assert {name: (field.dtype, tuple(field.shape)) for name, field in drawn.items()} == {
+        "image": (torch.uint8, (3, 64, 64)),
+        "truth": (torch.bool, (1, 64, 64)),
+        "mask": (torch.bool, (1, 64, 64)),
+    }
+    assert all(torch.equal(drawn[name], again[name]) for name in drawn)
+    assert (drawn["truth"] & drawn["mask"]).sum() < (drawn["truth"] | drawn["mask"]).sum()
+    # The object is bright red on grey: where the mask was moved the image was moved too.
+    red = drawn["image"][0].float() - drawn["image"][2].float()
+    assert red[drawn["truth"][0]].mean() > red[~drawn["truth"][0]].mean() + 20
+
+
+def test_a_course_says_what_does_not_fit() -> None:
+    with pytest.raises(UserError, match="multiple of 8"):
+        Course(1, 1, 1, 8, 1e-3)
