@@ -56,7 +56,8 @@ def test_the_other_form_of_resunetpp() -> None:
 
 
 def test_multiply_adds_grow_with_the_inputs_area() -> None:
-    small, large = (load_base(f"unet[size={size}]").describe().multiply_adds for size in (64, 128))  # type: ignore[attr-defined]
+    bases: list[Any] = [load_base(f"unet[size={size}]") for size in (64, 128)]
+    small, large = (base.describe().multiply_adds for base in bases)
     assert large == 4 * small
 
 

@@ -136,8 +136,8 @@ def test_arn_learns_an_episode_by_heart(data: Path, tmp_path: Path) -> None:
     queries = episode(data, 64)
     # The class under ten names: an epoch of ten episodes.
     train = Episodes([replace(query, id=f"class{copy}/{n}") for copy in range(10) for n, query in enumerate(queries)])
-    options = {"epochs": 12, "lr": 1e-3, "schedule": "cosine", "clip": 0.0, "augment": "none"}
-    base: Any = Arn(size=64, shots=1, queries=4, encoder_weights="none", **options)  # type: ignore[arg-type]
+    options: dict[str, Any] = {"epochs": 12, "lr": 1e-3, "schedule": "cosine", "clip": 0.0, "augment": "none"}
+    base: Any = Arn(size=64, shots=1, queries=4, encoder_weights="none", **options)
     base.fit(train, Episodes([], "val"), tmp_path)
     check("arn", base, queries)
 
@@ -149,7 +149,13 @@ def test_efficientlab_learns_its_support_by_heart(data: Path, tmp_path: Path) ->
     support = tuple(replace(query, support=()) for query in queries)
     queries = [replace(query, support=support) for query in queries]
     train = Episodes([replace(query, id=f"class/{number}") for number, query in enumerate(queries)])
-    options = {"train_steps": 2, "inner_steps": 600, "inner_lr": 0.05, "dropout": 0.0, "augment": "none"}
-    base: Any = EfficientLab(size=96, shots=4, queries=4, epochs=1, encoder_weights="none", **options)  # type: ignore[arg-type]
+    options: dict[str, Any] = {
+        "train_steps": 2,
+        "inner_steps": 600,
+        "inner_lr": 0.05,
+        "dropout": 0.0,
+        "augment": "none",
+    }
+    base: Any = EfficientLab(size=96, shots=4, queries=4, epochs=1, encoder_weights="none", **options)
     base.fit(train, Episodes([], "val"), tmp_path)
     check("efficientlab", base, queries)

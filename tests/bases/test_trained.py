@@ -139,8 +139,9 @@ def test_crops_and_augmentations_train(augment: str, tmp_path: Path) -> None:
         def fingerprint(self) -> str:
             return ""
 
-    options: dict[str, Any] = {"encoder": "mobilenet_v2", "encoder_weights": "none", "precision": "32-true"}
-    network = UNet(size=64, crop=32, augment=augment, epochs=1, batch=2, **options)  # type: ignore[arg-type]
-    network.fit(Two(), Two(), tmp_path)  # type: ignore[arg-type]
+    options: dict[str, Any] = {"encoder_weights": "none", "precision": "32-true", "augment": augment}
+    network = UNet(encoder="mobilenet_v2", size=64, crop=32, epochs=1, batch=2, **options)
+    two: Any = Two()
+    network.fit(two, two, tmp_path)
     (probs,) = network.predict([sample(30, 20)])
     assert probs.shape == (30, 20)

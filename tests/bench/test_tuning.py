@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ SHIFTS = """
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -178,7 +180,7 @@ def test_what_cannot_be_tuned_is_told(
 
 def test_proposals_stay_in_the_space_and_depend_on_seed_and_history_alone() -> None:
     search = Search(8, "iou", {"a": Span(1, 9), "b": Span(0.01, 10.0, log=True), "c": ("x", "y")})
-    trials: list[dict[str, object]] = [{"parameters": {"a": None, "b": 1.0, "c": "x"}, "score": 0.5}]
+    trials: list[dict[str, Any]] = [{"parameters": {"a": None, "b": 1.0, "c": "x"}, "score": 0.5}]
     for _ in range(20):
         proposed = propose(search, trials, seed=1)
         assert proposed == propose(search, json.loads(json.dumps(trials)), seed=1)
