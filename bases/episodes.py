@@ -18,7 +18,7 @@ from bases.trained import TrainedBase
 from bench.contracts import DECISION, Dataset, ProbabilityMap, Sample, UserError
 from bench.training import Augment, Batch, TrainingArrays, ious
 from bench.training.augment import Turn, cropped, jointly
-from bench.training.inference import Model, averaged, in_batches
+from bench.training.inference import Model, averaged, in_batches, whole_float32
 
 
 @dataclass
@@ -81,7 +81,7 @@ class FewShotBase(TrainedBase):
     def predict(self, samples: Sequence[Sample]) -> list[ProbabilityMap]:
         """See `bench.contracts.BaseNetwork`. Raises UserError for a sample without support."""
         network, maps = self.ready(), []
-        with torch.backends.cudnn.flags(allow_tf32=False):
+        with whole_float32():
             for sample in samples:
                 # Not under inference mode: a support set may have to be learnt from.
                 with torch.no_grad():

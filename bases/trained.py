@@ -32,7 +32,7 @@ from bench.training import (
 )
 from bench.training.augment import Turn, cropped, jointly
 from bench.training.encoders import EncoderWeights
-from bench.training.inference import TestTime, averaged, in_batches, tiled
+from bench.training.inference import TestTime, averaged, in_batches, tiled, whole_float32
 from bench.training.optimisers import Groups
 from bench.training.preprocessing import IMAGENET
 from bench.training.profile import multiply_adds, parameters
@@ -189,8 +189,7 @@ class TrainedBase(Recipe, ABC):
 
     def predict(self, samples: Sequence[Sample]) -> list[ProbabilityMap]:
         """See `bench.contracts.BaseNetwork`."""
-        # PyTorch's default lets a GPU convolve in TF32, at a thousandth's precision.
-        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+        with torch.inference_mode(), whole_float32():
             model = averaged(self.model(self.ready()), self.tta, self.scales, self.multiple)
             return [self._predict(model, sample) for sample in samples]
 

@@ -18,6 +18,7 @@ from bases.adapters.inputs import Triple, prepared
 from bases.adapters.logits import logits_to_map
 from bench.contracts import Image, ProbabilityMap, Sample, UserError
 from bench.images import IMAGENET_MEAN, IMAGENET_STD
+from bench.training.inference import whole_float32
 
 Label = int | str
 
@@ -80,8 +81,7 @@ class HuggingFace(Adapter):
     def _predict(self, image: Image) -> ProbabilityMap:
         pixels = self._pixels(image)
         try:
-            # PyTorch's default lets a GPU convolve in TF32, at a thousandth's precision.
-            with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+            with torch.inference_mode(), whole_float32():
                 logits = self._model(pixel_values=pixels.to(self.device)).logits
         except (RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[-160:]

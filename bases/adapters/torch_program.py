@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bases.adapters.inputs import ImageInput
+from bench.training.inference import whole_float32
 
 
 class TorchProgram:
@@ -27,8 +28,7 @@ class TorchProgram:
 
     def __call__(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         dtype = getattr(torch, self.input.dtype)
-        # PyTorch's default lets a GPU convolve in TF32, at a thousandth's precision.
-        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+        with torch.inference_mode(), whole_float32():
             found = self._call(torch.from_numpy(pixels).to(self._device, dtype))
         return {name: _array(tensor) for name, tensor in _named(found).items()}
 

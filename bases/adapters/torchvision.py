@@ -19,6 +19,7 @@ from bases.adapters.outputs import Foreground
 from bench.contracts import Image, ProbabilityMap, Sample, UserError
 from bench.images import IMAGENET_MEAN, IMAGENET_STD
 from bench.training.checkpoints import load_state
+from bench.training.inference import whole_float32
 
 AUXILIARY = "aux_classifier."
 
@@ -74,7 +75,7 @@ class TorchVision(Adapter):
         height, width = (self.size, self.size) if self.size else image.shape[:2]
         pixels = prepared(image, height, width, mean=self.mean, std=self.std)
         tensor = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)[None]))
-        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+        with torch.inference_mode(), whole_float32():
             logits = self._network(tensor.to(self.device))["out"]
         return logits_to_map(
             logits, image.shape[:2], foreground=self.foreground, activation=self.activation, where=self.model

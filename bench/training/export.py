@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from bench.contracts import UserError
 from bench.files import replacing
+from bench.training.inference import whole_float32
 
 TOLERANCE = 1e-4
 CHECKED_BATCHES = (1, 3)
@@ -87,8 +88,7 @@ def _verify(file: Path, module: nn.Module, examples: Mapping[str, Tensor], outpu
 
 
 def _run(module: nn.Module, given: Sequence[Tensor]) -> list[NDArray[np.float32]]:
-    # A GPU's default, TF32, would be a thousandth off.
-    with torch.no_grad(), torch.backends.cudnn.flags(allow_tf32=False):
+    with torch.no_grad(), whole_float32():
         found = module(*given)
     return [tensor.cpu().numpy() for tensor in ([found] if isinstance(found, Tensor) else found)]
 

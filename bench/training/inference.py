@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Literal, TypeAlias
 
 import torch
@@ -23,6 +24,13 @@ VIEWS: dict[TestTime, tuple[tuple[int, bool], ...]] = {
     "turns": tuple((turn, flip) for flip in (False, True) for turn in range(4)),
 }
 """Quarter turns, then a flip of the columns. A half turn and a flip of the columns are a flip of the rows."""
+
+
+def whole_float32() -> AbstractContextManager[None]:
+    """A GPU's convolutions in whole float32, and repeatable: PyTorch's default, TF32, is a thousandth off."""
+    # Named, as `flags` turns off what it is not told to leave on.
+    return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+
 
 _SHARE_OF_MEMORY = 0.8
 """Of a GPU's free memory that a batch may take."""

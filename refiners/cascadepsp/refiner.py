@@ -13,6 +13,7 @@ from torch import nn
 from bench.contracts import DECISION, Budget, Image, MapDataset, ProbabilityMap, SearchSpace, Span, UserError
 from bench.training import load_finished
 from bench.training.encoders import EncoderWeights
+from bench.training.inference import whole_float32
 from refiners.cascadepsp import network as networks
 from refiners.cascadepsp.steps import HIGHEST, LEAST_CROP, Levels, Steps
 from refiners.cascadepsp.training import Course, train_network
@@ -113,10 +114,8 @@ class CascadePsp:
     def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
         """See `bench.contracts.Refiner`. Maps have 8 bits, ``k / 255``: the package's decision is ``k > 127``."""
         network = self._ready()
-        # PyTorch's default lets a GPU convolve in TF32, at a thousandth's precision.
-        exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
         lower = torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16")
-        with torch.inference_mode(), exact, lower:
+        with torch.inference_mode(), whole_float32(), lower:
             return [self._refine_one(network, image, probs) for image, probs in zip(images, maps, strict=True)]
 
     def _refine_one(self, network: nn.Module, image: Image, probs: ProbabilityMap) -> ProbabilityMap:

@@ -26,6 +26,7 @@ from bench.training import (
     train,
 )
 from bench.training.encoders import EncoderWeights, load_encoder, no_such_encoder, preprocessing
+from bench.training.inference import whole_float32
 from refiners.prn.fast_network import STRIDE, FastNetwork, bounded_logits, corrected
 from refiners.prn.refiner import PAPER_SIZE, architecture, probabilities
 
@@ -113,8 +114,7 @@ class PrnFast:
 
     def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
         """The maps with the correction added to their logits, at each map's own size."""
-        # PyTorch's default lets a GPU convolve in TF32, at a thousandth's precision.
-        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+        with torch.inference_mode(), whole_float32():
             return [self._refine_one(image, probs) for image, probs in zip(images, maps, strict=True)]
 
     def export_onnx(self, path: Path) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from bench.contracts import UserError
 from bench.images import resize, to_uint16
 from bench.training import Batch, Recipe, TrainingArrays, load_finished, seeded, train
+from bench.training.inference import whole_float32
 from refiners.prn.multiclass import patch_optimal_multiclass
 from refiners.prn.multiclass_loss import multiclass_loss
 from refiners.prn.network import PrnNetwork
@@ -104,8 +105,7 @@ class MulticlassPrn:
         """The mean of both branches' probabilities, ``(m, H, W)`` at the map's own size; a pixel's add up to 1."""
         self._check(probs)
         small = torch.from_numpy(_resized(probs, self.size)).to(self.device)
-        # PyTorch's default lets a GPU convolve in TF32, at a thousandth's precision.
-        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+        with torch.inference_mode(), whole_float32():
             branches = self.network(small[None])
             mean = torch.stack([logits.softmax(dim=1) for logits in branches]).mean(dim=0)[0]
         refined = np.stack([resize(channel, *probs.shape[1:]) for channel in mean.cpu().numpy()])

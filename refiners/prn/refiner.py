@@ -24,6 +24,7 @@ from bench.training import (
     seeded,
     train,
 )
+from bench.training.inference import whole_float32
 from refiners.prn.loss import TERMS, prn_loss
 from refiners.prn.network import Branches, PrnNetwork, patch_sides
 from refiners.prn.pseudo_labels import patch_optimal
@@ -127,8 +128,7 @@ class PatchRefineNet:
 
     def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
         """The mean of the branches' probabilities, at each map's own size. Images are not looked at."""
-        # PyTorch's default lets a GPU convolve in TF32, at a thousandth's precision.
-        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+        with torch.inference_mode(), whole_float32():
             return [self._refine_one(probs) for probs in maps]
 
     def export_onnx(self, path: Path) -> None:

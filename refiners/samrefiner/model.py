@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from bench.contracts import Image, Mask, UserError
 from bench.images import resize
+from bench.training.inference import whole_float32
 from refiners.samrefiner.prompts import Prompts
 
 
@@ -59,7 +60,7 @@ class Segmenter:
         """Encode an image: uint8 ``(H, W, 3)``."""
         given = self.processor(images=image.copy(), return_tensors="pt", input_data_format="channels_last")
         inner = tuple(int(side) for side in given["reshaped_input_sizes"][0])
-        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+        with torch.inference_mode(), whole_float32():
             features = self.model.get_image_embeddings(given["pixel_values"].to(self.device))
         return Scene(features, image.shape[:2], (inner[0], inner[1]))
 
@@ -72,7 +73,7 @@ class Segmenter:
         Returns:
             Logits float32 ``(3, H, W)``, and the IoU that the model believes each to have ``(3,)``.
         """
-        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+        with torch.inference_mode(), whole_float32():
             answer = self.model(
                 image_embeddings=scene.features, **self.inputs(scene, prompts, strength), multimask_output=True
             )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from bench.contracts import UserError
-from bench.training.inference import TestTime, averaged, in_batches, tiled
+from bench.training.inference import TestTime, averaged, in_batches, tiled, whole_float32
 
 
 def pixels(rows: int, columns: int, seed: int = 0) -> Tensor:
@@ -117,3 +117,12 @@ def test_another_error_is_not_taken_for_a_lack_of_memory() -> None:
 
     with pytest.raises(RuntimeError, match="shape mismatch"):
         in_batches(model, pixels(4, 4))
+
+
+def test_whole_float32_leaves_cudnn_on() -> None:
+    # torch's own `flags` turns cuDNN off unless told otherwise.
+    before = torch.backends.cudnn.enabled, torch.backends.cudnn.allow_tf32
+    with whole_float32():
+        assert torch.backends.cudnn.enabled and torch.backends.cudnn.deterministic
+        assert not torch.backends.cudnn.allow_tf32
+    assert (torch.backends.cudnn.enabled, torch.backends.cudnn.allow_tf32) == before

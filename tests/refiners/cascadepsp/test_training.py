@@ -85,7 +85,8 @@ def test_a_training_that_was_killed_ends_with_the_weights_of_one_that_was_not(tm
     resumed.fit(Ovals(3), tmp_path / "killed")
     assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
     image, probs = scene("oval", 30, 41)
-    np.testing.assert_array_equal(*(refiner.refine([image], [probs])[0] for refiner in (whole, resumed)))
+    (expected,), (found,) = (refiner.refine([image], [probs]) for refiner in (whole, resumed))
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_an_empty_val_is_told(tmp_path: Path) -> None:
