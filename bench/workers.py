@@ -150,13 +150,10 @@ def _end(workers: Sequence[_Worker]) -> None:
 
 
 @contextmanager
-def _environment_of_workers() -> Iterator[None]:
-    """What processes started in the block inherit: one native thread, and no Ctrl-C while they import."""
-    resource_tracker.ensure_running()  # would unblock Ctrl-C when the first process starts it
+def one_thread() -> Iterator[None]:
+    """What processes started in the block compute with: one native thread each."""
     before = {name: os.environ.get(name) for name in THREADS}
     os.environ.update(dict.fromkeys(THREADS, "1"))
-    # Blocked, not ignored: one that comes now reaches this process a moment later.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT]) if hasattr(signal, "pthread_sigmask") else None
     try:
         yield
     finally:
@@ -165,6 +162,18 @@ def _environment_of_workers() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def _environment_of_workers() -> Iterator[None]:
+    """What processes started in the block inherit: one native thread, and no Ctrl-C while they import."""
+    resource_tracker.ensure_running()  # would unblock Ctrl-C when the first process starts it
+    # Blocked, not ignored: one that comes now reaches this process a moment later.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT]) if hasattr(signal, "pthread_sigmask") else None
+    try:
+        with one_thread():
+            yield
+    finally:
         if mask is not None:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -18,11 +16,10 @@ from bench.conformance.report import Check, ContractError, Line, Remark, run
 from bench.contracts import UserError
 from bench.isolation import LostError, isolated
 from bench.registry import Plugin, Variant, parse, plugins, resolve
+from bench.workers import one_thread
 
 QUICK = 2.0
 """Seconds of computing that an import may take without a remark: ``bench list`` and every run wait for it."""
-
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def check(
@@ -69,7 +66,7 @@ def _isolated(kind: Kind, spec: str, settings: Settings, timeout: float) -> Iter
     """The lines of the checks, and a last one where the process was lost to one of them."""
     current = "import"
     try:
-        with _one_thread():
+        with one_thread():  # a cost is declared for one core
             for line in isolated(_check, kind, spec, settings, seconds=timeout):
                 current = line.what
                 if line.status != "begun":
@@ -111,18 +108,3 @@ def _import(kind: Kind, name: str, found: list[Plugin]) -> str:
 def _resolve(kind: Kind, spec: str, settings: Settings, variants: list[Variant]) -> str:
     variants.append(resolve(kind, spec, settings, "bench check"))
     return variants[0].label
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """What a process started in here computes with: a cost is declared for one core."""
-    before = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update(dict.fromkeys(THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
