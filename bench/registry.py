@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, is_dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, ValidationError, create_model
 
@@ -325,6 +325,7 @@ def _validate(plugin: Plugin, given: dict[str, Any], defaults: dict[str, Any], w
         name: (hints[name], ... if default is inspect.Parameter.empty else default)
         for name, default in defaults.items()
     }
+    given = {key: _literally(hints[key], value) for key, value in given.items()}
     model = create_model("Parameters", __config__=ConfigDict(arbitrary_types_allowed=True), **fields)
     try:
         checked = model(**given)
@@ -343,6 +344,12 @@ def _validate(plugin: Plugin, given: dict[str, Any], defaults: dict[str, Any], w
         if plugin.kind != "dataset" and isinstance(value, Path) and not value.exists():
             raise UserError(f"no such file or folder for {key}", value, f"correct {key}= of {plugin.name!r}")
     return parameters
+
+
+def _literally(hint: Any, value: Any) -> Any:
+    """``"3"`` as the 3 of ``Literal[1, 3]``: pydantic reads text as a number, but not as a choice of numbers."""
+    choices = get_args(hint) if get_origin(hint) is Literal else ()
+    return next((choice for choice in choices if value == str(choice)), value)
 
 
 def _show(value: Any) -> str:

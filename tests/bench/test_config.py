@@ -107,5 +107,8 @@ def test_every_packaged_experiment_names_what_exists(name: str) -> None:
         for kind in KINDS:
             for spec in getattr(part, kind) or []:
                 variant = resolve(kind, spec, settings)
-                if kind != "dataset":
-                    variant.make(device="cpu", seed=0)
+                try:
+                    if kind != "dataset":
+                        variant.make(device="cpu", seed=0)
+                except UserError as error:
+                    assert "weights are not here" in error.what  # a release download, which a user may lack

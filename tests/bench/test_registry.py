@@ -108,3 +108,10 @@ def test_load_makes_objects(settings: Settings) -> None:
     )
     assert half.tolist() == [[0.5, 0.5], [0.5, 0.5]]
     assert load_dataset("quickstart", settings=settings).name == "quickstart"
+
+
+def test_a_choice_of_numbers_is_read_from_text(settings: Settings) -> None:
+    variant = resolve("base", "resunet-a[depth=7]", settings)
+    assert variant.parameters["depth"] == 7 and variant.label == "resunet-a[depth=7]"
+    with pytest.raises(UserError, match="6 or 7"):
+        resolve("base", "resunet-a[depth=8]", settings)
