@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.config import load
 from bench.contracts import Exportable, UserError
-from bench.refining import ready_refiner
+from bench.ready import ready_refiner
 
 
 def export(*, refiner: str, onnx: Path, checkpoint: Path | None = None, config: Path | None = None) -> None:
@@ -15,7 +15,7 @@ def export(*, refiner: str, onnx: Path, checkpoint: Path | None = None, config: 
     Args:
         refiner: ``name[key=value,...]``.
         onnx: the file; an older one is replaced once the new one is whole and checked.
-        checkpoint: the trained refiner's weights; sets its parameter ``weights``.
+        checkpoint: the trained refiner, see `bench.ready.ready_refiner`.
 
     Raises:
         UserError: as `ready_refiner`; or the refiner has no ONNX form, or the file cannot be written.

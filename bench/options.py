@@ -203,7 +203,10 @@ def _export(export: argparse.ArgumentParser) -> None:
 def _trained_refiner(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--refiner", required=True, metavar="R")
     parser.add_argument(
-        "--checkpoint", type=Path, metavar="FILE", help="weights that 'bench run' left in STORE/refiners/KEY"
+        "--checkpoint",
+        type=Path,
+        metavar="PATH",
+        help="what it learned: the folder STORE/refiners/KEY of 'bench run', or a weights file",
     )
 
 

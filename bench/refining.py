@@ -12,13 +12,13 @@ from PIL import Image as PillowImage
 
 from bench.checks import check_output
 from bench.config import Settings, load, unknown
-from bench.contracts import AsksBase, ProbabilityMap, Refiner, UserError
+from bench.contracts import ProbabilityMap, UserError
 from bench.environment import pick_device
 from bench.files import replacing, sweep
 from bench.folders import files_by_id, make_out
 from bench.images import IMAGE_SUFFIXES, MAP_SUFFIXES, read_image, read_map, to_uint16
 from bench.progress import note, track
-from bench.registry import resolve
+from bench.ready import ready_refiner
 from bench.workers import crew
 
 Format = Literal["like", "png8", "png16", "npy"]
@@ -49,7 +49,7 @@ def refine(
         images: RGB images, each of its map's size; those without a map are left out.
         maps: 8/16-bit PNG or NPY maps, see `bench.images.read_map`.
         out: a folder, made where it is missing; neither ``images`` nor ``maps`` nor below ``maps``.
-        checkpoint: the trained refiner's weights; sets its parameter ``weights``.
+        checkpoint: the trained refiner: a weights file or a run's folder, see `bench.ready.ready_refiner`.
         format: of the refined maps. ``like`` keeps the map's: an 8-bit PNG stays one, as does a 16-bit one; NPY
             becomes float32 NPY.
         workers: processes that work side by side, one native thread each; with one of them the refiner works here,
@@ -114,31 +114,6 @@ class _Refining:
         (refined,) = self.refiner.refine([image], [probs])
         check_output(refined, probs.shape, f"{self.spec}: {task.map}")
         _write(refined, task.target, _format_of(task.map) if self.format == "like" else self.format)
-
-
-def ready_refiner(spec: str, checkpoint: Path | None, settings: Settings, device: str) -> Refiner:
-    """Make a refiner that has nothing left to learn.
-
-    Raises:
-        UserError: as `bench.registry.resolve`; or the refiner needs training, the ground truth or the base.
-    """
-    if checkpoint is not None and not checkpoint.is_file():
-        raise UserError("no such checkpoint", checkpoint, "name the weights file with --checkpoint")
-    variant = resolve("refiner", spec, settings, weights=checkpoint)
-    refiner: Refiner = variant.make(device=device, seed=0)
-    if refiner.uses_ground_truth:
-        raise UserError(f"{spec} needs the ground truth", "--refiner", "name a refiner that does without")
-    if isinstance(refiner, AsksBase):
-        raise UserError(f"{spec} needs the base network", "--refiner", "use it with 'bench run'")
-    if refiner.trainable and "weights" not in variant.parameters:
-        raise UserError(f"{spec} learns from masks and takes no checkpoint", "--refiner", "use it with 'bench run'")
-    if refiner.trainable:
-        raise UserError(
-            f"{spec} is not trained",
-            "--refiner",
-            "train it with 'bench run', then give --checkpoint STORE/refiners/KEY/weights.safetensors",
-        )
-    return refiner
 
 
 def _pairs(images: Path, maps: Path) -> tuple[dict[str, Path], dict[str, Path]]:

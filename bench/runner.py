@@ -33,6 +33,9 @@ from bench.store import Manifest, Store
 from bench.tuning import FOUND
 from bench.workers import crew
 
+FINISHED = "finished.json"
+"""Written last into the folder of a training: how long it took, and for a refiner which variant it is."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -94,7 +97,7 @@ def fit_refiner(job: Job) -> None:
     if not _finished(job.fit_folder):
         begin = time.perf_counter()
         job.refiner()
-        _finish(job.fit_folder, time.perf_counter() - begin)
+        _finish(job.fit_folder, time.perf_counter() - begin, refiner=job.cell.manifest.refiner)
         note(f"fitted: {job.cell.refiner} to {job.cell.base} on {job.cell.dataset}, kept in {job.fit_folder}")
 
 
@@ -177,16 +180,16 @@ def _record_episodes(job: Job, split: Split) -> None:
 
 
 def _finished(folder: Path) -> bool:
-    return (folder / "finished.json").is_file()
+    return (folder / FINISHED).is_file()
 
 
-def _finish(folder: Path, seconds: float) -> None:
-    with replacing(folder / "finished.json") as path:
-        path.write_text(json.dumps({"seconds": seconds}))
+def _finish(folder: Path, seconds: float, **more: str) -> None:
+    with replacing(folder / FINISHED) as path:
+        path.write_text(json.dumps({"seconds": seconds, **more}))
 
 
 def _done(job: Job, images: int) -> Manifest:
-    finished = job.fit_folder / "finished.json"
+    finished = job.fit_folder / FINISHED
     seconds = json.loads(finished.read_text())["seconds"] if job.cell.fit_key else None
     tuned = job.fit_folder / FOUND
     return job.cell.manifest.model_copy(

@@ -201,3 +201,33 @@ def test_tuning_is_part_of_the_identity() -> None:
     assert with_tuning("prn[tune=9]", settings, 20, None) == "prn[tune=9]"
     with pytest.raises(UserError, match="nothing left to tune"):
         resolve("refiner", "prn[grid=4,alpha=0.5,gamma=1,tune=9]", settings)
+
+
+@pytest.mark.usefixtures("shifts")
+def test_what_was_found_serves_on_new_maps(toy: Toy, tmp_path: Path) -> None:
+    store, out = tmp_path / "store", tmp_path / "out"
+    found = bench.tune("shift", trials=6, dataset=toy.dataset, base=toy.base, store=store)
+    (folder,) = (store / "refiners").iterdir()
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    bench.refine(refiner="shift[tune=6]", checkpoint=folder, images=toy.images, maps=toy.maps, out=out)
+    for path in toy.maps.iterdir():
+        expected = np.clip(read_map(path) + np.float32(found.parameters["amount"]), 0, found.parameters["clip"])
+        np.testing.assert_allclose(read_map(out / path.name), expected, atol=1e-4)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.usefixtures("shifts")
+def test_a_checkpoint_folder_of_another_refiner_is_refused(toy: Toy, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    bench.tune("shift", trials=2, dataset=toy.dataset, base=toy.base, store=store)
+    (folder,) = (store / "refiners").iterdir()
+    files: dict[str, Any] = {"images": toy.images, "maps": toy.maps, "out": tmp_path / "out"}
+    with pytest.raises(UserError, match=r"was learned by shift\[tune=2\], not threshold .*say --refiner 'shift"):
+        bench.refine(refiner="threshold", checkpoint=folder, **files)
+    with pytest.raises(UserError, match="no run has left a trained refiner here"):
+        bench.refine(refiner="threshold", checkpoint=toy.images, **files)
+    (folder / "tuned.json").unlink()
+    (folder / "trials.jsonl").unlink()
+    with pytest.raises(UserError, match="what was learned is not whole"):
+        bench.refine(refiner="shift[tune=2]", checkpoint=folder, **files)
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())

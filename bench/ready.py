@@ -1,0 +1,73 @@
+"""Refiners that have nothing left to learn: for use outside of a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from bench.config import Settings
+from bench.contracts import AsksBase, Refiner, UserError
+from bench.registry import resolve
+from bench.runner import FINISHED
+
+
+def ready_refiner(spec: str, checkpoint: Path | None, settings: Settings, device: str) -> Refiner:
+    """Make a refiner that has nothing left to learn.
+
+    Args:
+        spec: ``name[key=value,...]``.
+        checkpoint: a weights file, which sets the parameter ``weights``; or the folder ``STORE/refiners/KEY`` in which
+            a run left what this refiner learned, of whatever kind it is.
+
+    Raises:
+        UserError: as `bench.registry.resolve`; the refiner needs training, the ground truth or the base; or the
+            checkpoint is of another one.
+    """
+    folder = checkpoint if checkpoint is not None and checkpoint.is_dir() else None
+    if checkpoint is not None and not checkpoint.exists():
+        raise UserError("no such checkpoint", checkpoint, "name a weights file or a folder with --checkpoint")
+    variant = resolve("refiner", spec, settings, weights=checkpoint if folder is None else None)
+    refiner: Refiner = variant.make(device=device, seed=0)
+    if refiner.uses_ground_truth:
+        raise UserError(f"{spec} needs the ground truth", "--refiner", "name a refiner that does without")
+    if isinstance(refiner, AsksBase):
+        raise UserError(f"{spec} needs the base network", "--refiner", "use it with 'bench run'")
+    if folder is not None:
+        _check_left_by(variant.label, folder)
+        refiner.fit(_Nothing(folder), folder)
+    elif refiner.trainable:
+        fix = "train it with 'bench run', then give --checkpoint STORE/refiners/KEY"
+        raise UserError(f"{spec} is not trained", "--refiner", fix)
+    return refiner
+
+
+def _check_left_by(label: str, folder: Path) -> None:
+    try:
+        found = json.loads((folder / FINISHED).read_text())["refiner"]
+    except (OSError, ValueError, KeyError):
+        fix = "name a folder STORE/refiners/KEY of 'bench run', or a weights file"
+        raise UserError("no run has left a trained refiner here", folder, fix) from None
+    if found != label:
+        raise UserError(f"what is here was learned by {found}, not {label}", folder, f"say --refiner '{found}'")
+
+
+class _Nothing:
+    """`bench.contracts.MapDataset` for a fit that is to load and not to learn."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @property
+    def ids(self) -> Sequence[str]:
+        self._refuse()
+
+    def __len__(self) -> int:
+        self._refuse()
+
+    def __getitem__(self, index: int, /) -> NoReturn:
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise UserError("what was learned is not whole", self._folder, "train it again with 'bench run --force'")
