@@ -104,12 +104,14 @@ def test_what_goes_wrong_here_stops_the_workers() -> None:
 
 
 SCRIPT = """
+import signal
 import sys
 from pathlib import Path
 from bench.workers import crew
 from tests.bench.crews import misbehaves
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs have it ignored
     with crew(misbehaves, 2) as each:
         list(each([Path(sys.argv[1], name) for name in "ab"]))
 """
