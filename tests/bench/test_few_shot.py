@@ -25,6 +25,7 @@ def write_class(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("plugins")
+@pytest.mark.slow
 def test_the_assignment_is_written_beside_the_maps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     val, test = held_out_classes()

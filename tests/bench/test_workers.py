@@ -181,6 +181,7 @@ def test_a_run_with_workers_ends_as_one_without(toy: Toy, tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("plugins")
+@pytest.mark.slow
 def test_a_refiner_that_fails_in_a_worker_fails_its_cell_alone(toy: Toy, tmp_path: Path) -> None:
     wrong = {
         "half[wrong=raises]": r"^ZeroDivisionError: a defect of the plug-in$",

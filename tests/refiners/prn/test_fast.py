@@ -119,6 +119,7 @@ def test_what_does_not_fit_is_the_users_to_fix(tmp_path: Path) -> None:
         PrnFast(encoder="resnet1").fit(Smeared(4, seed=0), tmp_path)
 
 
+@pytest.mark.slow
 def test_the_exported_network_computes_what_refine_does(tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     refiner = miniature()
