@@ -16,7 +16,7 @@ from typing import Any
 from bench.config import Kind
 from bench.contracts import Costed, Described, Span, Tunable, UserError
 from bench.isolation import LostError, isolated
-from bench.registry import FILLED_IN, Plugin, foreign, plugins
+from bench.registry import Plugin, defaults_of, foreign, plugins
 
 SECONDS = 20.0
 """A foreign plug-in that takes longer than this to import counts as broken: torch takes 3, and 10 on a busy machine."""
@@ -103,10 +103,7 @@ def _choices(values: Span | tuple[Any, ...]) -> str:
 def _parameters(plugin: Plugin) -> dict[str, str]:
     if plugin.factory is None:
         return {}
-    keywords = [p for p in inspect.signature(plugin.factory).parameters.values() if p.kind is p.KEYWORD_ONLY]
     required = inspect.Parameter.empty
     return {
-        p.name: "(required)" if p.default is required else repr(p.default)
-        for p in keywords
-        if p.name not in FILLED_IN[plugin.kind]
+        name: "(required)" if default is required else repr(default) for name, default in defaults_of(plugin).items()
     }

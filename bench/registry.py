@@ -160,7 +160,7 @@ def resolve(kind: Kind, spec: str, settings: Settings, where: str = "", *, weigh
         raise UserError(f"{kind} {chain!r} needs a package that is not installed", where, fix)
     if plugin.problem:
         raise UserError(f"{kind} {chain!r} is {plugin.problem}", where, "repair or uninstall that plug-in")
-    defaults = _defaults(plugin)
+    defaults = defaults_of(plugin)
     if weights is not None:
         if "weights" not in defaults:
             raise UserError(f"{kind} {chain!r} takes no checkpoint", "--checkpoint", "leave that option out")
@@ -230,7 +230,7 @@ def with_own_weights(spec: str, settings: Settings) -> str:
     ('cascadepsp[L=512,weights=train]', 'prn')
     """
     variant = resolve("refiner", spec, settings)
-    choices = get_args(_hints(variant.plugin.factory).get("weights"))
+    choices = get_args(hints_of(variant.plugin.factory).get("weights"))
     takes_it = any("train" in get_args(choice) for choice in choices)
     return _with(spec, "weights", "train") if takes_it and variant.parameters["weights"] is None else spec
 
@@ -301,7 +301,7 @@ def _value(text: str, spec: str, where: str) -> Any:
         raise UserError(f"cannot read the value {text} in {spec!r}", where, "close its quotes or brackets") from None
 
 
-def _defaults(plugin: Plugin) -> dict[str, Any]:
+def defaults_of(plugin: Plugin) -> dict[str, Any]:
     """All parameters with their defaults; `inspect.Parameter.empty` where there is none."""
     return {
         name: parameter.default
@@ -310,14 +310,15 @@ def _defaults(plugin: Plugin) -> dict[str, Any]:
     }
 
 
-def _hints(factory: Any) -> dict[str, Any]:
+def hints_of(factory: Any) -> dict[str, Any]:
+    """The annotations of a plug-in's parameters, by name."""
     # A dataclass inherits fields whose annotations are names of the parent's module.
     return get_type_hints(factory if is_dataclass(factory) else factory.__init__)
 
 
 def _validate(plugin: Plugin, given: dict[str, Any], defaults: dict[str, Any], where: str) -> dict[str, Any]:
     """All parameters with their validated values."""
-    hints = _hints(plugin.factory)
+    hints = hints_of(plugin.factory)
     for key in given:
         if key not in defaults:
             raise UserError(f"{plugin.kind} {plugin.name!r} has no parameter {key!r}", where, nearest(key, defaults))

@@ -5,30 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import BeforeValidator
 from torch import Tensor
-from typing_extensions import TypeAliasType
 
 from bases.adapters.adapter import Adapter
 from bases.adapters.inputs import Triple, prepared
 from bases.adapters.logits import logits_to_map
 from bench.contracts import Image, ProbabilityMap, Sample, UserError
+from bench.hub import ModelId
 from bench.images import IMAGENET_MEAN, IMAGENET_STD
 from bench.training.inference import whole_float32
 
 Label = int | str
-
-
-def folder_or_name(value: Any) -> Any:
-    """A folder as a `Path`, so that its contents enter the cell's identity; any other value as it is."""
-    return Path(value) if isinstance(value, str) and Path(value).is_dir() else value
-
-
-ModelId = TypeAliasType("ModelId", Annotated[Path | str, BeforeValidator(folder_or_name)])
 
 
 class HuggingFace(Adapter):

@@ -12,7 +12,6 @@ those that failed:
 
 from __future__ import annotations
 
-import inspect
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +24,7 @@ from bench.conformance.declared import parameter_checks
 from bench.conformance.metrics import metric_checks
 from bench.conformance.refiners import refiner_checks
 from bench.conformance.report import Check, Line, demand, run
-from bench.registry import FILLED_IN, Plugin, Variant
+from bench.registry import Plugin, Variant, defaults_of
 
 __all__ = ["Line", "check_base", "check_dataset", "check_metric", "check_refiner"]
 
@@ -83,6 +82,4 @@ def _checked(kind: Kind, factory: type, parameters: dict[str, Any], root: Path =
 def _checks(kind: Kind, factory: type, parameters: dict[str, Any], workdir: Path, root: Path) -> Iterator[Check]:
     plugin = Plugin(kind, factory.__name__, factory)
     yield from parameter_checks(plugin)
-    signature = inspect.signature(factory).parameters
-    defaults = {name: each.default for name, each in signature.items() if name not in FILLED_IN[kind]}
-    yield from checks(Variant(kind, plugin, factory.__name__, defaults | parameters), workdir, root)
+    yield from checks(Variant(kind, plugin, factory.__name__, defaults_of(plugin) | parameters), workdir, root)

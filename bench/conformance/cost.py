@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import inspect
 from functools import partial
 
 import psutil
@@ -13,7 +12,7 @@ from bench.conformance.material import ordinary, scene
 from bench.conformance.report import Check, ContractError, Remark
 from bench.contracts import Budget
 from bench.measure import MIB, Meter
-from bench.registry import Variant
+from bench.registry import Variant, defaults_of
 
 SIDE = 512
 REPEATS = 3
@@ -34,8 +33,7 @@ def _cost(subject: Subject, variant: Variant) -> str:
     if budget is None:
         return Remark(f"{measured}; none is declared: double it and write cost = Budget(seconds=..., memory_mb=...)")
     declared = f"{measured}; declared {budget.seconds:g} s and {budget.memory_mb:g} MiB"
-    signature = inspect.signature(variant.plugin.factory).parameters
-    if any(value != signature[name].default for name, value in variant.parameters.items()):
+    if variant.parameters != defaults_of(variant.plugin):
         return Remark(f"{declared}, for the default parameters")
     if seconds > budget.seconds or memory > budget.memory_mb:
         raise ContractError(declared)

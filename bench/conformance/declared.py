@@ -6,15 +6,14 @@ import inspect
 import itertools
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import is_dataclass
-from typing import Any, get_type_hints
+from typing import Any
 
 import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from bench.conformance.report import Check, ContractError, Remark
 from bench.contracts import Span, UserError
-from bench.registry import FILLED_IN, Plugin, Variant
+from bench.registry import FILLED_IN, Plugin, Variant, hints_of
 
 DRAWS = 16
 """Random combinations of the search space that are constructed, beside its ends."""
@@ -53,7 +52,7 @@ def attribute(owner: Any, name: str, *types: type) -> Any:
 
 def _parameters(plugin: Plugin) -> str:
     factory = plugin.factory
-    hints = get_type_hints(factory if is_dataclass(factory) else factory.__init__)
+    hints = hints_of(factory)
     named = []
     for parameter in inspect.signature(factory).parameters.values():
         name = parameter.name

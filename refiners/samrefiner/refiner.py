@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BeforeValidator
-from typing_extensions import TypeAliasType
 
 from bench.contracts import DECISION, Budget, Image, MapDataset, Mask, ProbabilityMap, SearchSpace, Span, UserError
+from bench.hub import ModelId
 from refiners.samrefiner.prompts import prompts_for, regions
 
 if TYPE_CHECKING:
@@ -23,14 +22,6 @@ SIMILAR = 0.5
 
 UNSURE = 1.0
 """Strength of the mask prompt once the box has outgrown the mask (the authors' number): the mask misses something."""
-
-
-def folder_or_name(value: Any) -> Any:
-    """A folder as a `Path`, so that its contents enter the cell's identity; any other value as it is."""
-    return Path(value) if isinstance(value, str) and Path(value).is_dir() else value
-
-
-ModelId = TypeAliasType("ModelId", Annotated[Path | str, BeforeValidator(folder_or_name)])
 
 
 class SamRefiner:
