@@ -72,17 +72,20 @@ def _report(arguments: argparse.Namespace) -> None:
 
 
 def _score(arguments: argparse.Namespace) -> None:
-    from bench.metrics import METRICS
-    from bench.scoring import COUNTS, means, plugged_in_columns, score
+    from bench.metrics.columns import COUNTS, METRICS, SET_IOU
+    from bench.scoring import means, score
 
     scores = score(arguments.masks, arguments.maps, metric=arguments.metric or (), config=arguments.config)
     if arguments.out:
         scores.drop(columns=list(COUNTS)).to_csv(arguments.out, index=False)
     found = means(scores)
     print(f"{len(scores)} images")
-    for name, title in {**METRICS, **{label: label for label in plugged_in_columns(scores)}}.items():
-        undefined = int(scores[name].isna().sum()) if name != "iou_dataset" else 0
-        print(f"{title:44} {found[name]:.4f}" + (f"  ({undefined} undefined)" if undefined else ""))
+    known = {metric.key: metric for metric in METRICS}
+    for name, value in found.items():
+        title, meaning = (known[name].title, known[name].meaning) if name in known else (name, "")
+        undefined = int(scores[name].isna().sum()) if name != SET_IOU.key else 0
+        left_out = f"  ({undefined} undefined)" if undefined else ""
+        print(f"{title:12} {value:.4f}{left_out}  {meaning}".rstrip())
 
 
 def _predict(arguments: argparse.Namespace) -> None:

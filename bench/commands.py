@@ -16,11 +16,11 @@ from bench.environment import pick_device
 from bench.folders import make_out
 from bench.images import write_map
 from bench.job import Job
+from bench.metrics.columns import Objective
 from bench.plan import Cell, grid, narrowed, whole_splits
 from bench.progress import note, track
 from bench.registry import check_parameters, load_base, load_dataset, resolve, with_parameter, with_tuning
 from bench.store import Manifest, Store
-from bench.tuning import Objective
 
 
 @dataclass

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError, field_
 from pydantic_core import PydanticCustomError
 
 from bench.contracts import UserError
+from bench.metrics.columns import Objective
 
 Kind = Literal["dataset", "base", "refiner", "metric"]
 KINDS: tuple[Kind, ...] = ("dataset", "base", "refiner", "metric")
@@ -82,7 +83,7 @@ class Experiment(_Section):
     protocol: list[Protocol] | None = None
     limit: int | None = None
     tune: PositiveInt | None = None
-    objective: Literal["iou", "boundary_iou"] | None = None
+    objective: Objective | None = None
 
 
 class Settings(_Section):

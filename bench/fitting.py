@@ -13,11 +13,12 @@ from bench.config import Protocol, Settings, load
 from bench.contracts import UserError
 from bench.environment import pick_device
 from bench.job import Job
+from bench.metrics.columns import Objective
 from bench.plan import grid
 from bench.registry import check_parameters, resolve, with_own_weights, with_parameter, with_tuning
 from bench.store import Store
 from bench.training.weights import WEIGHTS
-from bench.tuning import FOUND, Objective
+from bench.tuning import FOUND
 
 
 def train_base(

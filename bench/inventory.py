@@ -10,7 +10,7 @@ from bench.config import Kind, Settings
 from bench.contracts import SPLITS, Finding, UserError
 from bench.environment import cpu_name, git_commit, gpu_names, package_versions
 from bench.isolation import LostError, isolated
-from bench.metrics import METRICS
+from bench.metrics.columns import METRICS
 from bench.registry import foreign, load_dataset
 
 DATASET_SECONDS = 60.0
@@ -27,7 +27,7 @@ def inventory(settings: Settings, kinds: Iterable[str], *, describe: bool = Fals
     found: dict[str, list[dict[str, Any]]] = {}
     for kind in kinds:
         if kind == "metrics":
-            built_in = [_entry(name, summary=text) for name, text in METRICS.items()]
+            built_in = [_entry(metric.key, summary=f"{metric.title}: {metric.meaning}") for metric in METRICS]
             found[kind] = built_in + _plugged_in(settings, "metric", describe)
         elif kind == "experiments":
             found[kind] = [_entry(name, summary=e.about) for name, e in settings.experiments.items()]

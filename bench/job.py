@@ -12,8 +12,8 @@ from bench.config import Settings
 from bench.contracts import AsksBase, BaseNetwork, Dataset, Image, Metric, ProbabilityMap, Refiner, Sample, Split
 from bench.datasets.subset import Subset
 from bench.maps import MapCache, MapSplit
-from bench.metrics import plugged_in
 from bench.plan import Cell, training_splits
+from bench.plugins import metrics as plugged_in
 from bench.registry import load_base, load_dataset, load_refiner
 
 

@@ -14,7 +14,8 @@ from bench.config import Protocol, Settings
 from bench.contracts import SPLITS, AsksBase, BaseNetwork, Dataset, DatasetSource, PartialBase, Split, UserError
 from bench.datasets.subset import Joined, Subset
 from bench.ledger import corpora, overlap, seen
-from bench.metrics import METRIC_VERSION, plugged_in
+from bench.metrics import METRIC_VERSION
+from bench.plugins import metrics as plugged_in
 from bench.registry import Variant, load_dataset, resolve
 from bench.store import Manifest
 

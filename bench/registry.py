@@ -19,7 +19,8 @@ from pydantic import ConfigDict, ValidationError, create_model
 from bench.config import KINDS, Kind, Settings, load, nearest, unknown
 from bench.contracts import AsksBase, BaseNetwork, DatasetSource, Refiner, SearchSpace, Tunable, UserError
 from bench.isolation import one_line
-from bench.tuning import OBJECTIVES, Search, Tuned
+from bench.metrics.columns import DEFAULT_OBJECTIVE, OBJECTIVES
+from bench.tuning import Search, Tuned
 
 DISTRIBUTION = "refinebench"
 """The package that the built-in plug-ins come with."""
@@ -173,7 +174,7 @@ def resolve(kind: Kind, spec: str, settings: Settings, where: str = "", *, weigh
     texts = [f"{k}={_show(parameters[k])}" for k in parameters if k in shown]
     if search is not None and (TUNING & own.keys() or name not in aliases):
         texts.append(f"tune={search.trials}")
-        texts += [f"objective={search.objective}"] if search.objective != OBJECTIVES[0] else []
+        texts += [f"objective={search.objective}"] if search.objective != DEFAULT_OBJECTIVE else []
     return Variant(kind, plugin, f"{name}[{','.join(texts)}]" if texts else name, parameters, free, search)
 
 
@@ -184,7 +185,7 @@ def _space(plugin: Plugin) -> SearchSpace:
 
 
 def _search(name: str, asked: dict[str, Any], free: SearchSpace, where: str) -> Search:
-    trials, objective = str(asked.get("tune", "")), asked.get("objective", OBJECTIVES[0])
+    trials, objective = str(asked.get("tune", "")), asked.get("objective", DEFAULT_OBJECTIVE)
     if not free:
         raise UserError(f"refiner {name!r} has nothing left to tune", where, "leave tune= out, or another parameter")
     if not trials.isdigit() or int(trials) < 1:

@@ -25,8 +25,9 @@ from bench.files import read_lines, replacing
 from bench.job import Job
 from bench.maps import MapCache
 from bench.measure import Meter
-from bench.metrics import plugged_in, score
+from bench.metrics.columns import BASE, score
 from bench.plan import digest
+from bench.plugins import metrics as plugged_in
 from bench.progress import note, track
 from bench.registry import load_dataset
 from bench.store import Manifest, Store
@@ -140,7 +141,7 @@ class _Scoring:
         check_output(refined, probs.shape, where)
         record = {"id": sample_id, **score(refined, sample.mask), **cost.columns()}
         record |= plugged_in.values(self.metrics, refined, sample.mask, where)
-        return record | {f"base_{name}": value for name, value in self.cache.cost(sample_id).items()}
+        return record | {BASE + name: value for name, value in self.cache.cost(sample_id).items()}
 
 
 def forget(job: Job) -> None:

@@ -11,28 +11,14 @@ from bench.config import load
 from bench.contracts import UserError
 from bench.folders import files_by_id
 from bench.images import IMAGE_SUFFIXES, MAP_SUFFIXES, read_map, read_mask
-from bench.metrics import iou_dataset, plugged_in
-from bench.metrics import score as score_map
+from bench.metrics import iou_dataset
+from bench.metrics.columns import COSTS, COUNTS, IMAGE_METRICS, METRICS, SET_IOU
+from bench.metrics.columns import score as score_map
+from bench.plugins import metrics as plugged_in
 from bench.progress import note, track
 
-SCORE_COLUMNS = (
-    "id",
-    "iou",
-    "iou_dataset",
-    "boundary_iou",
-    "boundary_iou_2pct",
-    "boundary_accuracy",
-    "mae",
-    "seconds",
-    "peak_gpu_mb",
-    "peak_gpu_nvml_mb",
-    "peak_rss_mb",
-    "energy_j",
-)
+SCORE_COLUMNS = ("id", *(facts.key for facts in (*METRICS, *COSTS)))
 """Columns of ``bench score --out``. Those that one image's map cannot tell (its cost, a split's IoU) stay empty."""
-
-COUNTS = ("intersection", "union")
-"""Pixel counts, which only the IoU of the whole folder needs."""
 
 
 def score(masks: Path, maps: Path, *, metric: Sequence[str] = (), config: Path | None = None) -> pd.DataFrame:
@@ -82,6 +68,6 @@ def plugged_in_columns(scores: pd.DataFrame) -> list[str]:
 
 def means(scores: pd.DataFrame) -> dict[str, float]:
     """Mean over the images of each metric (undefined ones left out), and the IoU of the summed pixel counts."""
-    columns = ["iou", "boundary_iou", "boundary_iou_2pct", "boundary_accuracy", "mae", *plugged_in_columns(scores)]
-    dataset_iou = iou_dataset(scores["intersection"].tolist(), scores["union"].tolist())
-    return {**{column: float(scores[column].mean()) for column in columns}, "iou_dataset": dataset_iou}
+    columns = [*(metric.key for metric in IMAGE_METRICS), *plugged_in_columns(scores)]
+    of_the_split = iou_dataset(*(scores[count].tolist() for count in COUNTS))
+    return {**{column: float(scores[column].mean()) for column in columns}, SET_IOU.key: of_the_split}

@@ -17,43 +17,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.contracts import UserError
 from bench.files import replacing
-
-RECORD_COLUMNS: dict[str, str] = {
-    "id": "str",
-    # metrics
-    "iou": "float64",
-    "intersection": "int64",
-    "union": "int64",
-    "boundary_iou": "float64",
-    "boundary_iou_2pct": "float64",
-    "boundary_accuracy": "float64",
-    "mae": "float64",
-    # the refine step alone, one image
-    "seconds": "float64",
-    "peak_gpu_mb": "float64",
-    "peak_gpu_nvml_mb": "float64",
-    "peak_rss_mb": "float64",
-    "energy_j": "float64",
-    # the base's own share, one image
-    "base_seconds": "float64",
-    "base_peak_gpu_mb": "float64",
-    "base_peak_gpu_nvml_mb": "float64",
-    "base_peak_rss_mb": "float64",
-    "base_energy_j": "float64",
-}
-"""Columns of a cell's Parquet file and their dtypes; one row an image; NaN is undefined or not measured."""
-
-METRIC_COLUMNS = ("iou", "intersection", "union", "boundary_iou", "boundary_iou_2pct", "boundary_accuracy", "mae")
+from bench.metrics.columns import RECORD_COLUMNS, Better
 
 
-class MetricColumn(BaseModel):
+class PluggedMetric(BaseModel):
     """What a plugged-in metric says of its column, so that a report needs no plug-in; see `bench.contracts.Metric`."""
 
     model_config = ConfigDict(frozen=True)
 
     title: str = Field(min_length=1)
     meaning: str
-    better: Literal["higher", "lower"]
+    better: Better
     scale: float = Field(gt=0, allow_inf_nan=False)
     digits: int = Field(ge=0, le=15)
 
@@ -97,7 +71,7 @@ class Manifest(BaseModel):
     position: int = 0
     uses_ground_truth: bool = False
     complete: str = ""
-    metrics: dict[str, MetricColumn] = {}
+    metrics: dict[str, PluggedMetric] = {}
     contaminated: list[str] = []
     contaminated_by: list[Literal["base", "refiner"]] = []
     tuned: dict[str, Any] = {}
@@ -169,7 +143,7 @@ class Store:
         return stored is not None and stored.status == "done" and self._records_path(cell).is_file()
 
     def records(self, cell: Manifest) -> pd.DataFrame:
-        """One row an image, with `RECORD_COLUMNS` and the columns of `Manifest.metrics`.
+        """One row an image, with `bench.metrics.columns.RECORD_COLUMNS` and the columns of `Manifest.metrics`.
 
         Raises:
             UserError: the file is missing or damaged.

@@ -11,19 +11,16 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
-from bench.contracts import Image, MapDataset, Mask, ProbabilityMap, Refiner, Sample, SearchSpace, Span, UserError
+from bench.contracts import Image, MapDataset, ProbabilityMap, Refiner, Sample, SearchSpace, Span, UserError
 from bench.files import read_lines, replacing
-from bench.metrics import METRIC_VERSION, boundary_iou, iou
+from bench.metrics.columns import METRIC_VERSION, OBJECTIVES, Objective, Scored
 from bench.progress import bar, note
 
-Objective = Literal["iou", "boundary_iou"]
-OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 FOUND, TRIALS = "tuned.json", "trials.jsonl"
-_SCORES: dict[Objective, Callable[[ProbabilityMap, Mask], float]] = {"iou": iou, "boundary_iou": boundary_iou}
 
 
 @dataclass(frozen=True)
@@ -117,11 +114,11 @@ class Tuned:
         if refiner.trainable:
             fitted, scored = halves(val, self._seed)
             refiner.fit(fitted, folder)
-        total = 0.0
+        total, objective = 0.0, OBJECTIVES[self._search.objective]
         for index in range(len(scored)):
             sample, probs = scored[index]
             (refined,) = refiner.refine([sample.image], [probs])
-            total += _SCORES[self._search.objective](refined, sample.mask)
+            total += objective.of(Scored(refined, sample.mask))
         shutil.rmtree(folder, ignore_errors=True)
         return total / len(scored)
 

@@ -1,39 +1,43 @@
-"""The columns of the tables: what each shows, how it is printed and what it means."""
+"""The columns of the tables: what each shows, how it comes about and how it is printed.
+
+What is known of a metric or a cost itself stands in `bench.metrics.columns`. A new column is an entry here.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
-from bench.store import MetricColumn
+import pandas as pd
+
+from bench.metrics import iou_dataset
+from bench.metrics.columns import BASE_SECONDS, COSTS, COUNTS, IMAGE_METRICS, SET_IOU, CostFacts, Facts
+from bench.store import Manifest, PluggedMetric
 
 NOT_AVAILABLE = "n/a"
 
+Records = Mapping[int, pd.DataFrame]
+"""Finished cells' records by seed, indexed by image id."""
 
-@dataclass(frozen=True, slots=True)
-class Column:
+
+@dataclass(frozen=True, kw_only=True)
+class Column(Facts):
     """One measure of a row.
 
     Attributes:
-        key: its name in ``Row.values``, and in the CSV.
-        title: the heading.
-        meaning: one sentence for the legend.
-        digits: decimals shown.
-        scale: factor from the stored to the shown unit: 100 makes a fraction percent points.
-        better: which end is good, or None where the best is not marked.
+        value: its value for a row, from the finished cells' records and the manifests of all of the row's cells; None
+            for what a row alone does not tell.
         gain: what follows it beside the gain over the base: the images won, tied and lost, or the share lost; None
             where there is no gain.
         unit: printed after the number.
+        if_known: shown only where some row has a value.
     """
 
-    key: str
-    title: str
-    meaning: str
-    digits: int
-    scale: float = 1.0
-    better: Literal["higher", "lower"] | None = None
+    value: Callable[[Records, Sequence[Manifest]], float | None] | None = None
     gain: Literal["W/T/L", "lost"] | None = None
     unit: str = ""
+    if_known: bool = False
 
     def text(self, value: float | None) -> str:
         """The value as shown; ``n/a`` for None; ``<0.001`` for what is above zero but would read as zero."""
@@ -47,70 +51,96 @@ class Column:
         return f"{round(shown, self.digits) + 0.0:.{self.digits}f}{self.unit}"
 
 
-def plugged_in(key: str, column: MetricColumn) -> Column:
+def per_image(records: Records, metric: str) -> pd.Series[float]:
+    """One value an image, averaged over seeds; NaN where any seed has none; only images that every seed has."""
+    return pd.concat([frame[metric] for frame in records.values()], axis=1, join="inner").mean(axis=1, skipna=False)
+
+
+def plugged_in(key: str, metric: PluggedMetric) -> Column:
     """The column of a plugged-in metric."""
-    scaled = "" if column.scale == 1 else f", shown times {column.scale:g}"
-    meaning = f"{column.meaning} (plug-in {key}{scaled}; {column.better} is better)"
-    return Column(key, column.title, meaning, column.digits, column.scale, column.better)
+    scaled = "" if metric.scale == 1 else f", shown times {metric.scale:g}"
+    meaning = f"{metric.meaning} (plug-in {key}{scaled}; {metric.better} is better)"
+    return Column(**{**metric.model_dump(), "meaning": meaning}, key=key, value=_mean(key))
 
 
 def headroom(oracle: str) -> Column:
     """The column that says which part of an oracle's gain a row reaches."""
     meaning = f"mIoU gain divided by that of {oracle} on the same images and seeds"
-    return Column(f"headroom_{oracle}", f"of {oracle}", meaning, digits=0, scale=100, unit=" %")
+    return Column(key=f"headroom_{oracle}", title=f"of {oracle}", meaning=meaning, digits=0, scale=100, unit=" %")
 
 
-def _points(key: str, title: str, meaning: str, *, gain: Literal["W/T/L", "lost"] | None = None) -> Column:
-    return Column(key, title, meaning, digits=2, scale=100, better="higher", gain=gain)
+def _mean(metric: str) -> Callable[[Records, Sequence[Manifest]], float | None]:
+    return lambda records, _: _number(per_image(records, metric).mean())
 
 
-SPREAD = Column("iou_spread", "SD seeds", "standard deviation of mIoU over the seeds, of n - 1", digits=2, scale=100)
-"""Shown only where some row has it."""
+def _set_iou(records: Records, _: Sequence[Manifest]) -> float | None:
+    """Mean over the seeds."""
+    by_seed = [iou_dataset(*(frame[count].to_numpy() for count in COUNTS)) for frame in records.values()]
+    return _number(float(pd.Series(by_seed).mean()))
+
+
+def _spread(records: Records, _: Sequence[Manifest]) -> float | None:
+    """Standard deviation over seeds of the mean IoU, with n - 1; None for one seed."""
+    means = pd.Series([frame["iou"].mean() for frame in records.values()])
+    return _number(means.std(ddof=1))
+
+
+def _cost(cost: CostFacts) -> Callable[[Records, Sequence[Manifest]], float | None]:
+    def value(records: Records, _: Sequence[Manifest]) -> float | None:
+        return _number(pd.concat([frame[cost.key] for frame in records.values()]).agg(cost.over_images))
+
+    return value
+
+
+def _fit_seconds(_: Records, manifests: Sequence[Manifest]) -> float | None:
+    fits = [manifest.fit_seconds for manifest in manifests if manifest.fit_seconds is not None]
+    return sum(fits) / len(fits) if fits else None
+
+
+def _number(value: float) -> float | None:
+    return None if pd.isna(value) else float(value)
+
+
+def _of_metric(facts: Facts, value: Callable[[Records, Sequence[Manifest]], float | None]) -> Column:
+    gains: dict[str, Literal["W/T/L", "lost"]] = {"iou": "W/T/L", "boundary_iou": "lost"}
+    return Column(**_known(facts), value=value, gain=gains.get(facts.key))
+
+
+def _of_cost(cost: CostFacts) -> Column:
+    return Column(**_known(cost), value=_cost(cost), if_known=cost.if_known)
+
+
+def _known(facts: Facts) -> dict[str, Any]:
+    return {field.name: getattr(facts, field.name) for field in fields(Facts)}
+
+
+SPREAD = Column(
+    key="iou_spread",
+    title="SD seeds",
+    meaning="standard deviation of mIoU over the seeds, of n - 1",
+    digits=2,
+    scale=100,
+    value=_spread,
+    if_known=True,
+)
 
 QUALITY = (
-    _points("iou", "mIoU", "mean over images of the foreground IoU at threshold 0.5", gain="W/T/L"),
-    _points(
-        "boundary_iou",
-        "mBA (d=15)",
-        "Boundary IoU (Cheng et al. 2021) of bands 15 px wide, which the paper calls mBA; mean over images",
-        gain="lost",
-    ),
-    _points("boundary_iou_2pct", "BIoU 2%", "Boundary IoU of bands 2 % of the image diagonal wide; mean over images"),
-    _points("boundary_accuracy", "BndAcc", "CascadePSP's mBA: pixel accuracy near the true contour; mean over images"),
-    Column("mae", "MAE", "mean absolute error of the map itself, 0..1, lower is better", digits=3, better="lower"),
-    _points("iou_dataset", "Set IoU", "IoU of the pixel counts summed over all images"),
+    *(_of_metric(metric, _mean(metric.key)) for metric in IMAGE_METRICS),
+    _of_metric(SET_IOU, _set_iou),
 )
 
+FIT_SECONDS = Column(
+    key="fit_seconds",
+    title="fit s",
+    meaning="seconds to fit the refiner, once (of an interrupted fit: its last call); n/a where it learns nothing",
+    digits=0,
+    value=_fit_seconds,
+)
+
+_SECONDS, *_MORE = COSTS
 COST = (
-    Column("seconds", "refine s/image", "seconds of the refine step, median over images", digits=3),
-    Column("base_seconds", "base s/image", "seconds of the base network, median over images", digits=3),
-    Column(
-        "fit_seconds",
-        "fit s",
-        "seconds to fit the refiner, once (of an interrupted fit: its last call); n/a where it learns nothing",
-        digits=0,
-    ),
-    Column(
-        "peak_gpu_mb",
-        "GPU MB (torch)",
-        "peak of torch's allocator in the refine step, MiB, largest over images",
-        digits=0,
-    ),
-    Column(
-        "peak_gpu_nvml_mb",
-        "GPU MB (NVML)",
-        "GPU memory in use by all processes after the refine step, as NVML reports it, MiB, largest over images",
-        digits=0,
-    ),
-    Column(
-        "peak_rss_mb",
-        "RSS MB",
-        "peak resident memory of the process in the refine step, MiB, largest over images",
-        digits=0,
-    ),
+    _of_cost(_SECONDS),
+    _of_cost(BASE_SECONDS),
+    FIT_SECONDS,
+    *map(_of_cost, _MORE),
 )
-
-ENERGY = Column(
-    "energy_j", "J/image", "energy the GPU drew in the refine step, as NVML reports it, mean over images", digits=2
-)
-"""Shown only where some row has it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
-from reports.columns import COST, ENERGY, QUALITY, SPREAD
+from reports.columns import COST, QUALITY, SPREAD
 from reports.rows import GAINS, Row
 from reports.tables import Group, Report
 
@@ -42,7 +42,7 @@ def _line(group: Group, row: Row, report: Report) -> dict[str, object]:
         "seeds": " ".join(map(str, row.seeds)),
         "images": row.images,
     }
-    for column in (*QUALITY, *report.plugged_in, SPREAD, *COST, ENERGY, *report.headroom):
+    for column in (*QUALITY, *report.plugged_in, SPREAD, *COST, *report.headroom):
         line[column.key] = row.values.get(column.key)
         if column.key in GAINS:
             gain = row.gains.get(column.key)

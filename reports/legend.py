@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports.columns import Column
+from reports.columns import QUALITY, SPREAD, Column
 from reports.statistics import RESOLUTION
 
 
@@ -22,9 +22,11 @@ def of_quality(columns: Sequence[Column], baseline: str, *, contaminated: bool) 
         "Bold: best of its base, ties included; oracles (†), which see the ground truth, and rows with ‡ do not "
         "compete.",
     )
+    # What scale a plug-in of another package shows is its own affair: its meaning says by what it is multiplied.
+    points = [column.title for column in columns if column in (*QUALITY, SPREAD) and column.scale == 100]
     return (
         *_meanings(columns),
-        "mIoU, BIoU, mBA, BndAcc, Set IoU and gains are in percent points.",
+        f"{', '.join(points)} and gains are in percent points.",
         f"gain: mean over images of the paired difference to the base's own map (row {baseline}), with the 95 % "
         "percentile bootstrap interval (9,999 resamples of the images).",
         "W/T/L: images that won more than 1 point of IoU, that neither won nor lost so much, and that lost more.",

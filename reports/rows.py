@@ -8,17 +8,14 @@ from typing import Literal
 
 import pandas as pd
 
+from bench.metrics.columns import IMAGE_METRICS
 from bench.store import Manifest
 from reports.cells import Cell
-from reports.columns import QUALITY, SPREAD, Column, headroom, plugged_in
+from reports.columns import COST, QUALITY, SPREAD, Column, Records, headroom, per_image, plugged_in
 from reports.notes import contaminated, contamination, tuning
 from reports.statistics import Gain, paired_gain, recovered
 
-IMAGE_METRICS = tuple(column.key for column in QUALITY if column.key != "iou_dataset")
 GAINS = tuple(column.key for column in QUALITY if column.gain)
-
-Records = Mapping[int, pd.DataFrame]
-"""Finished cells' records by seed, indexed by image id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +69,15 @@ def finished(base: str, refiner: str, cells: Sequence[Cell], records: Records, *
     """
     done = [cell.manifest for cell in cells if cell.manifest.status == "done"]
     more = _plugged_in(done)
-    columns = [*(column for column in QUALITY if column.key in IMAGE_METRICS), *more]
-    by_metric = {column.key: _per_image(records, column.key) for column in columns}
-    images = len(by_metric[IMAGE_METRICS[0]])
-    values = {metric: _number(series.mean()) for metric, series in by_metric.items()}
-    values |= {"iou_dataset": _dataset_iou(records), SPREAD.key: _spread(records)} | _costs(records)
-    fits = [seconds for cell in cells if (seconds := cell.manifest.fit_seconds) is not None]
-    values["fit_seconds"] = sum(fits) / len(fits) if fits else None
+    manifests = [cell.manifest for cell in cells]
+    columns = (*QUALITY, *more, SPREAD, *COST)
+    values = {column.key: column.value(records, manifests) for column in columns if column.value is not None}
+    images = len(per_image(records, QUALITY[0].key))
+    titles = {metric.key: metric.title for metric in (*IMAGE_METRICS, *more)}
     undefined = (
-        f"{column.title} is undefined for {missing} of {images} images, which its mean leaves out"
-        for column in columns
-        if 0 < (missing := int(by_metric[column.key].isna().sum())) < images
+        f"{title} is undefined for {missing} of {images} images, which its mean leaves out"
+        for metric, title in titles.items()
+        if 0 < (missing := int(per_image(records, metric).isna().sum())) < images
     )
     return Row(
         base,
@@ -113,7 +108,7 @@ def with_gains(row: Row, refined: Records, baseline: Records, name: str) -> Row:
     gains = {}
     paired = 0
     for metric in GAINS:
-        sides = [_per_image({seed: side[seed] for seed in seeds}, metric) for side in (refined, baseline)]
+        sides = [per_image({seed: side[seed] for seed in seeds}, metric) for side in (refined, baseline)]
         pairs = pd.concat(sides, axis=1, join="inner")
         paired = len(pairs)
         if pairs.notna().all(axis=1).any():
@@ -171,14 +166,9 @@ def with_gaps(row: Row, cells: Sequence[Cell], *, seeds: set[int], images: int) 
     return replace(row, notes=tuple(notes))
 
 
-def _per_image(records: Records, metric: str) -> pd.Series[float]:
-    """One value an image, averaged over seeds; NaN where any seed has none; only images that every seed has."""
-    return pd.concat([frame[metric] for frame in records.values()], axis=1, join="inner").mean(axis=1, skipna=False)
-
-
 def _iou_differences(refined: Records, baseline: Records, seeds: set[int]) -> pd.Series[float]:
     """Refined minus base, by image; of the images that both have."""
-    sides = [_per_image({seed: side[seed] for seed in seeds}, "iou") for side in (refined, baseline)]
+    sides = [per_image({seed: side[seed] for seed in seeds}, "iou") for side in (refined, baseline)]
     pairs = pd.concat(sides, axis=1, join="inner")
     return pairs.iloc[:, 0] - pairs.iloc[:, 1]
 
@@ -188,31 +178,6 @@ def _plugged_in(manifests: Sequence[Manifest]) -> tuple[Column, ...]:
     first, *others = manifests
     shared = (label for label in first.metrics if all(label in other.metrics for other in others))
     return tuple(plugged_in(label, first.metrics[label]) for label in shared)
-
-
-def _dataset_iou(records: Records) -> float | None:
-    sums = pd.DataFrame([frame[["intersection", "union"]].sum() for frame in records.values()])
-    # Both empty counts as 1, as for one image.
-    ratio = (sums["intersection"] / sums["union"]).where(sums["union"] > 0, 1.0)
-    return _number(ratio.mean())
-
-
-def _spread(records: Records) -> float | None:
-    """Standard deviation over seeds of the mean IoU, with n - 1; None for one seed."""
-    means = pd.Series([frame["iou"].mean() for frame in records.values()])
-    return _number(means.std(ddof=1))
-
-
-def _costs(records: Records) -> dict[str, float | None]:
-    rows = pd.concat(list(records.values()))
-    peaks = {name: _number(rows[name].max()) for name in ("peak_gpu_mb", "peak_gpu_nvml_mb", "peak_rss_mb")}
-    # The median, because the first image after a pause or a page fault says little about the method.
-    seconds = {name: _number(rows[name].median()) for name in ("seconds", "base_seconds")}
-    return {**seconds, **peaks, "energy_j": _number(rows["energy_j"].mean())}
-
-
-def _number(value: float) -> float | None:
-    return None if pd.isna(value) else float(value)
 
 
 def _first_line(manifest: Manifest) -> str:

@@ -12,8 +12,8 @@ from bench.store import Store
 from reports import legend
 from reports.captions import remarks
 from reports.cells import Cell, comparable
-from reports.columns import COST, ENERGY, QUALITY, SPREAD, Column, headroom
-from reports.rows import Records, Row, finished, unfinished, with_gains, with_gaps, with_headroom
+from reports.columns import COST, QUALITY, SPREAD, Column, Records, headroom
+from reports.rows import Row, finished, unfinished, with_gains, with_gaps, with_headroom
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Report:
     @cached_property
     def quality(self) -> tuple[Column, ...]:
         """The columns of the quality tables."""
-        return (*QUALITY, *self.plugged_in, *self._if_known(SPREAD))
+        return self._shown((*QUALITY, *self.plugged_in, SPREAD))
 
     @cached_property
     def plugged_in(self) -> tuple[Column, ...]:
@@ -122,7 +122,7 @@ class Report:
     @cached_property
     def cost(self) -> tuple[Column, ...]:
         """The columns of the cost tables."""
-        return (*COST, *self._if_known(ENERGY))
+        return self._shown(COST)
 
     def sections(self, group: Group | None = None) -> list[Section]:
         """The kinds of table that a group has; None for all that the report has."""
@@ -136,8 +136,9 @@ class Report:
         ]
         return [section for section in found if section.columns]
 
-    def _if_known(self, column: Column) -> tuple[Column, ...]:
-        return (column,) if any(row.values.get(column.key) is not None for row in self._rows) else ()
+    def _shown(self, columns: Sequence[Column]) -> tuple[Column, ...]:
+        known = {key for row in self._rows for key, value in row.values.items() if value is not None}
+        return tuple(column for column in columns if column.key in known or not column.if_known)
 
     @property
     def _rows(self) -> Iterable[Row]:

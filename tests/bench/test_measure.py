@@ -8,6 +8,7 @@ import pytest
 
 from bench import measure
 from bench.measure import MIB, Meter
+from bench.metrics.columns import COSTS
 
 
 def test_seconds_are_the_steps_own() -> None:
@@ -23,6 +24,7 @@ def test_seconds_are_the_steps_own() -> None:
 def test_without_a_gpu_its_columns_are_none() -> None:
     _, cost = Meter("cpu")(lambda: None)
     assert (cost.peak_gpu_mb, cost.peak_gpu_nvml_mb, cost.energy_j) == (None, None, None)
+    assert list(cost.columns()) == [facts.key for facts in COSTS]  # what is measured is what is stored and shown
     assert set(cost.columns("base_")) == {
         "base_seconds",
         "base_peak_gpu_mb",

@@ -17,8 +17,9 @@ import pytest
 import bench
 from bench.commands import CellError, RunResult
 from bench.contracts import UserError
-from bench.store import METRIC_COLUMNS, Store
+from bench.store import Store
 from tests.bench.conftest import Toy
+from tests.bench.records import METRIC_COLUMNS
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from bench.contracts import UserError
-from bench.store import RECORD_COLUMNS, Manifest, Store
+from bench.metrics.columns import RECORD_COLUMNS
+from bench.store import Manifest, Store
 
 
 def manifest(**changes: object) -> Manifest:

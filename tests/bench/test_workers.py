@@ -19,11 +19,12 @@ import pytest
 
 import bench
 from bench.contracts import UserError
-from bench.store import METRIC_COLUMNS, Manifest, Store
+from bench.store import Manifest, Store
 from bench.workers import crew
 from reports import build, markdown
 from tests.bench.conftest import Toy
 from tests.bench.crews import begins, cannot_begin, dies_at_once, misbehaves
+from tests.bench.records import METRIC_COLUMNS
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.store import RECORD_COLUMNS, Manifest, Store
+from bench.metrics.columns import RECORD_COLUMNS
+from bench.store import Manifest, Store
 
 NAN = float("nan")
 

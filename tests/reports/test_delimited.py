@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench.metrics.plugged_in import TAKEN
+from bench.plugins.metrics import TAKEN
 from bench.store import Store
 from reports import FORMATS, build
 from tests.reports.stores import add, records

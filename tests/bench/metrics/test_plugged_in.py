@@ -17,7 +17,7 @@ from bench.commands import RunResult
 from bench.config import load
 from bench.contracts import UserError
 from bench.images import write_map
-from bench.metrics import plugged_in
+from bench.plugins import metrics as plugged_in
 from bench.store import Manifest, Store
 
 METRICS = '''

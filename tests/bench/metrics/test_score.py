@@ -11,8 +11,8 @@ from hypothesis import given
 
 from bench.contracts import Mask, ProbabilityMap
 from bench.metrics import boundary_accuracy, boundary_iou, counts, iou, mae, score
-from bench.store import METRIC_COLUMNS
 from tests.bench.metrics.shapes import UNHURRIED, empty, full, maps_and_masks
+from tests.bench.records import METRIC_COLUMNS
 
 METRICS = [iou, counts, boundary_iou, boundary_accuracy, mae, score]
 

@@ -10,15 +10,16 @@ from pydantic import ValidationError
 
 from bench.config import Settings
 from bench.contracts import Mask, Metric, ProbabilityMap, UserError
-from bench.metrics import METRICS
+from bench.metrics.columns import METRICS, RECORD_COLUMNS
 from bench.registry import Variant, resolve
-from bench.store import RECORD_COLUMNS, MetricColumn
+from bench.store import PluggedMetric
 
 _OF_REPORTS = (
     "dataset limit protocol base refiner status problem baseline uses_ground_truth contaminated seeds images notes "
     "iou_spread fit_seconds"
 )
-TAKEN = {*RECORD_COLUMNS, *METRICS, *_OF_REPORTS.split()}
+BUILT_IN = {metric.key for metric in METRICS}
+TAKEN = {*RECORD_COLUMNS, *BUILT_IN, *_OF_REPORTS.split()}
 """Names of the columns that records and reports have without any plug-in."""
 
 
@@ -33,7 +34,7 @@ def chosen(specs: Sequence[str], settings: Settings, where: str = "--metric") ->
     """
     found: dict[str, Variant] = {}
     for spec in specs:
-        if spec in METRICS:
+        if spec in BUILT_IN:
             raise UserError(f"{spec!r} is scored always", where, "leave it out")
         variant = resolve("metric", spec, settings, where)
         if variant.label in TAKEN:
@@ -48,7 +49,7 @@ def made(variants: Mapping[str, Variant]) -> dict[str, Metric]:
     return {label: variant.make() for label, variant in variants.items()}
 
 
-def columns(metrics: Mapping[str, Metric]) -> dict[str, MetricColumn]:
+def columns(metrics: Mapping[str, Metric]) -> dict[str, PluggedMetric]:
     """What each says about its column. Raises UserError where an attribute is missing or of the wrong kind."""
     return {label: _column(label, metric) for label, metric in metrics.items()}
 
@@ -84,9 +85,9 @@ def _value(label: str, metric: Metric, probs: ProbabilityMap, mask: Mask, where:
     return float(value)
 
 
-def _column(label: str, metric: Metric) -> MetricColumn:
+def _column(label: str, metric: Metric) -> PluggedMetric:
     try:
-        return MetricColumn.model_validate(metric, from_attributes=True)
+        return PluggedMetric.model_validate(metric, from_attributes=True)
     except ValidationError as error:
         first = error.errors()[0]
         message = first["msg"].removeprefix("Input should be ")
