@@ -115,7 +115,7 @@ def run(
     for text in dict.fromkeys(f"{m.dataset}: {m.complete}" for m in manifests if m.complete):
         note(f"warning: a partial copy of {text}")
     workers = workers or settings.defaults.workers
-    jobs = [Job(cell, settings, target.root, where, workers) for cell in cells.values()]
+    jobs = [Job(cell, settings, target, where, workers) for cell in cells.values()]
     if force:
         for job in jobs:
             if job.cell.refiner in wanted:

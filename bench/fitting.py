@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,8 @@ from bench.job import Job
 from bench.metrics.columns import Objective
 from bench.plan import grid
 from bench.registry import check_parameters, resolve, with_own_weights, with_parameter, with_tuning
-from bench.store import Store
+from bench.store import Learned, Store
 from bench.training.weights import WEIGHTS
-from bench.tuning import FOUND
 
 
 def train_base(
@@ -55,9 +53,9 @@ def train_base(
         raise UserError(
             f"{base} has nothing to learn", "bench train base", "name a base without a checkpoint of its own"
         )
-    Store(job.store).open_for_writing()
+    job.store.open_for_writing()
     runner.fit_base(job)
-    return job.base_folder / "fit"
+    return job.trained_base.folder
 
 
 def train_refiner(
@@ -93,7 +91,7 @@ def train_refiner(
     job = _job(settings, dataset, base, spec, seed, "A", limit, store, device)
     if not job.cell.fit_key:
         raise UserError(f"{refiner} learns nothing", "bench train refiner", "use it with 'bench run' as it is")
-    return _fitted(job)
+    return _fitted(job).folder
 
 
 @dataclass(frozen=True)
@@ -153,7 +151,8 @@ def tune(
         raise UserError(f"{refiner} has nothing to tune", "--refiner", "use it with 'bench run' as it is")
     dataset, base = dataset or settings.defaults.dataset[0], base or settings.defaults.base[0]
     job = _job(settings, dataset, base, spec, seed, "A", limit, store, device)
-    found = json.loads((_fitted(job) / FOUND).read_text())
+    found = _fitted(job).tuned
+    assert found is not None  # the stages up to it have run
     fixed = refiner
     for name, value in found["parameters"].items():
         fixed = with_parameter("refiner", fixed, settings, name, value)
@@ -164,7 +163,7 @@ def tune(
         refiner=spec,
         fixed=fixed,
         images=len(job.cell.ids["val"]),
-        store=job.store,
+        store=job.store.root,
         **found,
     )
 
@@ -175,14 +174,14 @@ def weights_in(folder: Path) -> Path | None:
     return path if path.is_file() else None
 
 
-def _fitted(job: Job) -> Path:
+def _fitted(job: Job) -> Learned:
     """Where the refiner's learning is, once the stages up to it have run."""
-    Store(job.store).open_for_writing()
+    job.store.open_for_writing()
     if job.cell.base_trainable:
         runner.fit_base(job)
     runner.predict_val(job)
     runner.fit_refiner(job)
-    return job.fit_folder
+    return job.fitted_refiner
 
 
 def _job(
@@ -208,4 +207,4 @@ def _job(
         limit=limit,
         scored=False,
     )
-    return Job(cell, settings, Path(store or settings.defaults.store).absolute(), where)
+    return Job(cell, settings, Store(Path(store or settings.defaults.store).absolute()), where)

@@ -15,6 +15,7 @@ from bench.maps import MapCache, MapSplit
 from bench.plan import Cell, training_splits
 from bench.plugins import metrics as plugged_in
 from bench.registry import load_base, load_dataset, load_refiner
+from bench.store import Learned, Store
 
 
 @dataclass(frozen=True)
@@ -27,24 +28,20 @@ class Job:
 
     cell: Cell
     settings: Settings
-    store: Path
+    store: Store
     device: str
     workers: int = 1
 
     @property
-    def base_folder(self) -> Path:
-        return self.store / "bases" / self.cell.base_key
+    def trained_base(self) -> Learned:
+        return self.store.trained_base(self.cell.base_key)
 
     @property
-    def fit_folder(self) -> Path:
-        return self.store / "refiners" / self.cell.fit_key
-
-    @property
-    def partial(self) -> Path:
-        return self.store / "partial" / f"{self.cell.manifest.key}.jsonl"
+    def fitted_refiner(self) -> Learned:
+        return self.store.fitted_refiner(self.cell.fit_key)
 
     def maps_folder(self, split: Split) -> Path:
-        return self.base_folder / f"maps-{self.cell.prints[split][:16]}"
+        return self.store.maps(self.cell.base_key, self.cell.prints[split])
 
     def samples(self, split: Split) -> Dataset:
         """The cell's samples of a split."""
@@ -62,7 +59,7 @@ class Job:
         """The cell's base, ready to predict."""
         base = self.base()
         if base.trainable:
-            base.fit(*self.training_samples(), self.base_folder / "fit")
+            base.fit(*self.training_samples(), self.trained_base.folder)
         return base
 
     def asked_base(self) -> Callable[[Sequence[Image]], list[ProbabilityMap]]:
@@ -84,5 +81,5 @@ class Job:
         if isinstance(refiner, AsksBase):
             refiner.ask(self.asked_base())
         if refiner.trainable:
-            refiner.fit(MapSplit(self.samples("val"), MapCache(self.maps_folder("val"))), self.fit_folder)
+            refiner.fit(MapSplit(self.samples("val"), MapCache(self.maps_folder("val"))), self.fitted_refiner.folder)
         return refiner

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -10,7 +9,7 @@ from typing import NoReturn
 from bench.config import Settings
 from bench.contracts import AsksBase, Refiner, UserError
 from bench.registry import resolve
-from bench.runner import FINISHED
+from bench.store import Learned
 
 
 def ready_refiner(spec: str, checkpoint: Path | None, settings: Settings, device: str) -> Refiner:
@@ -44,11 +43,10 @@ def ready_refiner(spec: str, checkpoint: Path | None, settings: Settings, device
 
 
 def _check_left_by(label: str, folder: Path) -> None:
-    try:
-        found = json.loads((folder / FINISHED).read_text())["refiner"]
-    except (OSError, ValueError, KeyError):
+    found = (Learned(folder).finished or {}).get("refiner")
+    if found is None:
         fix = "name a folder STORE/refiners/KEY of 'bench run', or a weights file"
-        raise UserError("no run has left a trained refiner here", folder, fix) from None
+        raise UserError("no run has left a trained refiner here", folder, fix)
     if found != label:
         raise UserError(f"what is here was learned by {found}, not {label}", folder, f"say --refiner '{found}'")
 

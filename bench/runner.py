@@ -7,13 +7,11 @@ its own, and a crash costs one cell. All of them go on where an interrupted call
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -21,7 +19,7 @@ import pandas as pd
 from bench.checks import check_output
 from bench.contracts import Episodic, Oracle, ProbabilityMap, Refiner, Sample, Split
 from bench.environment import describe
-from bench.files import read_lines, replacing
+from bench.files import read_lines
 from bench.job import Job
 from bench.maps import MapCache
 from bench.measure import Meter
@@ -30,12 +28,8 @@ from bench.plan import digest
 from bench.plugins import metrics as plugged_in
 from bench.progress import note, track
 from bench.registry import load_dataset
-from bench.store import Manifest, Store
-from bench.tuning import FOUND
+from bench.store import Manifest
 from bench.workers import crew
-
-FINISHED = "finished.json"
-"""Written last into the folder of a training: how long it took, and for a refiner which variant it is."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +70,11 @@ def stages(jobs: Sequence[Job]) -> Iterator[Stage]:
 
 def fit_base(job: Job) -> None:
     """Train the base on train, tune it on val."""
-    folder = job.base_folder / "fit"
-    if not _finished(folder):
+    training = job.trained_base
+    if training.finished is None:
         begin = time.perf_counter()
-        job.base().fit(*job.training_samples(), folder)
-        _finish(folder, time.perf_counter() - begin)
+        job.base().fit(*job.training_samples(), training.folder)
+        training.finish(time.perf_counter() - begin)
 
 
 def predict_val(job: Job) -> None:
@@ -95,21 +89,23 @@ def predict_test(job: Job) -> None:
 
 def fit_refiner(job: Job) -> None:
     """Fit the refiner on the val maps."""
-    if not _finished(job.fit_folder):
+    fitting = job.fitted_refiner
+    if fitting.finished is None:
         begin = time.perf_counter()
         job.refiner()
-        _finish(job.fit_folder, time.perf_counter() - begin, refiner=job.cell.manifest.refiner)
-        note(f"fitted: {job.cell.refiner} to {job.cell.base} on {job.cell.dataset}, kept in {job.fit_folder}")
+        fitting.finish(time.perf_counter() - begin, refiner=job.cell.manifest.refiner)
+        note(f"fitted: {job.cell.refiner} to {job.cell.base} on {job.cell.dataset}, kept in {fitting.folder}")
 
 
 def refine(job: Job) -> None:
     """Refine and score the test split, image by image, and store the finished cell."""
     ids = job.samples("test").ids
-    records = {record["id"]: record for record in read_lines(job.partial)}
-    job.partial.parent.mkdir(parents=True, exist_ok=True)
+    partial_records = job.store.partial(job.cell.manifest)
+    records = {record["id"]: record for record in read_lines(partial_records)}
+    partial_records.parent.mkdir(parents=True, exist_ok=True)
     rest = [sample_id for sample_id in ids if sample_id not in records]
     with (
-        job.partial.open("a", encoding="utf-8") as stream,
+        partial_records.open("a", encoding="utf-8") as stream,
         crew(partial(_Scoring, job), min(job.workers, len(rest))) as each,
     ):
         for record in track(each(rest), job.cell.manifest.refiner, total=len(rest)):
@@ -117,8 +113,7 @@ def refine(job: Job) -> None:
             stream.flush()
             records[record["id"]] = record
     frame = pd.DataFrame([records[sample_id] for sample_id in ids])
-    Store(job.store).write(_done(job, len(frame)), frame)
-    job.partial.unlink()
+    job.store.write(_done(job, len(frame)), frame)
 
 
 class _Scoring:
@@ -146,10 +141,9 @@ class _Scoring:
 
 def forget(job: Job) -> None:
     """Remove what ``--force`` redoes: the cell, its half-written records and its fitted refiner. Base maps stay."""
-    Store(job.store).remove(job.cell.manifest)
-    job.partial.unlink(missing_ok=True)
+    job.store.remove(job.cell.manifest)
     if job.cell.fit_key:
-        shutil.rmtree(job.fit_folder, ignore_errors=True)
+        job.fitted_refiner.remove()
 
 
 def _predict(job: Job, split: Split) -> None:
@@ -176,29 +170,19 @@ def _record_episodes(job: Job, split: Split) -> None:
     source = load_dataset(job.cell.dataset, settings=job.settings)
     if isinstance(source, Episodic):
         episodes = source.episodes(split)
-        with replacing(job.maps_folder(split) / "episodes.json") as path:
-            path.write_text(json.dumps({"hash": digest({"episodes": episodes}), "episodes": episodes}, indent=1))
-
-
-def _finished(folder: Path) -> bool:
-    return (folder / FINISHED).is_file()
-
-
-def _finish(folder: Path, seconds: float, **more: str) -> None:
-    with replacing(folder / FINISHED) as path:
-        path.write_text(json.dumps({"seconds": seconds, **more}))
+        found = {"hash": digest({"episodes": episodes}), "episodes": episodes}
+        job.store.write_episodes(job.maps_folder(split), found)
 
 
 def _done(job: Job, images: int) -> Manifest:
-    finished = job.fit_folder / FINISHED
-    seconds = json.loads(finished.read_text())["seconds"] if job.cell.fit_key else None
-    tuned = job.fit_folder / FOUND
+    fitting = job.fitted_refiner if job.cell.fit_key else None
+    finished = fitting.finished if fitting is not None else None
     return job.cell.manifest.model_copy(
         update={
             "status": "done",
             "images": images,
-            "fit_seconds": seconds,
-            "tuned": json.loads(tuned.read_text()) if job.cell.fit_key and tuned.is_file() else {},
+            "fit_seconds": finished["seconds"] if finished is not None else None,
+            "tuned": (fitting.tuned if fitting is not None else None) or {},
             "written": datetime.now(UTC).isoformat(timespec="seconds"),
             "environment": describe(job.device) | ({"workers": job.workers} if job.workers > 1 else {}),
         }

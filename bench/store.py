@@ -1,7 +1,15 @@
-"""Finished cells: one Parquet file of records and one JSON manifest each, renamed into place.
+"""Finished cells, and what they were made from: the one place that knows where each file of a store lies.
 
-The files are the database. A cell is finished when its manifest says ``done``; the manifest is written last.
-``cells/NAME.json`` and ``cells/NAME.parquet`` lie side by side, NAME being readable and ending in the key.
+The files are the database. A cell is one Parquet file of records and one JSON manifest, renamed into place; it is
+finished when its manifest says ``done``, which is written last::
+
+    cells/NAME.json, NAME.parquet    NAME is readable and ends in the cell's key
+    partial/KEY.jsonl                records of a cell that is being computed
+    bases/KEY/fit/                   a trained base
+    bases/KEY/maps-PRINT/            its maps of one split, see `bench.maps.MapCache`
+    refiners/KEY/                    what a refiner learned
+
+A folder of something learned is whole once it holds ``finished.json``; ``tuned.json`` is what a tuning found.
 """
 
 from __future__ import annotations
@@ -9,6 +17,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -88,6 +98,38 @@ class Manifest(BaseModel):
         return f"{re.sub(r'[^A-Za-z0-9_.=,+-]+', '_', name)[:150]}__{self.key[:12]}"
 
 
+@dataclass(frozen=True)
+class Learned:
+    """The folder of one training: a base's, a refiner's or a tuning's.
+
+    What the base or refiner itself puts there is its own affair.
+    """
+
+    folder: Path
+
+    @property
+    def finished(self) -> dict[str, Any] | None:
+        """``seconds`` that it took and, of a refiner, which variant it is: ``refiner``; None where it is not whole."""
+        return _json(self.folder / "finished.json")
+
+    def finish(self, seconds: float, **more: str) -> None:
+        """Say that the training is whole."""
+        _write_json(self.folder / "finished.json", {"seconds": seconds, **more})
+
+    @property
+    def tuned(self) -> dict[str, Any] | None:
+        """What a tuning found, see `Manifest.tuned`; None where there was none, or it has not ended."""
+        return _json(self.folder / "tuned.json")
+
+    def keep_tuned(self, found: dict[str, Any]) -> None:
+        """Write what a tuning found."""
+        _write_json(self.folder / "tuned.json", found)
+
+    def remove(self) -> None:
+        """Forget it all."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
 class Store:
     """A folder of cells, with the maps and checkpoints they were made from.
 
@@ -103,7 +145,28 @@ class Store:
 
     @property
     def cells(self) -> Path:
+        """The folder of the manifests and records."""
         return self.root / "cells"
+
+    def trained_base(self, base_key: str) -> Learned:
+        """Where a base is trained."""
+        return Learned(self.root / "bases" / base_key / "fit")
+
+    def maps(self, base_key: str, fingerprint: str) -> Path:
+        """The folder of a base's maps of the split with that fingerprint."""
+        return self.root / "bases" / base_key / f"maps-{fingerprint[:16]}"
+
+    def write_episodes(self, maps: Path, episodes: dict[str, Any]) -> None:
+        """Record beside maps which labelled samples each query was answered from."""
+        _write_json(maps / "episodes.json", episodes)
+
+    def fitted_refiner(self, fit_key: str) -> Learned:
+        """Where a refiner is fitted."""
+        return Learned(self.root / "refiners" / fit_key)
+
+    def partial(self, cell: Manifest) -> Path:
+        """The log of a cell's records, one line of JSON an image, while it is computed."""
+        return self.root / "partial" / f"{cell.key}.jsonl"
 
     def open_for_writing(self) -> None:
         """Make the folder and prove that it can be written. Raises UserError otherwise."""
@@ -157,13 +220,17 @@ class Store:
             ) from None
 
     def write(self, manifest: Manifest, records: pd.DataFrame | None = None) -> None:
-        """Write a cell: the records first, the manifest last, each renamed into place."""
+        """Write a cell: the records first, the manifest last, each renamed into place.
+
+        With the records it is no longer `partial`.
+        """
         if records is not None:
             columns = {**RECORD_COLUMNS, **dict.fromkeys(manifest.metrics, "float64")}
             with replacing(self._records_path(manifest)) as path:
                 records.astype(columns)[list(columns)].to_parquet(path, index=False)
-        with replacing(self.cells / f"{manifest.file_stem}.json") as path:
-            path.write_text(json.dumps(manifest.model_dump(), indent=2) + "\n")
+        _write_json(self.cells / f"{manifest.file_stem}.json", manifest.model_dump())
+        if records is not None:
+            self.partial(manifest).unlink(missing_ok=True)
 
     def refresh(self, planned: Manifest) -> None:
         """Bring a finished cell's mark of contamination up to date: the ledger may have grown since it was written."""
@@ -173,9 +240,25 @@ class Store:
             self.write(stored.model_copy(update=mark))
 
     def remove(self, manifest: Manifest) -> None:
-        """Forget a cell, manifest first."""
+        """Forget a cell, manifest first, and its half-written records."""
         (self.cells / f"{manifest.file_stem}.json").unlink(missing_ok=True)
         self._records_path(manifest).unlink(missing_ok=True)
+        self.partial(manifest).unlink(missing_ok=True)
 
     def _records_path(self, manifest: Manifest) -> Path:
         return self.cells / f"{manifest.file_stem}.parquet"
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise UserError(f"damaged, {error}", path, "delete its folder and run again") from None
+    return found
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")

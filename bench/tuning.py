@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from bench.contracts import Image, MapDataset, ProbabilityMap, Refiner, Sample, SearchSpace, Span, UserError
-from bench.files import read_lines, replacing
+from bench.files import read_lines
 from bench.metrics.columns import METRIC_VERSION, OBJECTIVES, Objective, Scored
 from bench.progress import bar, note
+from bench.store import Learned
 
-FOUND, TRIALS = "tuned.json", "trials.jsonl"
+TRIALS = "trials.jsonl"
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,8 @@ class Tuned:
         Raises:
             UserError: optuna is not installed, or val has too few images to be halved.
         """
-        if not (workdir / FOUND).is_file():
-            self._find(val, workdir)
-        self._refiner = self._make(json.loads((workdir / FOUND).read_text())["parameters"])
+        found = Learned(workdir).tuned or self._find(val, workdir)
+        self._refiner = self._make(found["parameters"])
         if self._refiner.trainable:
             self._refiner.fit(val, workdir / "refiner")
 
@@ -87,7 +87,7 @@ class Tuned:
         """See `bench.contracts.Refiner`."""
         return self._refiner.refine(images, maps)
 
-    def _find(self, val: MapDataset, workdir: Path) -> None:
+    def _find(self, val: MapDataset, workdir: Path) -> dict[str, Any]:
         workdir.mkdir(parents=True, exist_ok=True)
         trials, search = read_lines(workdir / TRIALS), self._search
         with bar("best {task.fields[best]:.4f}") as progress, (workdir / TRIALS).open("a", encoding="utf-8") as log:
@@ -105,8 +105,8 @@ class Tuned:
                 progress.update(task, advance=1, best=_best(trials))
         chosen = max(trials, key=lambda trial: trial["score"])  # of several, the first
         record = {**chosen, "objective": search.objective, "default_score": trials[0]["score"], "trials": len(trials)}
-        with replacing(workdir / FOUND) as path:
-            path.write_text(json.dumps(record, indent=1))
+        Learned(workdir).keep_tuned(record)
+        return record
 
     def _try(self, parameters: dict[str, Any], val: MapDataset, folder: Path) -> float:
         """Mean of the objective over val, or over the half that nothing was fitted on."""
