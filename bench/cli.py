@@ -237,8 +237,12 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _settings(arguments: argparse.Namespace) -> Any:
     from bench.config import load
+    from bench.registry import check_parameters
 
-    return load(arguments.config, getattr(arguments, "parameters", ()))
+    settings = load(arguments.config, getattr(arguments, "parameters", ()))
+    if settings.parameters:
+        check_parameters(settings)
+    return settings
 
 
 def _parser() -> argparse.ArgumentParser:

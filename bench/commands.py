@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
 
 from bench import engines, runner
-from bench.config import Defaults, Experiment, Kind, Protocol, Settings, load
+from bench.config import Defaults, Device, EngineName, Grid, Kind, OnError, Settings, TrainingProtocol, load, unknown
 from bench.contracts import SPLITS, Split, UserError
 from bench.datasets.subset import Subset
 from bench.environment import pick_device
@@ -51,16 +50,16 @@ def run(
     refiner: Sequence[str] | None = None,
     metric: Sequence[str] | None = None,
     seed: Sequence[int] | None = None,
-    protocol: Sequence[Protocol] | None = None,
+    protocol: Sequence[TrainingProtocol] | None = None,
     parameters: Sequence[str] = (),
     store: Path | str | None = None,
-    device: Literal["auto", "cpu", "cuda"] | None = None,
-    engine: Literal["local", "ray"] | None = None,
+    device: Device | None = None,
+    engine: EngineName | None = None,
     limit: int | None = None,
     tune: int | None = None,
     objective: Objective | None = None,
     epochs: int | None = None,
-    on_error: Literal["fail", "skip"] | None = None,
+    on_error: OnError | None = None,
     workers: int | None = None,
     force: bool = False,
     config: Path | None = None,
@@ -70,112 +69,99 @@ def run(
     What is None comes from the experiment, else from ``[defaults]`` of bench.toml. The baseline refiner is always
     part of the grid. ``force`` computes the grid's cells anew, but keeps the bases' checkpoints and maps.
 
+    The other options are those of `bench.config.Grid`.
+
     Args:
-        metric: plug-ins to score by, beside the built-in metrics.
-        protocol: what the base is trained on, see `bench.config.Protocol`.
+        experiment: a named grid of bench.toml.
         parameters: ``"prn.size=96"``: parameters of a plug-in wherever it is used, below those that a name carries.
-        limit: use only the first so many samples of each split.
-        tune: trials of every refiner that can be tuned, see `bench.tuning.Tuned`; None tunes those alone whose name
-            says so.
-        objective: what the tuning goes by; None is ``iou``.
-        epochs: the parameter ``epochs`` of every base and refiner that has one, over what their names say.
-        on_error: ``fail`` stops at the first failed cell, ``skip`` records it and goes on.
-        workers: processes that a cell's test images are spread over, one native thread each; with one of them the
-            refiner takes what threads it likes.
 
     Raises:
         UserError: something the user can fix.
         CellError: a defect, with ``on_error="fail"``.
     """
+    options = Grid.of(
+        dataset=dataset,
+        base=base,
+        refiner=refiner,
+        metric=metric,
+        seed=seed,
+        protocol=protocol,
+        limit=limit,
+        tune=tune,
+        objective=objective,
+        epochs=epochs,
+        device=device,
+        engine=engine,
+        workers=workers,
+        on_error=on_error,
+    )
     settings = load(config, parameters)
     check_parameters(settings)
-    where = pick_device(device or settings.defaults.device)
     target = Store(Path(store or settings.defaults.store).absolute())
-    on_error = on_error or settings.defaults.on_error
-    given = {
-        "dataset": dataset,
-        "base": base,
-        "refiner": refiner,
-        "metric": metric,
-        "seed": seed,
-        "protocol": protocol,
-        "limit": limit,
-        "tune": tune,
-        "objective": objective,
-    }
-    cells: dict[str, Cell] = {}
+    jobs: dict[str, Job] = {}
     wanted: set[str] = set()
-    for part in settings.experiment(experiment) if experiment else [None]:
-        pick = _Pick(settings.defaults, part, given)
-        named = pick.refiners(settings, epochs)
+    parts = settings.grids(experiment, options)
+    for part in parts:
+        named = _refiners(part, settings)
         wanted |= set(named)
-        cells |= {cell.manifest.key: cell for cell in _grid(settings, pick, named, epochs, on_error == "skip")}
+        where = pick_device(part.device)
+        for cell in _cells(part, named, settings):
+            jobs[cell.manifest.key] = Job(cell, settings, target, where, part.workers)
     target.open_for_writing()
-    manifests = [cell.manifest for cell in cells.values()]
+    manifests = [job.cell.manifest for job in jobs.values()]
     for text in dict.fromkeys(f"{m.dataset}: {m.complete}" for m in manifests if m.complete):
         note(f"warning: a partial copy of {text}")
-    workers = workers or settings.defaults.workers
-    jobs = [Job(cell, settings, target, where, workers) for cell in cells.values()]
     if force:
-        for job in jobs:
+        for job in jobs.values():
             if job.cell.refiner in wanted:
                 runner.forget(job)
     done = {manifest.key for manifest in manifests if target.is_done(manifest)}
-    result = RunResult(target, list(cells.values()), done)
-    _execute(_begin(jobs, result), result, engine=engine or settings.defaults.engine, on_error=on_error)
+    result = RunResult(target, [job.cell for job in jobs.values()], done)
+    # Of the parts of an experiment none says these two for itself.
+    _execute(_begin([*jobs.values()], result), result, engine=parts[0].engine, on_error=parts[0].on_error)
     return result
 
 
-class _Pick:
-    """What was given, else what the experiment says, else the default."""
-
-    def __init__(self, defaults: Defaults, experiment: Experiment | None, given: Mapping[str, Any]) -> None:
-        self._sources = [given, *(vars(layer) for layer in (experiment, defaults) if layer is not None)]
-
-    def __call__(self, name: str) -> Any:
-        found = (source.get(name) for source in self._sources)
-        return next((value for value in found if value is not None), None)
-
-    def refiners(self, settings: Settings, epochs: int | None = None) -> list[str]:
-        """Specs of the grid's refiners, with the grid's tuning; without the baseline that joins every grid."""
-        specs = [with_parameter("refiner", spec, settings, "epochs", epochs) for spec in self("refiner")]
-        return [with_tuning(spec, settings, self("tune"), self("objective")) for spec in specs]
+def _refiners(part: Defaults, settings: Settings) -> list[str]:
+    """Specs of the grid's refiners, with the grid's tuning; without the baseline that joins every grid."""
+    specs = [with_parameter("refiner", spec, settings, "epochs", part.epochs) for spec in part.refiner]
+    return [with_tuning(spec, settings, part.tune, part.objective) for spec in specs]
 
 
-def _grid(settings: Settings, pick: _Pick, refiners: list[str], epochs: int | None, skip_errors: bool) -> list[Cell]:
-    baseline = settings.defaults.baseline
+def _bases(part: Defaults, settings: Settings) -> list[str]:
+    return [with_parameter("base", spec, settings, "epochs", part.epochs) for spec in part.base]
+
+
+def _cells(part: Defaults, refiners: list[str], settings: Settings) -> list[Cell]:
     return grid(
         settings,
-        datasets=pick("dataset"),
-        bases=[with_parameter("base", spec, settings, "epochs", epochs) for spec in pick("base")],
-        refiners=refiners if baseline in refiners else [baseline, *refiners],
-        seeds=pick("seed"),
-        protocols=pick("protocol"),
-        limit=pick("limit"),
-        metrics=pick("metric"),
-        skip_errors=skip_errors,
+        datasets=part.dataset,
+        bases=_bases(part, settings),
+        refiners=refiners if part.baseline in refiners else [part.baseline, *refiners],
+        seeds=part.seed,
+        protocols=part.protocol,
+        limit=part.limit,
+        metrics=part.metric,
+        skip_errors=part.on_error == "skip",
     )
 
 
 def in_experiment(settings: Settings, name: str) -> Callable[[Manifest], bool]:
     """Whether a stored cell belongs to the experiment. Raises UserError where there is no such experiment."""
-    parts = [_belongs(settings, name, part) for part in settings.experiment(name)]
+    parts = [_belongs(settings, name, part) for part in settings.grids(name, Grid())]
     return lambda cell: any(belongs(cell) for belongs in parts)
 
 
-def _belongs(settings: Settings, name: str, experiment: Experiment) -> Callable[[Manifest], bool]:
-    pick = _Pick(settings.defaults, experiment, {})
-
+def _belongs(settings: Settings, name: str, part: Defaults) -> Callable[[Manifest], bool]:
     def labels(kind: Kind, specs: Sequence[str]) -> set[str]:
         return {resolve(kind, spec, settings, where=f"experiments.{name}.{kind}").label for spec in specs}
 
-    datasets, bases = labels("dataset", pick("dataset")), labels("base", pick("base"))
-    refiners = labels("refiner", [settings.defaults.baseline, *pick.refiners(settings)])
-    seeds, protocols = set(pick("seed")), set(pick("protocol"))
+    datasets, bases = labels("dataset", part.dataset), labels("base", _bases(part, settings))
+    refiners = labels("refiner", [part.baseline, *_refiners(part, settings)])
 
     def belongs(cell: Manifest) -> bool:
         named = cell.dataset in datasets and cell.base in bases and cell.refiner in refiners
-        return named and cell.seed in seeds and cell.protocol in protocols and cell.limit == experiment.limit
+        return named and cell.seed in part.seed and cell.protocol in part.protocol and cell.limit == part.limit
 
     return belongs
 
@@ -187,7 +173,7 @@ def predict(
     out: Path,
     splits: Sequence[Split] = SPLITS,
     seed: int = 0,
-    device: Literal["auto", "cpu", "cuda"] | None = None,
+    device: Device | None = None,
     limit: int | None = None,
     config: Path | None = None,
 ) -> int:
@@ -201,14 +187,17 @@ def predict(
     Raises:
         UserError: as `run`; or the base has no checkpoint.
     """
+    options = Grid.of(dataset=[dataset], base=[base], seed=[seed], device=device, limit=limit)
+    if unknown_splits := [split for split in splits if split not in SPLITS]:
+        raise unknown("split", unknown_splits[0], SPLITS, "--split")
     settings = load(config)
-    where = pick_device(device or settings.defaults.device)
-    network = load_base(base, settings=settings, device=where, seed=seed)
+    chosen = options.over(settings.defaults)
+    network = load_base(base, settings=settings, device=pick_device(chosen.device), seed=chosen.seed[0])
     if network.trainable:
         raise UserError(
             f"{base} has no checkpoint", "--base", "give one with weights=FILE, or train it with 'bench run'"
         )
-    opened = narrowed(whole_splits(load_dataset(dataset, settings=settings)), network, limit)
+    opened = narrowed(whole_splits(load_dataset(dataset, settings=settings)), network, chosen.limit)
     make_out(out)
     count = 0
     for split in splits:

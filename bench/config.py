@@ -8,9 +8,9 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
 from bench.contracts import UserError
@@ -20,32 +20,117 @@ Kind = Literal["dataset", "base", "refiner", "metric"]
 KINDS: tuple[Kind, ...] = ("dataset", "base", "refiner", "metric")
 FILE_NAME = "bench.toml"
 
-Protocol = Literal["A", "B"]
+TrainingProtocol = Literal["A", "B"]
 """A key of `bench.contracts.PROTOCOLS`.
 
 ``A``: the base's best epoch is chosen on val. ``B``: it is the epoch of the lowest training loss, and only refiners
 that learn nothing follow.
 """
 
+Device = Literal["auto", "cpu", "cuda"]
+EngineName = Literal["local", "ray"]
+"""A module of `bench.engines`."""
+
+OnError = Literal["fail", "skip"]
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise PydanticCustomError("whole", "a whole number")
+    return value
+
+
+def _positive(value: Any) -> int:
+    try:
+        number = int(_whole(value))
+    except (TypeError, ValueError, OverflowError):
+        number = 0
+    if number < 1 or number != float(value):
+        raise PydanticCustomError("positive", "a positive whole number")
+    return number
+
+
+Positive = Annotated[int, BeforeValidator(_positive)]
+Seed = Annotated[int, BeforeValidator(_whole), Field(ge=0, lt=2**32)]
+Names = Annotated[list[str], Field(min_length=1)]
+
+LEFT_OUT: Any = None
+"""What the layer below says."""
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Defaults(_Section):
-    """What a command uses where neither it nor its experiment says otherwise."""
+class Grid(_Section):
+    """Which cells, and how they are computed: the one list of a run's options.
 
-    dataset: list[str]
-    base: list[str]
-    refiner: list[str]
-    metric: list[str]
-    seed: list[int]
-    protocol: list[Protocol]
+    A key here is the keyword of `bench.run`, the option of ``bench run`` and the key in bench.toml. What a layer leaves
+    out comes from the layer below: the options, the experiment, the defaults.
+
+    Attributes:
+        dataset, base, refiner: names, ``name[key=value,...]``.
+        metric: plug-ins to score by, beside the built-in metrics.
+        limit: use only the first so many samples of each split; None uses all.
+        tune: trials of every refiner that can be tuned, so that all get the same budget; None tunes those alone whose
+            name says so.
+        objective: what the tuning goes by; None is the first of `bench.metrics.columns.OBJECTIVES`.
+        epochs: the parameter ``epochs`` of every base and refiner that has one, over what their names say.
+        workers: processes that a cell's test images are spread over, one native thread each; with one of them the
+            refiner takes what threads it likes.
+        on_error: ``fail`` stops at the first failed cell, ``skip`` records it and goes on.
+    """
+
+    dataset: Names = LEFT_OUT
+    base: Names = LEFT_OUT
+    refiner: Names = LEFT_OUT
+    metric: list[str] = LEFT_OUT
+    seed: Annotated[list[Seed], Field(min_length=1)] = LEFT_OUT
+    protocol: Annotated[list[TrainingProtocol], Field(min_length=1)] = LEFT_OUT
+    limit: Positive | None = None
+    tune: Positive | None = None
+    objective: Objective | None = None
+    epochs: Positive | None = None
+    device: Device = LEFT_OUT
+    engine: EngineName = LEFT_OUT
+    workers: Positive = LEFT_OUT
+    on_error: OnError = LEFT_OUT
+
+    @classmethod
+    def of(cls, called: Mapping[str, str] | None = None, /, **options: Any) -> Grid:
+        """The options of a call, from Python or from the command line; None leaves one out.
+
+        Args:
+            called: for errors, the option on the command line where it is not ``--key``.
+
+        Raises:
+            UserError: a value is wrong.
+        """
+        try:
+            return cls.model_validate({key: value for key, value in options.items() if value is not None})
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = str(first["loc"][0])
+            where = (called or {}).get(key, f"--{key.replace('_', '-')}")
+            raise UserError(f"wrong value {first['input']!r}", where, _must_be(first["msg"])) from None
+
+    def over(self, below: GridT) -> GridT:
+        """``below`` with all that is given here in its place."""
+        given = self.model_fields_set & Grid.model_fields.keys()
+        return below.model_copy(update={key: getattr(self, key) for key in given})
+
+
+GridT = TypeVar("GridT", bound=Grid)
+
+
+class Defaults(Grid):
+    """What a command uses where neither it nor its experiment says otherwise.
+
+    Attributes:
+        baseline: the refiner that gains are measured against; part of every grid.
+    """
+
     store: Path
-    device: Literal["auto", "cpu", "cuda"]
-    engine: Literal["local", "ray"]
-    on_error: Literal["fail", "skip"]
-    workers: PositiveInt
     baseline: str
 
 
@@ -64,26 +149,17 @@ class Variants(_Section):
     metric: dict[str, str] = {}
 
 
-class Experiment(_Section):
-    """A named grid of cells; what it leaves out comes from `Defaults`.
+class Experiment(Grid):
+    """A named grid of cells.
 
     Attributes:
-        parts: names of other experiments whose cells make this one up; it then has no grid of its own.
-        tune: trials of every refiner that can be tuned, so that all get the same budget; None tunes none.
-        objective: what the tuning goes by, ``iou`` where it is None.
+        about: one line for ``bench list experiments``.
+        parts: names of other experiments whose cells make this one up. What it says of its own holds for those parts
+            that say nothing of it.
     """
 
     about: str = ""
     parts: list[str] = []
-    dataset: list[str] | None = None
-    base: list[str] | None = None
-    refiner: list[str] | None = None
-    metric: list[str] | None = None
-    seed: list[int] | None = None
-    protocol: list[Protocol] | None = None
-    limit: int | None = None
-    tune: PositiveInt | None = None
-    objective: Objective | None = None
 
 
 class Settings(_Section):
@@ -118,22 +194,30 @@ class Settings(_Section):
         parent = Path(os.environ.get("BENCH_DATA") or self.data.root)
         return parent / self.datasets.get(name, Path(name))
 
-    def experiment(self, name: str) -> list[Experiment]:
-        """The grids of an experiment: its own, or those of its parts.
+    def grids(self, experiment: str | None, options: Grid) -> list[Defaults]:
+        """The whole grids of a run: one, or one for each part of the experiment.
 
         Raises:
-            UserError: there is none of this name (the nearest is told), or a part has parts.
+            UserError: there is no experiment of this name (the nearest is told), a part has parts, or a part says what
+                holds for a whole run alone.
         """
+        whole = Experiment() if experiment is None else self._experiment(experiment, "--experiment")
+        parts = [self._part(part, f"experiments.{experiment}.parts") for part in whole.parts] or [Experiment()]
+        return [options.over(part.over(whole.over(self.defaults))) for part in parts]
+
+    def _part(self, name: str, where: str) -> Experiment:
+        part = self._experiment(name, where)
+        if part.parts:
+            raise UserError(f"{name!r} has parts of its own", where, "name those instead")
+        if of_a_run := {"engine", "on_error"} & part.model_fields_set:
+            fix = "set that in the experiment that has the parts"
+            raise UserError(f"{name!r} sets {min(of_a_run)}, which a run has but once", where, fix)
+        return part
+
+    def _experiment(self, name: str, where: str) -> Experiment:
         if name not in self.experiments:
-            raise unknown("experiment", name, self.experiments, "--experiment")
-        chosen = self.experiments[name]
-        for part in chosen.parts:
-            where = f"experiments.{name}.parts"
-            if part not in self.experiments:
-                raise unknown("experiment", part, self.experiments, where)
-            if self.experiments[part].parts:
-                raise UserError(f"{part!r} has parts of its own", where, "name those instead")
-        return [self.experiments[part] for part in chosen.parts] or [chosen]
+            raise unknown("experiment", name, self.experiments, where)
+        return self.experiments[name]
 
 
 def load(config: Path | None = None, parameters: Sequence[str] = ()) -> Settings:
@@ -225,8 +309,13 @@ def _check(settings: dict[str, Any], path: Path, below: dict[str, Any]) -> Setti
         if first["type"] == "extra_forbidden":
             known = _keys_at(location[:-1])
             raise UserError(f"unknown key {location[-1]!r}", where, nearest(location[-1], known)) from None
-        message = first["msg"].removeprefix("Input should be ")
-        raise UserError(f"wrong value {first['input']!r}", where, f"it must be {message}") from None
+        raise UserError(f"wrong value {first['input']!r}", where, _must_be(first["msg"])) from None
+
+
+def _must_be(message: str) -> str:
+    """What the value should be, in our form: pydantic says ``Input should be ...`` and ``List should have ...``."""
+    said = message.removeprefix("Input should be ")
+    return "it must be " + re.sub(r"^List should have (.+) after validation, not .*", r"a list of \1", said)
 
 
 def _keys_at(location: list[str]) -> list[str]:

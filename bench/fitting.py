@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from bench import runner
-from bench.config import Protocol, Settings, load
+from bench.config import Device, Grid, Settings, TrainingProtocol, load
 from bench.contracts import UserError
 from bench.environment import pick_device
 from bench.job import Job
@@ -24,11 +24,11 @@ def train_base(
     *,
     dataset: str,
     seed: int = 0,
-    protocol: Protocol = "A",
+    protocol: TrainingProtocol = "A",
     epochs: int | None = None,
     parameters: Sequence[str] = (),
     store: Path | str | None = None,
-    device: Literal["auto", "cpu", "cuda"] | None = None,
+    device: Device | None = None,
     limit: int | None = None,
     config: Path | None = None,
 ) -> Path:
@@ -46,9 +46,12 @@ def train_base(
     Raises:
         UserError: a name, file or parameter is wrong, or the base has nothing to learn.
     """
+    options = Grid.of(
+        dataset=[dataset], base=[base], seed=[seed], protocol=[protocol], epochs=epochs, limit=limit, device=device
+    )
     settings = load(config, parameters)
-    spec = with_parameter("base", base, settings, "epochs", epochs)
-    job = _job(settings, dataset, spec, settings.defaults.baseline, seed, protocol, limit, store, device)
+    spec = with_parameter("base", base, settings, "epochs", options.epochs)
+    job = _job(settings, options.model_copy(update={"base": [spec]}), settings.defaults.baseline, store)
     if not job.cell.base_trainable:
         raise UserError(
             f"{base} has nothing to learn", "bench train base", "name a base without a checkpoint of its own"
@@ -67,7 +70,7 @@ def train_refiner(
     epochs: int | None = None,
     parameters: Sequence[str] = (),
     store: Path | str | None = None,
-    device: Literal["auto", "cpu", "cuda"] | None = None,
+    device: Device | None = None,
     limit: int | None = None,
     config: Path | None = None,
 ) -> Path:
@@ -86,9 +89,12 @@ def train_refiner(
     Raises:
         UserError: a name, file or parameter is wrong, or the refiner has nothing to learn.
     """
+    options = Grid.of(
+        dataset=[dataset], base=[base], seed=[seed], protocol=["A"], epochs=epochs, limit=limit, device=device
+    )
     settings = load(config, parameters)
-    spec = with_own_weights(with_parameter("refiner", refiner, settings, "epochs", epochs), settings)
-    job = _job(settings, dataset, base, spec, seed, "A", limit, store, device)
+    spec = with_own_weights(with_parameter("refiner", refiner, settings, "epochs", options.epochs), settings)
+    job = _job(settings, options, spec, store)
     if not job.cell.fit_key:
         raise UserError(f"{refiner} learns nothing", "bench train refiner", "use it with 'bench run' as it is")
     return _fitted(job).folder
@@ -129,7 +135,7 @@ def tune(
     seed: int = 0,
     parameters: Sequence[str] = (),
     store: Path | str | None = None,
-    device: Literal["auto", "cpu", "cuda"] | None = None,
+    device: Device | None = None,
     limit: int | None = None,
     config: Path | None = None,
 ) -> TuneResult:
@@ -145,12 +151,22 @@ def tune(
     Raises:
         UserError: a name, file or parameter is wrong, the refiner has nothing to tune, or optuna is missing.
     """
+    options = Grid.of(
+        {"tune": "--trials"},
+        dataset=dataset and [dataset],
+        base=base and [base],
+        seed=[seed],
+        protocol=["A"],
+        tune=trials,
+        objective=objective,
+        limit=limit,
+        device=device,
+    )
     settings = load(config, parameters)
-    spec = with_tuning(refiner, settings, trials, objective)
+    spec = with_tuning(refiner, settings, options.tune, options.objective)
     if resolve("refiner", spec, settings).search is None:
         raise UserError(f"{refiner} has nothing to tune", "--refiner", "use it with 'bench run' as it is")
-    dataset, base = dataset or settings.defaults.dataset[0], base or settings.defaults.base[0]
-    job = _job(settings, dataset, base, spec, seed, "A", limit, store, device)
+    job = _job(settings, options, spec, store)
     found = _fitted(job).tuned
     assert found is not None  # the stages up to it have run
     fixed = refiner
@@ -184,27 +200,19 @@ def _fitted(job: Job) -> Learned:
     return job.fitted_refiner
 
 
-def _job(
-    settings: Settings,
-    dataset: str,
-    base: str,
-    refiner: str,
-    seed: int,
-    protocol: Protocol,
-    limit: int | None,
-    store: Path | str | None,
-    device: Literal["auto", "cpu", "cuda"] | None,
-) -> Job:
+def _job(settings: Settings, options: Grid, refiner: str, store: Path | str | None) -> Job:
+    """The one cell of the options, of a refiner; of several datasets, bases or seeds by default, the first of each."""
     check_parameters(settings)
-    where = pick_device(device or settings.defaults.device)
+    chosen = options.over(settings.defaults)
     (cell,) = grid(
         settings,
-        datasets=[dataset],
-        bases=[base],
+        datasets=chosen.dataset[:1],
+        bases=chosen.base[:1],
         refiners=[refiner],
-        seeds=[seed],
-        protocols=[protocol],
-        limit=limit,
+        seeds=chosen.seed[:1],
+        protocols=chosen.protocol[:1],
+        limit=chosen.limit,
         scored=False,
     )
-    return Job(cell, settings, Store(Path(store or settings.defaults.store).absolute()), where)
+    target = Store(Path(store or settings.defaults.store).absolute())
+    return Job(cell, settings, target, pick_device(chosen.device))

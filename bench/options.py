@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from bench.config import Device, EngineName, OnError
 from bench.contracts import PROTOCOLS, SPLITS
 
 KINDS = ("datasets", "bases", "refiners", "metrics", "experiments")
 Plugged = Literal["dataset", "base", "refiner", "metric"]
 PLUGGED: tuple[Plugged, ...] = ("dataset", "base", "refiner", "metric")
-DEVICES = ("auto", "cpu", "cuda")
-FORMATS = ("like", "png8", "png16", "npy")
 
 Command = Callable[[argparse.Namespace], Any]
 
@@ -73,19 +72,19 @@ def _run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--base", nargs="+", metavar="B")
     run.add_argument("--refiner", nargs="+", metavar="R")
     _metric(run)
-    run.add_argument("--seed", nargs="+", type=int, metavar="S")
+    run.add_argument("--seed", nargs="+", metavar="S")
     meanings = "; ".join(f"{name}: {meaning}" for name, meaning in PROTOCOLS.items())
-    run.add_argument("--protocol", nargs="+", choices=tuple(PROTOCOLS), help=meanings)
+    run.add_argument("--protocol", nargs="+", metavar="|".join(PROTOCOLS), help=meanings)
     _set(run)
     run.add_argument("--store", type=Path, metavar="DIR", help="where finished cells are kept")
-    run.add_argument("--device", choices=DEVICES)
-    run.add_argument("--engine", choices=("local", "ray"))
-    run.add_argument("--limit", type=_positive, metavar="N", help="only the first N samples of each split")
-    run.add_argument("--tune", type=_positive, metavar="N", help="tune every refiner that can be, with N trials on val")
+    run.add_argument("--device", metavar=_one_of(Device))
+    run.add_argument("--engine", metavar=_one_of(EngineName))
+    run.add_argument("--limit", metavar="N", help="only the first N samples of each split")
+    run.add_argument("--tune", metavar="N", help="tune every refiner that can be, with N trials on val")
     _objective(run)
-    run.add_argument("--epochs", type=_positive, metavar="N", help="of every base and refiner that is trained")
+    run.add_argument("--epochs", metavar="N", help="of every base and refiner that is trained")
     run.add_argument(
-        "--on-error", choices=("fail", "skip"), help="stop at the first failed cell, or record it and go on"
+        "--on-error", metavar=_one_of(OnError), help="stop at the first failed cell, or record it and go on"
     )
     _workers(run)
     run.add_argument("--force", action="store_true", help="compute the named cells anew (base maps are kept)")
@@ -93,7 +92,7 @@ def _run(run: argparse.ArgumentParser) -> None:
 
 def _workers(command: argparse.ArgumentParser) -> None:
     text = "refine images in N processes side by side, one native thread each"
-    command.add_argument("--workers", type=_positive, metavar="N", help=text)
+    command.add_argument("--workers", metavar="N", help=text)
 
 
 def _objective(command: argparse.ArgumentParser) -> None:
@@ -141,10 +140,10 @@ def _predict(predict: argparse.ArgumentParser) -> None:
     predict.add_argument("--dataset", required=True, metavar="D")
     predict.add_argument("--base", required=True, metavar="B")
     predict.add_argument("--out", type=Path, required=True, metavar="DIR")
-    predict.add_argument("--split", nargs="+", choices=SPLITS, default=list(SPLITS))
-    predict.add_argument("--seed", type=int, default=0, metavar="S")
-    predict.add_argument("--device", choices=DEVICES)
-    predict.add_argument("--limit", type=_positive, metavar="N", help="only the first N samples of each split")
+    predict.add_argument("--split", nargs="+", metavar="|".join(SPLITS), default=list(SPLITS))
+    predict.add_argument("--seed", default=0, metavar="S")
+    predict.add_argument("--device", metavar=_one_of(Device))
+    predict.add_argument("--limit", metavar="N", help="only the first N samples of each split")
 
 
 def _refine(refine: argparse.ArgumentParser) -> None:
@@ -154,15 +153,17 @@ def _refine(refine: argparse.ArgumentParser) -> None:
         "--maps", type=Path, required=True, metavar="DIR", help="8/16-bit PNG or NPY, of the images' sizes"
     )
     refine.add_argument("--out", type=Path, required=True, metavar="DIR", help="refined maps, of the same names")
-    refine.add_argument("--format", choices=FORMATS, default=FORMATS[0], help="of the refined maps; default: the map's")
+    refine.add_argument(
+        "--format", default="like", metavar="like|png8|png16|npy", help="of the refined maps; default: the map's"
+    )
     _workers(refine)
-    refine.add_argument("--device", choices=DEVICES)
+    refine.add_argument("--device", metavar=_one_of(Device))
     refine.add_argument("--force", action="store_true", help="refine the maps that --out holds too")
 
 
 def _train_base(train: argparse.ArgumentParser) -> None:
     train.add_argument("base", metavar="B", help="e.g. 'unet[encoder=resnet18]'")
-    train.add_argument("--protocol", choices=tuple(PROTOCOLS), default="A", help="B: on train and val")
+    train.add_argument("--protocol", metavar="|".join(PROTOCOLS), default="A", help="B: on train and val")
     _train(train)
 
 
@@ -174,7 +175,7 @@ def _train_refiner(train: argparse.ArgumentParser) -> None:
 
 def _tune(tune: argparse.ArgumentParser) -> None:
     tune.add_argument("--refiner", required=True, metavar="R", help="parameters that it carries stay as they are")
-    tune.add_argument("--trials", type=_positive, required=True, metavar="N", help="the defaults are the first")
+    tune.add_argument("--trials", required=True, metavar="N", help="the defaults are the first")
     _objective(tune)
     tune.add_argument("--dataset", metavar="D")
     tune.add_argument("--base", metavar="B", help="whose maps it is tuned on")
@@ -183,16 +184,16 @@ def _tune(tune: argparse.ArgumentParser) -> None:
 
 def _train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--dataset", required=True, metavar="D")
-    train.add_argument("--epochs", type=_positive, metavar="N", help="in place of its own")
+    train.add_argument("--epochs", metavar="N", help="in place of its own")
     _learning(train)
 
 
 def _learning(train: argparse.ArgumentParser) -> None:
-    train.add_argument("--seed", type=int, default=0, metavar="S")
+    train.add_argument("--seed", default=0, metavar="S")
     _set(train)
-    train.add_argument("--limit", type=_positive, metavar="N", help="only the first N samples of each split")
+    train.add_argument("--limit", metavar="N", help="only the first N samples of each split")
     train.add_argument("--store", type=Path, metavar="DIR", help="where a run will look for what was trained")
-    train.add_argument("--device", choices=DEVICES)
+    train.add_argument("--device", metavar=_one_of(Device))
 
 
 def _export(export: argparse.ArgumentParser) -> None:
@@ -235,6 +236,11 @@ def _check(check: argparse.ArgumentParser) -> None:
     check.add_argument("name", nargs="+", metavar="NAME", help="with parameters where it needs some: 'unet[size=64]'")
     check.add_argument("--kind", choices=PLUGGED, help="where a base and a refiner, say, have one name")
     check.add_argument("--timeout", type=_positive, default=300, metavar="S", help="seconds for one check; default 300")
+
+
+def _one_of(choices: Any) -> str:
+    """The values of a Literal for a help text; `bench.config.Grid` refuses others."""
+    return "|".join(get_args(choices))
 
 
 def _positive(text: str) -> int:

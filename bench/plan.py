@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
-from bench.config import Protocol, Settings
+from bench.config import Settings, TrainingProtocol
 from bench.contracts import SPLITS, AsksBase, BaseNetwork, Dataset, DatasetSource, PartialBase, Split, UserError
 from bench.datasets.subset import Joined, Subset
 from bench.ledger import corpora, overlap, seen
@@ -38,7 +38,7 @@ class Cell:
     base: str
     refiner: str
     seed: int
-    protocol: Protocol
+    protocol: TrainingProtocol
     limit: int | None
     base_trainable: bool
     base_key: str
@@ -57,7 +57,7 @@ def grid(
     bases: Sequence[str],
     refiners: Sequence[str],
     seeds: Sequence[int],
-    protocols: Sequence[Protocol] = ("A",),
+    protocols: Sequence[TrainingProtocol] = ("A",),
     limit: int | None = None,
     metrics: Sequence[str] = (),
     skip_errors: bool = False,
@@ -66,8 +66,8 @@ def grid(
     """All cells of a grid, dataset > base > protocol > seed > refiner. Nothing is computed, but files are hashed.
 
     Args:
-        protocols: see `bench.config.Protocol`. Under B nothing is left to fit a refiner on: those that learn have no
-            cell there.
+        protocols: see `bench.config.TrainingProtocol`. Under B nothing is left to fit a refiner on: those that learn
+            have no cell there.
         metrics: plug-ins to score by, beside the built-in metrics.
         skip_errors: a refiner that cannot be made (its weights are absent, say) gives cells with an ``error``.
         scored: whether the cells will be scored; a training alone does without test images.
@@ -95,7 +95,7 @@ def grid(
     return cells
 
 
-def training_splits(train: Dataset, val: Dataset, protocol: Protocol) -> tuple[Dataset, Dataset]:
+def training_splits(train: Dataset, val: Dataset, protocol: TrainingProtocol) -> tuple[Dataset, Dataset]:
     """What `BaseNetwork.fit` gets under a protocol: what it trains on, and what it chooses its epoch on, or nothing."""
     return (train, val) if protocol == "A" else (Joined(train, val), Subset(val, []))
 
@@ -143,7 +143,7 @@ class _Context:
         dataset: str,
         base: str,
         seed: int,
-        protocol: Protocol,
+        protocol: TrainingProtocol,
         limit: int | None,
         opened: Callable[[str], tuple[DatasetSource, dict[Split, Dataset]]],
         more_metrics: _MoreMetrics,

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from bench.checks import check_output
-from bench.config import Settings, load, unknown
+from bench.config import Device, Grid, Settings, load, unknown
 from bench.contracts import ProbabilityMap, UserError
 from bench.environment import pick_device
 from bench.files import replacing, sweep
@@ -21,7 +21,7 @@ from bench.progress import note, track
 from bench.ready import ready_refiner
 from bench.workers import crew
 
-Format = Literal["like", "png8", "png16", "npy"]
+MapFormat = Literal["like", "png8", "png16", "npy"]
 """Of a refined map: its map's, an 8- or 16-bit PNG, or float32 NPY."""
 
 
@@ -32,8 +32,8 @@ def refine(
     maps: Path,
     out: Path,
     checkpoint: Path | None = None,
-    device: Literal["auto", "cpu", "cuda"] | None = None,
-    format: Format = "like",
+    device: Device | None = None,
+    format: MapFormat = "like",
     workers: int | None = None,
     force: bool = False,
     config: Path | None = None,
@@ -62,16 +62,18 @@ def refine(
     Raises:
         UserError: folders or files do not fit together or cannot be read or written, or as `ready_refiner`.
     """
-    if format not in get_args(Format):
-        raise unknown("format", format, get_args(Format), "--format")
+    if format not in get_args(MapFormat):
+        raise unknown("format", format, get_args(MapFormat), "--format")
+    options = Grid.of(refiner=[refiner], device=device, workers=workers)
     settings = load(config)
+    chosen = options.over(settings.defaults)
     image_files, map_files = _pairs(images, maps)
-    where = pick_device(device or settings.defaults.device)
+    where = pick_device(chosen.device)
     targets = {sample_id: out / _name(file.relative_to(maps), format) for sample_id, file in map_files.items()}
     todo = [sample_id for sample_id in sorted(targets) if force or not targets[sample_id].is_file()]
     tasks = (_Task(image_files[sample_id], map_files[sample_id], targets[sample_id]) for sample_id in todo)
     make = partial(_Refining, refiner, checkpoint, settings, where, format)
-    with crew(make, min(workers or settings.defaults.workers, len(todo))) as each:
+    with crew(make, min(chosen.workers, len(todo))) as each:
         _make_out(out, images, maps)
         sweep(set(targets.values()))
         if len(map_files) < len(image_files):
@@ -99,7 +101,7 @@ class _Task:
 class _Refining:
     """Refines maps, file to file."""
 
-    def __init__(self, spec: str, checkpoint: Path | None, settings: Settings, device: str, format: Format) -> None:
+    def __init__(self, spec: str, checkpoint: Path | None, settings: Settings, device: str, format: MapFormat) -> None:
         self.spec, self.format = spec, format
         self.refiner = ready_refiner(spec, checkpoint, settings, device)
 
@@ -134,20 +136,20 @@ def _make_out(out: Path, images: Path, maps: Path) -> None:
     make_out(out)
 
 
-def _name(path: Path, format: Format) -> Path:
+def _name(path: Path, format: MapFormat) -> Path:
     """The path with the suffix that the format wants; one that it has already is kept as it is spelt."""
     suffix = path.suffix if format == "like" else f".{format.rstrip('0123456789')}"
     return path if path.suffix.lower() == suffix else path.with_suffix(suffix)
 
 
-def _format_of(map_file: Path) -> Format:
+def _format_of(map_file: Path) -> MapFormat:
     if map_file.suffix.lower() == ".npy":
         return "npy"
     with PillowImage.open(map_file) as picture:
         return "png16" if picture.mode.startswith("I") else "png8"
 
 
-def _write(probs: ProbabilityMap, target: Path, format: Format) -> None:
+def _write(probs: ProbabilityMap, target: Path, format: MapFormat) -> None:
     try:
         with replacing(target) as temporary, temporary.open("wb") as stream:
             if format == "npy":

@@ -244,11 +244,24 @@ def _with(spec: str, key: str, value: Any) -> str:
 
 
 def check_parameters(settings: Settings) -> None:
-    """Raises UserError where ``parameters`` are set for something that is no plug-in."""
-    known = {name for kind in KINDS for name in entry_points(group=f"bench.{kind}s").names}
-    for name in settings.parameters:
-        if name not in known:
-            raise unknown("plug-in", name, known, "--set or [parameters]")
+    """Raises UserError where ``parameters`` are set for what is no plug-in, or are none of that plug-in's."""
+    where = "--set or [parameters]"
+    groups = {kind: entry_points(group=f"bench.{kind}s") for kind in KINDS}
+    for name, keys in settings.parameters.items():
+        found = [_load(kind, group[name]) for kind, group in groups.items() if name in group.names]
+        if not found:
+            raise unknown("plug-in", name, {known for group in groups.values() for known in group.names}, where)
+        if any(plugin.factory is None for plugin in found):
+            continue  # it cannot be imported, which whoever uses it is told
+        known = {key for plugin in found for key in _settable(plugin)}
+        for key in keys:
+            if key not in known:
+                raise UserError(f"{name!r} has no parameter {key!r}", f"{where}: {name}.{key}", nearest(key, known))
+
+
+def _settable(plugin: Plugin) -> set[str]:
+    """Its parameters, and of a refiner that can be tuned those of the tuning."""
+    return defaults_of(plugin).keys() | (TUNING if plugin.kind == "refiner" and _space(plugin) else set())
 
 
 def load_base(spec: str, *, settings: Settings | None = None, device: str = "cpu", seed: int = 0) -> BaseNetwork:

@@ -9,7 +9,6 @@ import math
 import operator
 from collections import Counter
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -133,6 +132,8 @@ def _inner_band(mask: Mask, d: int) -> Mask:
     # sum of d such squares, so one erosion with it is the same; the constant zero border stands for the frame, since
     # zeros further out could only be reached through it. OpenCV splits an all-ones kernel into a row and a column
     # pass: about 1 ms at 1024x1024, so cropping to the object would not pay.
+    import cv2  # late: the command line reads the table of metrics, and must not wait for it
+
     side = 2 * min(d, *mask.shape) + 1  # wider than the image is no different, and the kernel stays small
     core = cv2.erode(_bytes(mask), np.ones((side, side), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
     return mask & (core == 0)
@@ -144,6 +145,8 @@ def _radii(shape: tuple[int, ...]) -> list[int]:
 
 
 def _contour_region(mask: Mask, radius: int) -> Mask:
+    import cv2
+
     # OpenCV's default border leaves outside pixels out of the minimum and the maximum: no contour arises there.
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     return np.asarray(cv2.morphologyEx(_bytes(mask), cv2.MORPH_GRADIENT, kernel) > 0)

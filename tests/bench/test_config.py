@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.config import KINDS, load
+from bench.config import KINDS, Grid, load
 from bench.contracts import UserError
 from bench.registry import resolve
 
@@ -83,7 +83,7 @@ def test_a_missing_named_file_is_an_error(tmp_path: Path) -> None:
 
 def test_an_unknown_experiment_suggests_the_nearest() -> None:
     with pytest.raises(UserError, match="did you mean 'quickstart'"):
-        load().experiment("quikstart")
+        load().grids("quikstart", Grid())
 
 
 def test_an_experiment_of_parts_is_their_grids(tmp_path: Path) -> None:
@@ -93,19 +93,19 @@ def test_an_experiment_of_parts_is_their_grids(tmp_path: Path) -> None:
         '[experiments.bad]\nparts = ["noe"]\n[experiments.deep]\nparts = ["both"]\n'
     )
     settings = load(own)
-    assert [part.seed for part in settings.experiment("both")] == [[1], [2]]
+    assert [part.seed for part in settings.grids("both", Grid())] == [[1], [2]]
     with pytest.raises(UserError, match=r"no such experiment 'noe' \(experiments\.bad\.parts\).*'one'"):
-        settings.experiment("bad")
+        settings.grids("bad", Grid())
     with pytest.raises(UserError, match="'both' has parts of its own"):
-        settings.experiment("deep")
+        settings.grids("deep", Grid())
 
 
 @pytest.mark.parametrize("name", sorted(load().experiments))
 def test_every_packaged_experiment_names_what_exists(name: str) -> None:
     settings = load()
-    for part in settings.experiment(name):
+    for part in settings.grids(name, Grid()):
         for kind in KINDS:
-            for spec in getattr(part, kind) or []:
+            for spec in getattr(part, kind):
                 variant = resolve(kind, spec, settings)
                 try:
                     if kind != "dataset":

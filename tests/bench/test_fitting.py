@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 import bench
-from bench.config import Protocol
+from bench.config import TrainingProtocol
 from bench.contracts import UserError
 
 BASE = "unet[encoder=resnet18,encoder_weights=none,size=32,batch=4]"
@@ -46,7 +46,7 @@ def test_a_refiner_is_trained_on_the_val_maps_alone(tmp_path: Path) -> None:
 
 
 def test_protocol_b_is_another_training(tmp_path: Path) -> None:
-    def trained(protocol: Protocol) -> Path:
+    def trained(protocol: TrainingProtocol) -> Path:
         return bench.train_base(
             BASE, dataset="quickstart", protocol=protocol, epochs=1, limit=4, store=tmp_path, device="cpu"
         )

@@ -159,7 +159,7 @@ def test_a_run_with_one_budget_tunes_what_can_be_tuned(toy: Toy, tmp_path: Path)
         (["--refiner", "shift[amount=0.1,clip=1.0]", "--trials", "3"], "nothing to tune"),
         (["--refiner", "shift[tune=none]", "--trials", "3"], "cannot tune with none trials"),
         (["--refiner", "shift[tune=3,objective=dice]", "--trials", "3"], "no such objective 'dice'"),
-        (["--refiner", "shift", "--trials", "0"], "not a positive whole number"),
+        (["--refiner", "shift", "--trials", "0"], "it must be a positive whole number"),
     ],
 )
 @pytest.mark.usefixtures("shifts")
