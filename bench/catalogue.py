@@ -16,7 +16,7 @@ from typing import Any
 from bench.config import Kind
 from bench.contracts import Costed, Described, Span, Tunable, UserError
 from bench.isolation import LostError, isolated
-from bench.registry import Plugin, defaults_of, foreign, plugins
+from bench.plugins.entry_points import Entry, defaults_of, entries, foreign
 
 SECONDS = 20.0
 """A foreign plug-in that takes longer than this to import counts as broken: torch takes 3, and 10 on a busy machine."""
@@ -27,7 +27,7 @@ class Listed:
     """A plug-in in words.
 
     Attributes:
-        problem: see `bench.registry.Plugin`.
+        problem: see `bench.plugins.entry_points.Entry`.
         summary: first line of the class's docstring.
         parameters: name -> default as Python writes it, ``"(required)"`` where there is none.
         description: fields of `bench.contracts.Description`, what a tuning searches, the declared cost; empty unless
@@ -48,14 +48,14 @@ def catalogue(kind: Kind, *, describe: bool = False) -> list[Listed]:
         describe: with `Listed.description`, for which their networks are built, without computing anything.
     """
     strangers = foreign(kind)
-    found = [_ours(plugin, describe) for plugin in plugins(kind, without=strangers).values()]
+    found = [_ours(entry, describe) for entry in entries(kind, without=strangers).values()]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found += pool.map(lambda name: _foreign(kind, name, describe), strangers)
     return sorted(found, key=lambda listed: listed.name)
 
 
-def _ours(plugin: Plugin, describe: bool) -> Listed:
-    *_, last = _steps(plugin, describe)
+def _ours(entry: Entry, describe: bool) -> Listed:
+    *_, last = _steps(entry, describe)
     return last
 
 
@@ -71,15 +71,15 @@ def _foreign(kind: Kind, name: str, describe: bool) -> Listed:
 
 def _load(kind: Kind, name: str, describe: bool) -> Iterator[Listed]:
     yield Listed(name)  # from here on the time counts that the plug-in takes, and not our own imports
-    (plugin,) = plugins(kind, only=name).values()
-    yield from _steps(plugin, describe)
+    (entry,) = entries(kind, only=name).values()
+    yield from _steps(entry, describe)
 
 
-def _steps(plugin: Plugin, describe: bool) -> Iterator[Listed]:
-    listed = Listed(plugin.name, plugin.problem, plugin.summary, _parameters(plugin))
+def _steps(entry: Entry, describe: bool) -> Iterator[Listed]:
+    listed = Listed(entry.name, entry.problem, entry.summary, _parameters(entry))
     yield listed
-    if describe and not plugin.problem:
-        yield replace(listed, description=_description(plugin.factory, listed.parameters))
+    if describe and not entry.problem:
+        yield replace(listed, description=_description(entry.factory, listed.parameters))
 
 
 def _description(factory: Any, parameters: dict[str, str]) -> dict[str, Any]:
@@ -100,10 +100,10 @@ def _choices(values: Span | tuple[Any, ...]) -> str:
     return "|".join(str(value) for value in values)
 
 
-def _parameters(plugin: Plugin) -> dict[str, str]:
-    if plugin.factory is None:
+def _parameters(entry: Entry) -> dict[str, str]:
+    if entry.factory is None:
         return {}
     required = inspect.Parameter.empty
     return {
-        name: "(required)" if default is required else repr(default) for name, default in defaults_of(plugin).items()
+        name: "(required)" if default is required else repr(default) for name, default in defaults_of(entry).items()
     }

@@ -237,7 +237,7 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _settings(arguments: argparse.Namespace) -> Any:
     from bench.config import load
-    from bench.registry import check_parameters
+    from bench.plugins.entry_points import check_parameters
 
     settings = load(arguments.config, getattr(arguments, "parameters", ()))
     if settings.parameters:

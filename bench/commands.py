@@ -16,9 +16,11 @@ from bench.folders import make_out
 from bench.images import write_map
 from bench.job import Job
 from bench.metrics.columns import Objective
-from bench.plan import Cell, grid, narrowed, whole_splits
+from bench.plan import Cell, cells, chosen, narrowed, whole_splits
+from bench.plugins.entry_points import check_parameters
+from bench.plugins.variants import Variant, digest
 from bench.progress import note, track
-from bench.registry import check_parameters, load_base, load_dataset, resolve, with_parameter, with_tuning
+from bench.registry import load_base, load_dataset
 from bench.store import Manifest, Store
 
 
@@ -102,18 +104,19 @@ def run(
     wanted: set[str] = set()
     parts = settings.grids(experiment, options)
     for part in parts:
-        named = _refiners(part, settings)
-        wanted |= set(named)
         where = pick_device(part.device)
-        for cell in _cells(part, named, settings):
-            jobs[cell.manifest.key] = Job(cell, settings, target, where, part.workers)
+        for cell in cells(part, settings):
+            key = cell.manifest.key
+            wanted |= {key} if cell.asked else set()
+            if key not in jobs or _replaces(cell.manifest, jobs[key].cell.manifest, part.baseline):
+                jobs[key] = Job(cell, target, where, part.workers)
     target.open_for_writing()
     manifests = [job.cell.manifest for job in jobs.values()]
     for text in dict.fromkeys(f"{m.dataset}: {m.complete}" for m in manifests if m.complete):
         note(f"warning: a partial copy of {text}")
     if force:
         for job in jobs.values():
-            if job.cell.refiner in wanted:
+            if job.cell.manifest.key in wanted:
                 runner.forget(job)
     done = {manifest.key for manifest in manifests if target.is_done(manifest)}
     result = RunResult(target, [job.cell for job in jobs.values()], done)
@@ -122,28 +125,13 @@ def run(
     return result
 
 
-def _refiners(part: Defaults, settings: Settings) -> list[str]:
-    """Specs of the grid's refiners, with the grid's tuning; without the baseline that joins every grid."""
-    specs = [with_parameter("refiner", spec, settings, "epochs", part.epochs) for spec in part.refiner]
-    return [with_tuning(spec, settings, part.tune, part.objective) for spec in specs]
-
-
-def _bases(part: Defaults, settings: Settings) -> list[str]:
-    return [with_parameter("base", spec, settings, "epochs", part.epochs) for spec in part.base]
-
-
-def _cells(part: Defaults, refiners: list[str], settings: Settings) -> list[Cell]:
-    return grid(
-        settings,
-        datasets=part.dataset,
-        bases=_bases(part, settings),
-        refiners=refiners if part.baseline in refiners else [part.baseline, *refiners],
-        seeds=part.seed,
-        protocols=part.protocol,
-        limit=part.limit,
-        metrics=part.metric,
-        skip_errors=part.on_error == "skip",
-    )
+def _replaces(cell: Manifest, other: Manifest, baseline: str) -> bool:
+    """Of two names for one cell the first is shown, but for the baseline's, which gains are looked up by."""
+    named, before = ({kind: name.label() for kind, name in one.names.items()} for one in (cell, other))
+    for kind in named:
+        if named[kind] != before[kind]:
+            note(f"{kind} {named[kind]} is {before[kind]} by another name: one row for both")
+    return cell.refiner == baseline != other.refiner
 
 
 def in_experiment(settings: Settings, name: str) -> Callable[[Manifest], bool]:
@@ -153,17 +141,30 @@ def in_experiment(settings: Settings, name: str) -> Callable[[Manifest], bool]:
 
 
 def _belongs(settings: Settings, name: str, part: Defaults) -> Callable[[Manifest], bool]:
-    def labels(kind: Kind, specs: Sequence[str]) -> set[str]:
-        return {resolve(kind, spec, settings, where=f"experiments.{name}.{kind}").label for spec in specs}
-
-    datasets, bases = labels("dataset", part.dataset), labels("base", _bases(part, settings))
-    refiners = labels("refiner", [part.baseline, *_refiners(part, settings)])
+    picked = chosen(part, settings, f"experiments.{name}")
 
     def belongs(cell: Manifest) -> bool:
-        named = cell.dataset in datasets and cell.base in bases and cell.refiner in refiners
+        named = (
+            any(_is(variant, "dataset", cell) for variant in picked.datasets)
+            and any(_is(variant, "base", cell) for variant in picked.bases)
+            and any(_is(variant, "refiner", cell) for variant in picked.rows)
+        )
         return named and cell.seed in part.seed and cell.protocol in part.protocol and cell.limit == part.limit
 
     return belongs
+
+
+def _is(variant: Variant, kind: Kind, cell: Manifest) -> bool:
+    """Whether a stored cell is of the variant, whatever it was called then; an earlier layout has but its label."""
+    if kind not in cell.names:
+        return bool(getattr(cell, kind) == variant.label)
+    if cell.names[kind] == variant.name:
+        return True
+    # A dataset that is named by its folders is known by nothing else until its files are read.
+    if kind == "dataset" and any(isinstance(value, Path) for value in variant.parameters.values()):
+        return False
+    part = cell.identity[kind]["base"] if kind == "base" else cell.identity[kind]
+    return digest(part) == digest(variant.identity)
 
 
 def predict(
@@ -216,9 +217,7 @@ def _begin(jobs: list[Job], result: RunResult) -> list[Job]:
     """Enter the cells that the store lacks into it; those of them that can be computed."""
     pending = [job for job in jobs if job.cell.manifest.key not in result.reused]
     _say_what_is_reused(len(jobs), len(pending))
-    for job in jobs:
-        if job.cell.manifest.key in result.reused:
-            result.store.refresh(job.cell.manifest)
+    result.store.refresh([job.cell.manifest for job in jobs])
     for job in pending:
         result.store.write(job.cell.manifest)
         if job.cell.error:

@@ -231,6 +231,23 @@ class PubliclyTrained(Protocol):
     trained_on: tuple[str, ...]
 
 
+@runtime_checkable
+class RefersToFiles(Protocol):
+    """A plug-in whose file may refer to others, e.g. an ONNX network with its weights beside it.
+
+    Their contents enter the cell's identity with those of the file.
+    """
+
+    @staticmethod
+    def referred_files(path: Path) -> Mapping[str, Path]:
+        """The other files, by the names that the file at ``path`` has for them.
+
+        Raises:
+            UserError: the file cannot be read, or one that it names is missing.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """Numbers from ``low`` to ``high``, both included: whole ones where both ends are ints.

@@ -13,8 +13,9 @@ from bench.contracts import UserError
 from bench.environment import pick_device
 from bench.job import Job
 from bench.metrics.columns import Objective
-from bench.plan import grid
-from bench.registry import check_parameters, resolve, with_own_weights, with_parameter, with_tuning
+from bench.plan import training
+from bench.plugins.entry_points import check_parameters
+from bench.plugins.variants import Variant, resolve
 from bench.store import Learned, Store
 from bench.training.weights import WEIGHTS
 
@@ -50,8 +51,7 @@ def train_base(
         dataset=[dataset], base=[base], seed=[seed], protocol=[protocol], epochs=epochs, limit=limit, device=device
     )
     settings = load(config, parameters)
-    spec = with_parameter("base", base, settings, "epochs", options.epochs)
-    job = _job(settings, options.model_copy(update={"base": [spec]}), settings.defaults.baseline, store)
+    job = _job(settings, options, store)
     if not job.cell.base_trainable:
         raise UserError(
             f"{base} has nothing to learn", "bench train base", "name a base without a checkpoint of its own"
@@ -89,12 +89,11 @@ def train_refiner(
     Raises:
         UserError: a name, file or parameter is wrong, or the refiner has nothing to learn.
     """
-    options = Grid.of(
-        dataset=[dataset], base=[base], seed=[seed], protocol=["A"], epochs=epochs, limit=limit, device=device
-    )
+    options = Grid.of(dataset=[dataset], base=[base], seed=[seed], protocol=["A"], limit=limit, device=device)
+    of_the_refiner = Grid.of(epochs=epochs)
     settings = load(config, parameters)
-    spec = with_own_weights(with_parameter("refiner", refiner, settings, "epochs", options.epochs), settings)
-    job = _job(settings, options, spec, store)
+    variant = resolve("refiner", refiner, settings).having("epochs", of_the_refiner.epochs).with_own_weights()
+    job = _job(settings, options, store, variant)
     if not job.cell.fit_key:
         raise UserError(f"{refiner} learns nothing", "bench train refiner", "use it with 'bench run' as it is")
     return _fitted(job).folder
@@ -163,21 +162,22 @@ def tune(
         device=device,
     )
     settings = load(config, parameters)
-    spec = with_tuning(refiner, settings, options.tune, options.objective)
-    if resolve("refiner", spec, settings).search is None:
+    given = resolve("refiner", refiner, settings)
+    variant = given.tuned(options.tune, options.objective)
+    if variant.search is None:
         raise UserError(f"{refiner} has nothing to tune", "--refiner", "use it with 'bench run' as it is")
-    job = _job(settings, options, spec, store)
+    job = _job(settings, options, store, variant)
     found = _fitted(job).tuned
     assert found is not None  # the stages up to it have run
-    fixed = refiner
+    fixed = given
     for name, value in found["parameters"].items():
-        fixed = with_parameter("refiner", fixed, settings, name, value)
+        fixed = fixed.having(name, value)
     manifest = job.cell.manifest
     return TuneResult(
         dataset=manifest.dataset,
         base=manifest.base,
-        refiner=spec,
-        fixed=fixed,
+        refiner=variant.spec,
+        fixed=fixed.spec,
         images=len(job.cell.ids["val"]),
         store=job.store.root,
         **found,
@@ -200,19 +200,9 @@ def _fitted(job: Job) -> Learned:
     return job.fitted_refiner
 
 
-def _job(settings: Settings, options: Grid, refiner: str, store: Path | str | None) -> Job:
-    """The one cell of the options, of a refiner; of several datasets, bases or seeds by default, the first of each."""
+def _job(settings: Settings, options: Grid, store: Path | str | None, refiner: Variant | None = None) -> Job:
+    """The one cell of the options; of several datasets or bases by default, the first of each."""
     check_parameters(settings)
-    chosen = options.over(settings.defaults)
-    (cell,) = grid(
-        settings,
-        datasets=chosen.dataset[:1],
-        bases=chosen.base[:1],
-        refiners=[refiner],
-        seeds=chosen.seed[:1],
-        protocols=chosen.protocol[:1],
-        limit=chosen.limit,
-        scored=False,
-    )
+    grid = options.over(settings.defaults)
     target = Store(Path(store or settings.defaults.store).absolute())
-    return Job(cell, settings, target, pick_device(chosen.device))
+    return Job(training(grid, settings, refiner), target, pick_device(grid.device))

@@ -11,7 +11,8 @@ from bench.contracts import SPLITS, Finding, UserError
 from bench.environment import cpu_name, git_commit, gpu_names, package_versions
 from bench.isolation import LostError, isolated
 from bench.metrics.columns import METRICS
-from bench.registry import foreign, load_dataset
+from bench.plugins.entry_points import foreign
+from bench.registry import load_dataset
 
 DATASET_SECONDS = 60.0
 """A foreign dataset that takes longer than this to list its splits counts as broken."""

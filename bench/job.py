@@ -8,13 +8,22 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.config import Settings
-from bench.contracts import AsksBase, BaseNetwork, Dataset, Image, Metric, ProbabilityMap, Refiner, Sample, Split
+from bench.contracts import (
+    AsksBase,
+    BaseNetwork,
+    Dataset,
+    DatasetSource,
+    Image,
+    Metric,
+    ProbabilityMap,
+    Refiner,
+    Sample,
+    Split,
+)
 from bench.datasets.subset import Subset
 from bench.maps import MapCache, MapSplit
 from bench.plan import Cell, training_splits
 from bench.plugins import metrics as plugged_in
-from bench.registry import load_base, load_dataset, load_refiner
 from bench.store import Learned, Store
 
 
@@ -27,7 +36,6 @@ class Job:
     """
 
     cell: Cell
-    settings: Settings
     store: Store
     device: str
     workers: int = 1
@@ -43,9 +51,14 @@ class Job:
     def maps_folder(self, split: Split) -> Path:
         return self.store.maps(self.cell.base_key, self.cell.prints[split])
 
+    def source(self) -> DatasetSource:
+        """The cell's dataset."""
+        source: DatasetSource = self.cell.dataset.make()
+        return source
+
     def samples(self, split: Split) -> Dataset:
         """The cell's samples of a split."""
-        return Subset(load_dataset(self.cell.dataset, settings=self.settings).split(split), self.cell.ids[split])
+        return Subset(self.source().split(split), self.cell.ids[split])
 
     def training_samples(self) -> tuple[Dataset, Dataset]:
         """What the base is trained on, and what its best epoch is chosen on."""
@@ -53,7 +66,8 @@ class Job:
 
     def base(self) -> BaseNetwork:
         """The cell's base, not fitted."""
-        return load_base(self.cell.base, settings=self.settings, device=self.device, seed=self.cell.seed)
+        base: BaseNetwork = self.cell.base.make(device=self.device, seed=self.cell.seed)
+        return base
 
     def fitted_base(self) -> BaseNetwork:
         """The cell's base, ready to predict."""
@@ -73,11 +87,11 @@ class Job:
 
     def metrics(self) -> dict[str, Metric]:
         """The plugged-in metrics that the cell is scored by, by column."""
-        return plugged_in.made(plugged_in.chosen(self.cell.metrics, self.settings))
+        return plugged_in.made(self.cell.metrics)
 
     def refiner(self) -> Refiner:
         """The cell's refiner, fitted where it learns: from val, or from what an earlier call left."""
-        refiner = load_refiner(self.cell.refiner, settings=self.settings, device=self.device, seed=self.cell.seed)
+        refiner: Refiner = self.cell.refiner.make(device=self.device, seed=self.cell.seed)
         if isinstance(refiner, AsksBase):
             refiner.ask(self.asked_base())
         if refiner.trainable:

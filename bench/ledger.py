@@ -20,7 +20,7 @@ from typing import Any
 
 from bench.config import Settings
 from bench.contracts import DatasetSource, Ledgered, PubliclyTrained, Split
-from bench.registry import Variant
+from bench.plugins.variants import Variant
 
 
 def corpora(source: DatasetSource, split: Split) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from bench.config import Settings
 from bench.contracts import AsksBase, Refiner, UserError
-from bench.registry import resolve
+from bench.plugins.variants import Variant, digest, resolve
 from bench.store import Learned
 
 
@@ -34,7 +34,7 @@ def ready_refiner(spec: str, checkpoint: Path | None, settings: Settings, device
     if isinstance(refiner, AsksBase):
         raise UserError(f"{spec} needs the base network", "--refiner", "use it with 'bench run'")
     if folder is not None:
-        _check_left_by(variant.label, folder)
+        _check_left_by(variant, folder)
         refiner.fit(_Nothing(folder), folder)
     elif refiner.trainable:
         fix = "train it with 'bench run', then give --checkpoint STORE/refiners/KEY"
@@ -42,13 +42,19 @@ def ready_refiner(spec: str, checkpoint: Path | None, settings: Settings, device
     return refiner
 
 
-def _check_left_by(label: str, folder: Path) -> None:
-    found = (Learned(folder).finished or {}).get("refiner")
+def _check_left_by(variant: Variant, folder: Path) -> None:
+    finished = Learned(folder).finished or {}
+    found = finished.get("refiner")
     if found is None:
         fix = "name a folder STORE/refiners/KEY of 'bench run', or a weights file"
         raise UserError("no run has left a trained refiner here", folder, fix)
-    if found != label:
-        raise UserError(f"what is here was learned by {found}, not {label}", folder, f"say --refiner '{found}'")
+    # An earlier version wrote the name alone.
+    same = finished["identity"] == digest(variant.identity) if "identity" in finished else found == variant.label
+    if not same:
+        said = f"what is here was learned by {found}, not {variant.label}"
+        if found == variant.label:
+            said = f"what is here was learned by another version of {found}, or with other parameters"
+        raise UserError(said, folder, f"say --refiner '{found}', with the parameters it had then")
 
 
 class _Nothing:

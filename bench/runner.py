@@ -24,10 +24,9 @@ from bench.job import Job
 from bench.maps import MapCache
 from bench.measure import Meter
 from bench.metrics.columns import BASE, score
-from bench.plan import digest
 from bench.plugins import metrics as plugged_in
+from bench.plugins.variants import digest
 from bench.progress import note, track
-from bench.registry import load_dataset
 from bench.store import Manifest
 from bench.workers import crew
 
@@ -52,20 +51,23 @@ def stages(jobs: Sequence[Job]) -> Iterator[Stage]:
     """The stages of the cells, each after those it needs; what several cells share comes once."""
     seen: set[str] = set()
     for job in jobs:
-        cell, chain = job.cell, []
+        cell, manifest = job.cell, job.cell.manifest
+        base = f"{manifest.base} on {manifest.dataset} [{cell.base_key[:8]}]"
+        chain = []
         if cell.base_trainable:
-            chain.append((f"train {cell.base} on {cell.dataset} [{cell.base_key[:8]}]", fit_base))
+            chain.append((f"train {base}", fit_base))
         if cell.fit_key:
-            chain.append((f"val maps of {cell.base} on {cell.dataset} [{cell.base_key[:8]}]", predict_val))
-            chain.append((f"fit {cell.refiner} to {cell.base} on {cell.dataset} [{cell.fit_key[:8]}]", fit_refiner))
-        chain.append((f"test maps of {cell.base} on {cell.dataset} [{cell.base_key[:8]}]", predict_test))
+            chain.append((f"val maps of {base}", predict_val))
+            fitted = f"fit {manifest.refiner} to {manifest.base} on {manifest.dataset} [{cell.fit_key[:8]}]"
+            chain.append((fitted, fit_refiner))
+        chain.append((f"test maps of {base}", predict_test))
         names = tuple(name for name, _ in chain)
         for index, (name, function) in enumerate(chain):
             if name not in seen:
                 seen.add(name)
                 yield Stage(name, function, job, needs=names[:index])
-        label = f"{cell.manifest.dataset} > {cell.manifest.base} > {cell.manifest.refiner} (seed {cell.seed})"
-        yield Stage(label, refine, job, needs=names, cell=cell.manifest)
+        label = f"{manifest.dataset} > {manifest.base} > {manifest.refiner} (seed {cell.seed}) [{manifest.key[:8]}]"
+        yield Stage(label, refine, job, needs=names, cell=manifest)
 
 
 def fit_base(job: Job) -> None:
@@ -93,8 +95,11 @@ def fit_refiner(job: Job) -> None:
     if fitting.finished is None:
         begin = time.perf_counter()
         job.refiner()
-        fitting.finish(time.perf_counter() - begin, refiner=job.cell.manifest.refiner)
-        note(f"fitted: {job.cell.refiner} to {job.cell.base} on {job.cell.dataset}, kept in {fitting.folder}")
+        manifest = job.cell.manifest
+        fitting.finish(
+            time.perf_counter() - begin, refiner=manifest.refiner, identity=digest(job.cell.refiner.identity)
+        )
+        note(f"fitted: {manifest.refiner} to {manifest.base} on {manifest.dataset}, kept in {fitting.folder}")
 
 
 def refine(job: Job) -> None:
@@ -167,7 +172,7 @@ def _predict(job: Job, split: Split) -> None:
 
 def _record_episodes(job: Job, split: Split) -> None:
     """Which labelled samples each query was answered from, with a hash, beside the maps."""
-    source = load_dataset(job.cell.dataset, settings=job.settings)
+    source = job.source()
     if isinstance(source, Episodic):
         episodes = source.episodes(split)
         found = {"hash": digest({"episodes": episodes}), "episodes": episodes}

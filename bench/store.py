@@ -18,8 +18,9 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
 import pandas as pd
@@ -42,13 +43,51 @@ class PluggedMetric(BaseModel):
     digits: int = Field(ge=0, le=15)
 
 
+LAYOUT = 2
+"""What this version writes. 1, which says nothing of it, had names in the identities: its keys are not found again."""
+
+
+class VariantName(BaseModel):
+    """How tables write a variant: ``name[key=value,...]``.
+
+    Attributes:
+        name: the plug-in's, or that of a variant of bench.toml.
+        parameters: text of those that are shown; of a path, its last part.
+        paths: absolute, of those that are paths.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    parameters: dict[str, str] = {}
+    paths: dict[str, str] = {}
+
+    def label(self, parts: Mapping[str, int] | None = None) -> str:
+        """In one piece.
+
+        Args:
+            parts: of a path, how many of its last parts are shown, by parameter; where it says nothing, one.
+
+        >>> name = VariantName(name="maps", parameters={"path": "m"}, paths={"path": "/a/b/m"})
+        >>> name.label(), name.label({"path": 2})
+        ('maps[path=m]', 'maps[path=b/m]')
+        """
+        shown = dict(self.parameters)
+        for key, count in (parts or {}).items():
+            if key in self.paths:
+                shown[key] = "/".join(PurePath(self.paths[key]).parts[-count:])
+        return f"{self.name}[{','.join(f'{key}={text}' for key, text in shown.items())}]" if shown else self.name
+
+
 class Manifest(BaseModel):
     """What a cell is, and how it came about.
 
     Attributes:
         key: hash of everything that changes the cell's numbers.
+        layout: see `LAYOUT`.
         status: ``planned`` (no numbers yet), ``failed`` (see `error`) or ``done``.
-        dataset, base, refiner: canonical variant names, e.g. ``prn[size=128]``.
+        dataset, base, refiner: names of the variants, e.g. ``prn[size=128]``, as the last run called them.
+        names: the same by parts: ``dataset``, ``base`` and ``refiner``; empty in layout 1.
         seed, protocol, limit: the rest of the cell's name; limit is the cap on samples per split, or None.
         position: place in the grid it was planned in; reports keep that order.
         uses_ground_truth: the refiner is an oracle.
@@ -65,16 +104,19 @@ class Manifest(BaseModel):
             resumed, the last call's alone.
         written: ISO time of the last change, UTC.
         environment: versions, device, git commit of the harness's checkout.
-        identity: the fields whose hash is the key: fingerprints, parameters, metric version.
+        identity: the fields whose hash is the key: plug-ins, parameters and files by content, fingerprints, metric
+            version; no name that a user gives.
     """
 
     model_config = ConfigDict(extra="ignore")
 
     key: str
+    layout: int = 1
     status: Literal["planned", "failed", "done"]
     dataset: str
     base: str
     refiner: str
+    names: dict[str, VariantName] = {}
     seed: int
     protocol: str
     limit: int | None = None
@@ -109,10 +151,13 @@ class Learned:
 
     @property
     def finished(self) -> dict[str, Any] | None:
-        """``seconds`` that it took and, of a refiner, which variant it is: ``refiner``; None where it is not whole."""
+        """``seconds`` that it took and, of a refiner, its name and identity: ``refiner`` and ``identity``.
+
+        None where it is not whole.
+        """
         return _json(self.folder / "finished.json")
 
-    def finish(self, seconds: float, **more: str) -> None:
+    def finish(self, seconds: float, **more: Any) -> None:
         """Say that the training is whole."""
         _write_json(self.folder / "finished.json", {"seconds": seconds, **more})
 
@@ -187,23 +232,18 @@ class Store:
 
     def manifests(self) -> list[Manifest]:
         """All manifests, in the order of their file names. Raises UserError for a damaged one."""
-        found = []
-        for path in sorted(self.cells.glob("*.json")):
-            try:
-                found.append(Manifest.model_validate_json(path.read_bytes()))
-            except (ValidationError, OSError) as error:
-                problem = str(error).splitlines()[0]
-                raise UserError(f"damaged manifest, {problem}", path, "delete it and run the cell again") from None
-        return found
+        return [_manifest(path) for path in sorted(self.cells.glob("*.json"))]
 
     def find(self, cell: Manifest) -> Manifest | None:
-        """The stored manifest with the cell's key, if any."""
+        """The stored manifest with the cell's key, if any, whatever its variants were called then."""
         path = self.cells / f"{cell.file_stem}.json"
-        return Manifest.model_validate_json(path.read_bytes()) if path.is_file() else None
+        renamed = () if path.is_file() else self.cells.glob(f"*__{cell.key[:12]}.json")
+        found = (_manifest(one) for one in (path, *renamed) if one.is_file())
+        return next((manifest for manifest in found if manifest.key == cell.key), None)
 
     def is_done(self, cell: Manifest) -> bool:
         stored = self.find(cell)
-        return stored is not None and stored.status == "done" and self._records_path(cell).is_file()
+        return stored is not None and stored.status == "done" and self._records_path(stored).is_file()
 
     def records(self, cell: Manifest) -> pd.DataFrame:
         """One row an image, with `bench.metrics.columns.RECORD_COLUMNS` and the columns of `Manifest.metrics`.
@@ -222,8 +262,9 @@ class Store:
     def write(self, manifest: Manifest, records: pd.DataFrame | None = None) -> None:
         """Write a cell: the records first, the manifest last, each renamed into place.
 
-        With the records it is no longer `partial`.
+        With the records it is no longer `partial`. What was stored of it under another name goes.
         """
+        stored = self.find(manifest)
         if records is not None:
             columns = {**RECORD_COLUMNS, **dict.fromkeys(manifest.metrics, "float64")}
             with replacing(self._records_path(manifest)) as path:
@@ -231,22 +272,65 @@ class Store:
         _write_json(self.cells / f"{manifest.file_stem}.json", manifest.model_dump())
         if records is not None:
             self.partial(manifest).unlink(missing_ok=True)
+        if stored is not None and stored.file_stem != manifest.file_stem:
+            self._unlink(stored)
 
-    def refresh(self, planned: Manifest) -> None:
-        """Bring a finished cell's mark of contamination up to date: the ledger may have grown since it was written."""
-        stored = self.find(planned)
-        mark = {"contaminated": planned.contaminated, "contaminated_by": planned.contaminated_by}
-        if stored is not None and stored.model_dump(include=set(mark)) != mark:
-            self.write(stored.model_copy(update=mark))
+    def refresh(self, planned: Sequence[Manifest]) -> None:
+        """Bring what is stored up to date with what is no part of a cell's identity.
+
+        A variant, or the images that it is tested on, may have another name by now, in all cells that it has part in;
+        and of the planned cells, the ledger may know more, and the dataset's copy may have grown.
+        """
+        by_key = {manifest.key: manifest for manifest in planned}
+        called = {_part(manifest, kind): (kind, manifest) for manifest in planned for kind in manifest.names}
+        for stored in self.manifests():
+            if stored.layout != LAYOUT:
+                continue
+            marks = {key: getattr(by_key.get(stored.key, stored), key) for key in _MARKS}
+            update: dict[str, Any] = {**marks, "names": dict(stored.names)}
+            for kind in stored.names:
+                _, named = called.get(_part(stored, kind), (kind, stored))
+                update[kind] = getattr(named, kind)
+                update["names"][kind] = named.names[kind]
+            renewed = stored.model_copy(update=update)
+            if renewed != stored:
+                self._rename(stored, renewed)
 
     def remove(self, manifest: Manifest) -> None:
         """Forget a cell, manifest first, and its half-written records."""
+        self._unlink(self.find(manifest) or manifest)
+        self.partial(manifest).unlink(missing_ok=True)
+
+    def _rename(self, stored: Manifest, renewed: Manifest) -> None:
+        """Write a cell under its new name; stopped half-way it is a cell that is not finished."""
+        if stored.file_stem != renewed.file_stem and self._records_path(stored).is_file():
+            self._records_path(stored).replace(self._records_path(renewed))
+        self.write(renewed)
+
+    def _unlink(self, manifest: Manifest) -> None:
         (self.cells / f"{manifest.file_stem}.json").unlink(missing_ok=True)
         self._records_path(manifest).unlink(missing_ok=True)
-        self.partial(manifest).unlink(missing_ok=True)
 
     def _records_path(self, manifest: Manifest) -> Path:
         return self.cells / f"{manifest.file_stem}.parquet"
+
+
+_MARKS = ("contaminated", "contaminated_by", "complete")
+
+
+def _part(manifest: Manifest, kind: str) -> str:
+    """What a name stands for: of a dataset, the plug-in and the images that are tested on."""
+    identity = manifest.identity
+    part = {"dataset": [identity["dataset"], identity["test"]], "base": identity["base"]["base"]}.get(kind)
+    return json.dumps([kind, identity[kind] if part is None else part], sort_keys=True, default=str)
+
+
+def _manifest(path: Path) -> Manifest:
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except (ValidationError, OSError) as error:
+        problem = str(error).splitlines()[0]
+        raise UserError(f"damaged manifest, {problem}", path, "delete it and run the cell again") from None
 
 
 def _json(path: Path) -> dict[str, Any] | None:

@@ -24,7 +24,9 @@ from bench.conformance.declared import parameter_checks
 from bench.conformance.metrics import metric_checks
 from bench.conformance.refiners import refiner_checks
 from bench.conformance.report import Check, Line, demand, run
-from bench.registry import Plugin, Variant, defaults_of
+from bench.plugins.entry_points import Entry, defaults_of
+from bench.plugins.variants import Variant
+from bench.store import VariantName
 
 __all__ = ["Line", "check_base", "check_dataset", "check_metric", "check_refiner"]
 
@@ -80,6 +82,7 @@ def _checked(kind: Kind, factory: type, parameters: dict[str, Any], root: Path =
 
 
 def _checks(kind: Kind, factory: type, parameters: dict[str, Any], workdir: Path, root: Path) -> Iterator[Check]:
-    plugin = Plugin(kind, factory.__name__, factory)
-    yield from parameter_checks(plugin)
-    yield from checks(Variant(kind, plugin, factory.__name__, defaults_of(plugin) | parameters), workdir, root)
+    entry = Entry(kind, factory.__name__, factory)
+    yield from parameter_checks(entry)
+    name = VariantName(name=factory.__name__)
+    yield from checks(Variant(entry, name, defaults_of(entry) | parameters), workdir, root)

@@ -16,7 +16,7 @@ from bench.conformance.material import Case, TinySplit, ordinary, sample
 from bench.conformance.report import Check, ContractError, Remark
 from bench.contracts import ProbabilityMap
 from bench.isolation import one_line
-from bench.registry import Variant
+from bench.plugins.variants import Variant
 
 
 class BaseSubject:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from importlib.metadata import entry_points
 from pathlib import Path
 
 from bench.catalogue import SECONDS
@@ -15,7 +14,9 @@ from bench.conformance.declared import parameter_checks
 from bench.conformance.report import Check, ContractError, Line, Remark, run
 from bench.contracts import UserError
 from bench.isolation import LostError, isolated
-from bench.registry import Plugin, Variant, parse, plugins, resolve
+from bench.plugins.entry_points import Entry, entries, names
+from bench.plugins.spec import parse
+from bench.plugins.variants import Variant, resolve
 from bench.workers import one_thread
 
 QUICK = 2.0
@@ -52,8 +53,8 @@ def check(
 
 
 def _kind(spec: str, settings: Settings) -> Kind:
-    name, _ = parse(spec, "bench check")
-    named = {kind: {*entry_points(group=f"bench.{kind}s").names, *getattr(settings.variants, kind)} for kind in KINDS}
+    name = parse(spec, "bench check").name
+    named = {kind: {*names(kind), *getattr(settings.variants, kind)} for kind in KINDS}
     kinds = [kind for kind in KINDS if name in named[kind]]
     if not kinds:
         raise unknown("plug-in", name, set().union(*named.values()), "bench check")
@@ -82,19 +83,19 @@ def _check(kind: Kind, spec: str, settings: Settings) -> Iterator[Line]:
 
 def _checks(kind: Kind, spec: str, settings: Settings, workdir: Path) -> Iterator[Check]:
     """Each is made when those before it have run: what they found is here then."""
-    found: list[Plugin] = []
+    found: list[Entry] = []
     variants: list[Variant] = []
-    name, _ = parse(spec, "bench check")
-    if name in entry_points(group=f"bench.{kind}s").names:
+    name = parse(spec, "bench check").name
+    if name in names(kind):
         yield Check("import", lambda: _import(kind, name, found), vital=True)
         yield from parameter_checks(found[0])
     yield Check("name", lambda: _resolve(kind, spec, settings, variants), vital=True)
-    yield from checks(variants[0], workdir, settings.dataset_root(variants[0].plugin.name))
+    yield from checks(variants[0], workdir, settings.dataset_root(variants[0].entry.name))
 
 
-def _import(kind: Kind, name: str, found: list[Plugin]) -> str:
+def _import(kind: Kind, name: str, found: list[Entry]) -> str:
     begin, computing = time.perf_counter(), time.process_time()
-    found += plugins(kind, only=name).values()
+    found += entries(kind, only=name).values()
     seconds, computing = time.perf_counter() - begin, time.process_time() - computing
     if found[0].problem:
         raise ContractError(found[0].problem)

@@ -12,7 +12,8 @@ from bench.conformance.material import ordinary, scene
 from bench.conformance.report import Check, ContractError, Remark
 from bench.contracts import Budget
 from bench.measure import MIB, Meter
-from bench.registry import Variant, defaults_of
+from bench.plugins.entry_points import defaults_of
+from bench.plugins.variants import Variant
 
 SIDE = 512
 REPEATS = 3
@@ -25,7 +26,7 @@ def cost_check(subject: Subject, variant: Variant) -> Check:
 
 
 def _cost(subject: Subject, variant: Variant) -> str:
-    budget = getattr(variant.plugin.factory, "cost", None)
+    budget = getattr(variant.entry.factory, "cost", None)
     if budget is not None and not isinstance(budget, Budget):
         raise ContractError(f"cost is {budget!r}; declare bench.contracts.Budget(seconds=..., memory_mb=...)")
     seconds, memory = _measured(subject)
@@ -33,7 +34,7 @@ def _cost(subject: Subject, variant: Variant) -> str:
     if budget is None:
         return Remark(f"{measured}; none is declared: double it and write cost = Budget(seconds=..., memory_mb=...)")
     declared = f"{measured}; declared {budget.seconds:g} s and {budget.memory_mb:g} MiB"
-    if variant.parameters != defaults_of(variant.plugin):
+    if variant.parameters != defaults_of(variant.entry):
         return Remark(f"{declared}, for the default parameters")
     if seconds > budget.seconds or memory > budget.memory_mb:
         raise ContractError(declared)

@@ -12,7 +12,7 @@ import numpy as np
 from bench.conformance.declared import attribute
 from bench.conformance.report import Check, ContractError, Remark
 from bench.contracts import SPLITS, Dataset, Finding, Sample, Split
-from bench.registry import Variant
+from bench.plugins.variants import Variant
 
 FEW = 500
 """A dataset of up to so many samples is read whole, by its own `verify`."""

@@ -13,18 +13,19 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from bench.conformance.report import Check, ContractError, Remark
 from bench.contracts import Span, UserError
-from bench.registry import FILLED_IN, Plugin, Variant, hints_of
+from bench.plugins.entry_points import FILLED_IN, Entry, hints_of
+from bench.plugins.variants import Variant
 
 DRAWS = 16
 """Random combinations of the search space that are constructed, beside its ends."""
 
 
-def parameter_checks(plugin: Plugin) -> Iterator[Check]:
-    """The constructor, and what `bench.registry` reads off the class."""
-    yield Check("parameters", lambda: _parameters(plugin), vital=True)
-    yield Check("docstring", lambda: _docstring(plugin))
-    if plugin.kind != "dataset":
-        yield Check("requirements", lambda: _requirements(plugin.factory))
+def parameter_checks(entry: Entry) -> Iterator[Check]:
+    """The constructor, and what `bench.plugins` reads off the class."""
+    yield Check("parameters", lambda: _parameters(entry), vital=True)
+    yield Check("docstring", lambda: _docstring(entry))
+    if entry.kind != "dataset":
+        yield Check("requirements", lambda: _requirements(entry.factory))
 
 
 def making_checks(variant: Variant) -> Iterator[Check]:
@@ -50,15 +51,15 @@ def attribute(owner: Any, name: str, *types: type) -> Any:
     return value
 
 
-def _parameters(plugin: Plugin) -> str:
-    factory = plugin.factory
+def _parameters(entry: Entry) -> str:
+    factory = entry.factory
     hints = hints_of(factory)
     named = []
     for parameter in inspect.signature(factory).parameters.values():
         name = parameter.name
         if parameter.kind is not parameter.KEYWORD_ONLY:
             raise ContractError(f"{name!r} is not keyword-only: put a * before the first parameter")
-        if name in FILLED_IN[plugin.kind]:
+        if name in FILLED_IN[entry.kind]:
             continue
         if name not in hints:
             raise ContractError(f"{name!r} has no annotation, so name[{name}=...] cannot be read")
@@ -77,10 +78,10 @@ def _fits(name: str, hint: Any, default: Any) -> None:
         ) from None
 
 
-def _docstring(plugin: Plugin) -> str:
-    if not plugin.summary:
+def _docstring(entry: Entry) -> str:
+    if not entry.summary:
         return Remark("none: 'bench list' will show an empty line")
-    return plugin.summary
+    return entry.summary
 
 
 def _requirements(factory: Any) -> str:
@@ -104,7 +105,7 @@ def _wrong_values(variant: Variant, numbers: list[str]) -> str:
     for name in numbers:
         wrong = -(10**6) if type(variant.parameters[name]) is int else math.nan
         try:
-            variant.plugin.factory(**{**variant.parameters, name: wrong})
+            variant.entry.factory(**{**variant.parameters, name: wrong})
         except UserError:
             continue
         except Exception as error:
@@ -118,7 +119,7 @@ def _wrong_values(variant: Variant, numbers: list[str]) -> str:
 
 
 def _space(variant: Variant) -> str:
-    space = getattr(variant.plugin.factory, "search_space", None)
+    space = getattr(variant.entry.factory, "search_space", None)
     if not space:
         return Remark("none: 'bench tune' cannot tune it")
     if not isinstance(space, Mapping):
@@ -132,7 +133,7 @@ def _space(variant: Variant) -> str:
     for combination in [*ends, *inside]:
         chosen = dict(zip(values, combination, strict=True))
         try:
-            variant.plugin.factory(**{**variant.parameters, **chosen})
+            variant.entry.factory(**{**variant.parameters, **chosen})
         except UserError as error:
             raise ContractError(f"{chosen} is in the search space and refused: {error}") from None
     return ", ".join(values)

@@ -14,7 +14,7 @@ import numpy as np
 from bench.conformance.declared import attribute, making_checks
 from bench.conformance.material import Case, hard, ordinary
 from bench.conformance.report import Check, ContractError, Remark
-from bench.registry import Variant
+from bench.plugins.variants import Variant
 
 
 class MetricSubject:
@@ -42,7 +42,7 @@ def metric_checks(variant: Variant) -> Iterator[Check]:
     """All checks of a metric whose class is in order (`bench.conformance.declared.parameter_checks`)."""
     subject = MetricSubject(variant)
     yield from making_checks(variant)
-    yield Check("declarations", lambda: _declarations(variant.plugin.factory))
+    yield Check("declarations", lambda: _declarations(variant.entry.factory))
     yield Check("ordinary map", lambda: _defined(subject), vital=True)
     yield Check("hard cases", lambda: _hard(subject))
     yield Check("which end is good", lambda: _direction(subject))
@@ -83,7 +83,7 @@ def _direction(subject: MetricSubject) -> str:
     wrong = subject.value(Case("inverted map", case.image, (~case.mask).astype(np.float32), case.mask))
     if math.isnan(perfect):
         raise ContractError("NaN for a perfect map")
-    better = subject.variant.plugin.factory.better
+    better = subject.variant.entry.factory.better
     said = f"perfect {perfect:.4f}, inverted {wrong:.4f}, and {better} is better"
     if perfect == wrong or math.isnan(wrong):
         return Remark(f"{said}: it does not tell the two apart")

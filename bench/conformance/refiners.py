@@ -15,7 +15,7 @@ from bench.conformance.maps import map_checks, outputs, pickled
 from bench.conformance.material import Case, TinyMaps, brightness, hard, ordinary
 from bench.conformance.report import Check, ContractError, Remark
 from bench.contracts import DECISION, AsksBase, Oracle, ProbabilityMap
-from bench.registry import Variant
+from bench.plugins.variants import Variant
 
 
 class RefinerSubject:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from bench.config import Settings
 from bench.contracts import Mask, Metric, ProbabilityMap, UserError
 from bench.metrics.columns import METRICS, RECORD_COLUMNS
-from bench.registry import Variant, resolve
+from bench.plugins.variants import Variant, resolve
 from bench.store import PluggedMetric
 
 _OF_REPORTS = (
@@ -23,15 +23,16 @@ TAKEN = {*RECORD_COLUMNS, *BUILT_IN, *_OF_REPORTS.split()}
 """Names of the columns that records and reports have without any plug-in."""
 
 
-def chosen(specs: Sequence[str], settings: Settings, where: str = "--metric") -> dict[str, Variant]:
+def chosen(specs: Sequence[str], settings: Settings, where: str = "") -> dict[str, Variant]:
     """The variants of ``name[key=value]``, by the name of their column, which is their label; each once.
 
     Args:
-        where: the option or key that the specs came from, for errors.
+        where: the option or key that the specs came from, for errors; by default ``--metric``.
 
     Raises:
         UserError: as `bench.registry.resolve`; or the metric is a built-in one, or takes its column's name.
     """
+    where = where or "--metric"
     found: dict[str, Variant] = {}
     for spec in specs:
         if spec in BUILT_IN:

@@ -6,7 +6,7 @@ import pytest
 
 from bench.config import KINDS, Grid, load
 from bench.contracts import UserError
-from bench.registry import resolve
+from bench.plugins.variants import resolve
 
 
 @pytest.fixture(autouse=True)

@@ -129,6 +129,6 @@ def test_set_refuses_what_nothing_takes(command: str, given: str, fix: str, caps
 
 
 def test_set_may_tune_what_can_be_tuned() -> None:
-    from bench.registry import check_parameters
+    from bench.plugins.entry_points import check_parameters
 
     check_parameters(load(parameters=["prn.tune=3", "prn.size=96"]))

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from bench import ledger, plan
-from bench.config import Settings, load
+from bench.config import Grid, Settings, load
 from bench.contracts import UserError
 from bench.images import write_map
-from bench.registry import load_dataset, resolve
+from bench.plugins.variants import resolve
+from bench.registry import load_dataset
 from bench.store import Manifest, Store
 from tests.reports.stores import records
 
@@ -80,8 +80,9 @@ def maps(tmp_path: Path) -> str:
 
 
 def planned(base: str, *refiners: str, settings: Settings | None = None, dataset: str = "ecssd") -> list[Manifest]:
-    grid: dict[str, Any] = {"datasets": [dataset], "bases": [base], "refiners": list(refiners), "seeds": [0]}
-    return [cell.manifest for cell in plan.grid(settings or load(), **grid)]
+    settings = settings or load()
+    grid = Grid.of(dataset=[dataset], base=[base], refiner=list(refiners), seed=[0]).over(settings.defaults)
+    return [cell.manifest for cell in plan.cells(grid, settings) if cell.asked]
 
 
 def marks(*cells: Manifest) -> list[tuple[list[str], list[str]]]:
@@ -143,7 +144,7 @@ def test_a_stored_cell_learns_what_the_ledger_has_learnt(maps: str, tmp_path: Pa
     done = cell.model_copy(update={"status": "done", "images": 1, "contaminated": [], "contaminated_by": []})
     store.cells.mkdir(parents=True)
     store.write(done, records([0.5]))
-    store.refresh(cell)
+    store.refresh([cell])
     (stored,) = store.manifests()
     assert marks(stored) == [(["ECSSD"], ["refiner"])]
     assert (stored.status, stored.images) == ("done", 1)

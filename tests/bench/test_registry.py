@@ -7,7 +7,10 @@ import pytest
 
 from bench.config import Settings, load
 from bench.contracts import UserError
-from bench.registry import load_dataset, load_refiner, parse, plugins, resolve
+from bench.plugins.entry_points import entries
+from bench.plugins.spec import parse
+from bench.plugins.variants import resolve
+from bench.registry import load_dataset, load_refiner
 
 
 @pytest.fixture
@@ -30,7 +33,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     ],
 )
 def test_parse(spec: str, parameters: dict[str, object]) -> None:
-    assert parse(spec, "here")[1] == parameters
+    assert parse(spec, "here").parameters == parameters
 
 
 @pytest.mark.parametrize("spec", ["", "prn[", "prn[size]", "prn[=3]", "prn[size=]", "onnx[mean=[0.5,x]]"])
@@ -61,7 +64,7 @@ def test_identity_follows_parameters_and_file_contents(settings: Settings, tmp_p
         np.save(folder / "a.npy", np.full((2, 2), value, np.float32))
 
     def identity(folder: Path) -> dict[str, object]:
-        return resolve("base", f"maps[path={folder}]", settings).identity()
+        return resolve("base", f"maps[path={folder}]", settings).identity
 
     assert identity(one) == identity(other)
     np.save(other / "a.npy", np.full((2, 2), 0.5, np.float32))
@@ -91,7 +94,7 @@ def test_a_parameter_without_default_is_asked_for(settings: Settings) -> None:
 
 @pytest.mark.usefixtures("plugins")
 def test_foreign_plugins_are_found_and_their_problems_named(settings: Settings) -> None:
-    found = plugins("refiner")
+    found = entries("refiner")
     assert found["half"].problem == ""
     assert found["needy"].problem == "unavailable: pip install refinebench[densecrf]"
     assert found["broken"].problem == "broken: RuntimeError: written in a hurry"

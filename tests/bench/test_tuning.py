@@ -12,7 +12,7 @@ from bench.cli import main
 from bench.config import load
 from bench.contracts import Span, UserError
 from bench.images import read_map, read_mask
-from bench.registry import resolve, with_tuning
+from bench.plugins.variants import resolve
 from bench.store import Store
 from bench.tuning import Search, propose
 from tests.bench.conftest import Toy, install
@@ -197,8 +197,10 @@ def test_tuning_is_part_of_the_identity() -> None:
     plain, tuned = resolve("refiner", "prn", settings), resolve("refiner", "prn[tune=9]", settings)
     other = resolve("refiner", "prn[tune=9,objective=boundary_iou]", settings)
     assert tuned.label == "prn[tune=9]"
-    assert len({json.dumps(variant.identity()) for variant in (plain, tuned, other)}) == 3
-    assert with_tuning("prn[tune=9]", settings, 20, None) == "prn[tune=9]"
+    assert len({json.dumps(variant.identity) for variant in (plain, tuned, other)}) == 3
+    assert tuned.tuned(20, None).spec == "prn[tune=9]"
+    assert resolve("refiner", "prn[size=96]", settings).tuned(20, None).spec == "prn[size=96,tune=20]"
+    assert resolve("refiner", "identity", settings).tuned(20, None).spec == "identity"
     with pytest.raises(UserError, match="nothing left to tune"):
         resolve("refiner", "prn[grid=4,alpha=0.5,gamma=1,tune=9]", settings)
 

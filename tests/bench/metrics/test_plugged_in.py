@@ -14,7 +14,7 @@ import bench
 from bench import plan
 from bench.cli import main
 from bench.commands import RunResult
-from bench.config import load
+from bench.config import Grid, load
 from bench.contracts import UserError
 from bench.images import write_map
 from bench.plugins import metrics as plugged_in
@@ -94,8 +94,8 @@ def run(folders: tuple[Path, Path], *metrics: str, **options: Any) -> RunResult:
 def planned(folders: tuple[Path, Path], *metrics: str) -> Manifest:
     masks, maps = folders
     dataset = f"folder[images={maps},masks={masks},val=0,test=1]"
-    grid: dict[str, Any] = {"datasets": [dataset], "bases": [f"maps[path={maps}]"], "refiners": ["identity"]}
-    (cell,) = plan.grid(load(), **grid, seeds=[0], metrics=metrics)
+    options = Grid.of(dataset=[dataset], base=[f"maps[path={maps}]"], refiner=["identity"], metric=list(metrics))
+    (cell,) = plan.cells(options.over(load().defaults), load())
     return cell.manifest
 
 

@@ -1,0 +1,258 @@
+"""Specs and variants of bench.toml -> plug-ins with their parameters: ``"prn[size=128]"`` -> a refiner to be made."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import ConfigDict, ValidationError, create_model
+
+from bench.config import Kind, Settings, nearest
+from bench.contracts import RefersToFiles, SearchSpace, UserError
+from bench.metrics.columns import DEFAULT_OBJECTIVE, OBJECTIVES
+from bench.plugins.entry_points import FILLED_IN, TUNING, Entry, defaults_of, hints_of, search_space, usable
+from bench.plugins.spec import Spec, parse
+from bench.store import VariantName
+from bench.tuning import Search, Tuned
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A plug-in with its parameters, read once: it can be made here and, pickled, in another process.
+
+    Attributes:
+        name: how tables and file names show it: parameters that differ from the default.
+        parameters: all parameters, as validated.
+        free: what ``tune=`` would search: the search space without the parameters that were given.
+        search: for a refiner with ``tune=``: how that is searched on val; else None.
+        filled_in: what the settings give its constructor: a dataset's ``root``.
+    """
+
+    entry: Entry
+    name: VariantName
+    parameters: dict[str, Any] = field(hash=False)
+    free: SearchSpace = field(default_factory=dict, hash=False)
+    search: Search | None = field(default=None, hash=False)
+    filled_in: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    _reading: _Reading | None = field(default=None, hash=False, repr=False)
+
+    @property
+    def kind(self) -> Kind:
+        return self.entry.kind
+
+    @property
+    def label(self) -> str:
+        """The name in one piece, of paths the last part."""
+        return self.name.label()
+
+    @property
+    def spec(self) -> str:
+        """What a user would write for it."""
+        return str(self._reading.spec) if self._reading else self.label
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """JSON-able: everything about the variant that changes its numbers, and no name that a user has given it.
+
+        A file or folder counts by its contents. Those of a dataset are left out: the fingerprints of its splits tell
+        what was read.
+        """
+        paths = {key: value for key, value in self.parameters.items() if isinstance(value, Path)}
+        values = {key: value for key, value in self.parameters.items() if key not in paths}
+        if self.kind != "dataset":
+            values |= {key: _content_hash(path, self.entry.factory) for key, path in paths.items()}
+        version = getattr(self.entry.factory, "version", 1)
+        searched = {} if self.search is None else {"search": self.search.identity()}
+        return {"name": self.entry.name, "version": version, "parameters": values, **searched}
+
+    def make(self, **filled_in: Any) -> Any:
+        """Construct it. ``device`` and ``seed`` reach the constructors that take them."""
+        wanted = inspect.signature(self.entry.factory).parameters
+        filled_in = {**self.filled_in, **filled_in}
+        given = {name: filled_in[name] for name in FILLED_IN[self.kind] if name in wanted and name in filled_in}
+        if self.search is None:
+            return self.entry.factory(**self.parameters, **given)
+        searched = {name: self.parameters[name] for name in self.search.space}
+        return Tuned(
+            lambda found: self.entry.factory(**{**self.parameters, **found}, **given),
+            searched,
+            self.search,
+            filled_in.get("seed", 0),
+        )
+
+    def having(self, key: str, value: Any) -> Variant:
+        """With a parameter set over what the name says; itself where ``value`` is None or it has no such parameter.
+
+        Raises:
+            UserError: a wrong value.
+        """
+        if value is None or key not in self.parameters or self._reading is None:
+            return self
+        return _variant(self.entry, self._reading.having(key, value), self.filled_in)
+
+    def tuned(self, trials: int | None, objective: str | None) -> Variant:
+        """A refiner with ``tune=`` where it can be tuned and does not say so itself; else itself."""
+        if trials is None or self.search is not None or not self.free or self._reading is None:
+            return self
+        reading = self._reading.having("tune", trials)
+        return _variant(self.entry, reading if objective is None else reading.having("objective", objective), {})
+
+    def with_own_weights(self) -> Variant:
+        """A refiner with ``weights=train`` where it takes that, and would otherwise use what others trained."""
+        choices = get_args(hints_of(self.entry.factory).get("weights"))
+        takes_it = any("train" in get_args(choice) for choice in choices)
+        return self.having("weights", "train") if takes_it and self.parameters["weights"] is None else self
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What was written, layer by layer.
+
+    Attributes:
+        spec: as the user wrote it.
+        own: parameters to show for the variant of bench.toml that it names.
+        given: all parameters that are not left to the plug-in.
+        alias: it names a variant of bench.toml.
+        where: the option or key it came from, for errors.
+    """
+
+    spec: Spec
+    own: dict[str, Any]
+    given: dict[str, Any]
+    alias: bool
+    where: str
+
+    def having(self, key: str, value: Any) -> _Reading:
+        own, given = {**self.own, key: value}, {**self.given, key: value}
+        return _Reading(self.spec.having(key, value), own, given, self.alias, self.where)
+
+
+def resolve(kind: Kind, spec: str, settings: Settings, where: str = "", *, weights: Path | None = None) -> Variant:
+    """Find the plug-in and validate the parameters of ``name[key=value,...]``.
+
+    Args:
+        spec: a plug-in's or a variant's name; parameters given here win over the variant's.
+        where: the option or key the spec came from, for errors.
+        weights: value of the parameter ``weights``, over the spec's own: what ``--checkpoint`` gives.
+
+    Raises:
+        UserError: unknown name or parameter (with the nearest valid one), wrong type, missing extra or file, or
+            ``weights`` for a plug-in without that parameter.
+    """
+    where = where or f"--{kind}"
+    read = parse(spec, where)
+    aliases: dict[str, str] = getattr(settings.variants, kind)
+    name, given = read.name, read.parameters
+    for _ in range(len(aliases) + 1):
+        if name not in aliases:
+            break
+        inherited = parse(aliases[name], f"variants.{kind}.{name}")
+        name, given = inherited.name, {**inherited.parameters, **given}
+    wide = settings.parameters.get(name, {})
+    entry = usable(kind, name, where, aliases)
+    reading = _Reading(read, {**wide, **read.parameters}, {**wide, **given}, read.name in aliases, where)
+    if weights is not None:
+        if "weights" not in defaults_of(entry):
+            raise UserError(f"{kind} {name!r} takes no checkpoint", "--checkpoint", "leave that option out")
+        reading = reading.having("weights", weights)
+    return _variant(entry, reading, {"root": settings.dataset_root(name)} if kind == "dataset" else {})
+
+
+def digest(identity: dict[str, Any]) -> str:
+    """Hex key of a JSON-able identity."""
+    text = json.dumps(identity, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _variant(entry: Entry, reading: _Reading, filled_in: Mapping[str, Any]) -> Variant:
+    given, defaults = dict(reading.given), defaults_of(entry)
+    asked = {key: given.pop(key) for key in TUNING & given.keys() if entry.kind == "refiner" and key not in defaults}
+    free = {name: choices for name, choices in search_space(entry).items() if name not in given}
+    search = _search(entry.name, asked, free, reading.where) if asked else None
+    parameters = _validate(entry, given, defaults, reading.where)
+    shown = reading.own if reading.alias else {k: v for k, v in parameters.items() if v != defaults[k]}
+    texts = {key: _show(parameters[key]) for key in parameters if key in shown}
+    if search is not None and (TUNING & reading.own.keys() or not reading.alias):
+        texts["tune"] = str(search.trials)
+        texts |= {"objective": search.objective} if search.objective != DEFAULT_OBJECTIVE else {}
+    paths = {key: str(parameters[key].absolute()) for key in texts if isinstance(parameters.get(key), Path)}
+    name = VariantName(name=reading.spec.name, parameters=texts, paths=paths)
+    return Variant(entry, name, parameters, free, search, filled_in, reading)
+
+
+def _search(name: str, asked: dict[str, Any], free: SearchSpace, where: str) -> Search:
+    trials, objective = str(asked.get("tune", "")), asked.get("objective", DEFAULT_OBJECTIVE)
+    if not free:
+        raise UserError(f"refiner {name!r} has nothing left to tune", where, "leave tune= out, or another parameter")
+    if not trials.isdigit() or int(trials) < 1:
+        raise UserError(f"cannot tune with {trials or 'no'} trials", where, f"write {name}[tune=40]")
+    if objective not in OBJECTIVES:
+        raise UserError(f"no such objective {objective!r}", where, nearest(objective, OBJECTIVES))
+    return Search(int(trials), objective, free)
+
+
+def _validate(entry: Entry, given: dict[str, Any], defaults: dict[str, Any], where: str) -> dict[str, Any]:
+    """All parameters with their validated values."""
+    hints = hints_of(entry.factory)
+    for key in given:
+        if key not in defaults:
+            raise UserError(f"{entry.kind} {entry.name!r} has no parameter {key!r}", where, nearest(key, defaults))
+    fields: dict[str, Any] = {
+        name: (hints[name], ... if default is inspect.Parameter.empty else default)
+        for name, default in defaults.items()
+    }
+    given = {key: _literally(hints[key], value) for key, value in given.items()}
+    model = create_model("Parameters", __config__=ConfigDict(arbitrary_types_allowed=True), **fields)
+    try:
+        checked = model(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0])
+        if first["type"] == "missing":
+            raise UserError(
+                f"{entry.kind} {entry.name!r} needs {key!r}", where, f"write {entry.name}[{key}=...]"
+            ) from None
+        message = first["msg"].removeprefix("Input should be ")
+        raise UserError(f"wrong value {key}={given[key]}", where, f"{key} must be {message}") from None
+    parameters = {name: getattr(checked, name) for name in defaults}
+    for key, value in parameters.items():
+        # A dataset looks its own paths up, in its root too.
+        if entry.kind != "dataset" and isinstance(value, Path) and not value.exists():
+            raise UserError(f"no such file or folder for {key}", value, f"correct {key}= of {entry.name!r}")
+    return parameters
+
+
+def _literally(hint: Any, value: Any) -> Any:
+    """``"3"`` as the 3 of ``Literal[1, 3]``: pydantic reads text as a number, but not as a choice of numbers."""
+    choices = get_args(hint) if get_origin(hint) is Literal else ()
+    return next((choice for choice in choices if value == str(choice)), value)
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, Path):
+        return value.name
+    return json.dumps(value) if isinstance(value, (list, tuple, dict, bool)) else str(value)
+
+
+def _content_hash(path: Path, factory: Any) -> str:
+    """Hex digest of a file's contents, or of the names and contents of a folder's files; and of the files it names."""
+    digest = hashlib.blake2b(digest_size=16)
+    for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
+        digest.update(f"{file.relative_to(path)}\0".encode())
+        digest.update(_hash(file))
+    if isinstance(factory, RefersToFiles) and path.is_file():
+        for name, file in sorted(factory.referred_files(path).items()):
+            digest.update(f"{name}\0".encode())
+            digest.update(_hash(file))
+    return digest.hexdigest()
+
+
+def _hash(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "blake2b").digest()
