@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from bench.store import Manifest, Store
 from reports import delimited, latex, markdown
-from reports.cells import select
+from reports.selection import select
 from reports.tables import Report, assemble
 
 __all__ = ["FORMATS", "Format", "Report", "build"]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from bench.contracts import PROTOCOLS
-from bench.store import Manifest
-from reports.cells import Cell
+from bench.store import LAYOUT, Manifest
 from reports.rows import Row
+from reports.selection import Selected
 
 
-def remarks(cells: Sequence[Cell], rows: Sequence[Row]) -> tuple[str, ...]:
+def remarks(cells: Sequence[Selected], rows: Sequence[Row]) -> tuple[str, ...]:
     """Sentences on images, seeds, protocol, origin and what was left out, without full stops."""
     manifests = [cell.manifest for cell in cells]
     superseded = sum(cell.superseded for cell in cells)
@@ -21,11 +21,18 @@ def remarks(cells: Sequence[Cell], rows: Sequence[Row]) -> tuple[str, ...]:
         _seeds(rows),
         _workers([manifest for manifest in manifests if manifest.status == "done"]),
         *_origin([manifest for manifest in manifests if manifest.status == "done"]),
+        _earlier(manifests[0]),
         f"left out: {_counted(superseded, 'earlier cell')} of the same names, with other data or parameters"
         if superseded
         else "",
     ]
     return tuple(remark for remark in found if remark)
+
+
+def _earlier(manifest: Manifest) -> str:
+    if manifest.layout == LAYOUT:
+        return ""
+    return "stored by an earlier version of the program: 'bench run' computes these cells anew"
 
 
 def _images(rows: Sequence[Row]) -> str:

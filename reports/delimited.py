@@ -31,6 +31,7 @@ def _line(group: Group, row: Row, report: Report) -> dict[str, object]:
     line: dict[str, object] = {
         "dataset": group.dataset,
         "limit": group.limit,
+        "layout": group.layout,
         "protocol": group.protocol,
         "base": row.base,
         "refiner": row.refiner,

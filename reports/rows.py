@@ -10,9 +10,9 @@ import pandas as pd
 
 from bench.metrics.columns import IMAGE_METRICS
 from bench.store import Manifest
-from reports.cells import Cell
 from reports.columns import COST, QUALITY, SPREAD, Column, Records, headroom, per_image, plugged_in
 from reports.notes import contaminated, contamination, tuning
+from reports.selection import Selected
 from reports.statistics import Gain, paired_gain, recovered
 
 GAINS = tuple(column.key for column in QUALITY if column.gain)
@@ -50,7 +50,7 @@ class Row:
     notes: tuple[str, ...] = ()
 
 
-def unfinished(base: str, refiner: str, cells: Sequence[Cell], *, oracle: bool) -> Row:
+def unfinished(base: str, refiner: str, cells: Sequence[Selected], *, oracle: bool) -> Row:
     """The row of cells of which none has finished, or of no cell at all."""
     failed = [cell.manifest for cell in cells if cell.manifest.status == "failed"]
     if not failed:
@@ -58,7 +58,7 @@ def unfinished(base: str, refiner: str, cells: Sequence[Cell], *, oracle: bool) 
     return Row(base, refiner, "failed", problem=f"failed: {_first_line(failed[0])}", oracle=oracle)
 
 
-def finished(base: str, refiner: str, cells: Sequence[Cell], records: Records, *, oracle: bool) -> Row:
+def finished(base: str, refiner: str, cells: Sequence[Selected], records: Records, *, oracle: bool) -> Row:
     """The row's own numbers; `with_gains` and `with_gaps` add the rest.
 
     Args:
@@ -144,7 +144,7 @@ def with_headroom(row: Row, refined: Records, baseline: Records, oracles: Mappin
     return replace(row, values={**row.values, **found})
 
 
-def with_gaps(row: Row, cells: Sequence[Cell], *, seeds: set[int], images: int) -> Row:
+def with_gaps(row: Row, cells: Sequence[Selected], *, seeds: set[int], images: int) -> Row:
     """The row with notes on what it lacks.
 
     Args:

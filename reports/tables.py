@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from bench.store import Store
+from bench.store import LAYOUT, Store
 from reports import legend
 from reports.captions import remarks
-from reports.cells import Cell, comparable
 from reports.columns import COST, QUALITY, SPREAD, Column, Records, headroom
 from reports.rows import Row, finished, unfinished, with_gains, with_gaps, with_headroom
+from reports.selection import Selected, comparable
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ class Group:
     """One dataset under one limit and one protocol.
 
     Attributes:
-        dataset, limit, protocol: what it is; limit is the cap on samples per split, or None.
+        dataset, limit, layout, protocol: what it is; limit is the cap on samples per split, or None; layout that of the
+            store's version, see `bench.store.LAYOUT`.
         title: for headings.
         blocks: one for each base.
         remarks: sentences that hold for the whole group: images, seeds, device, dates, what was left out.
@@ -53,6 +54,7 @@ class Group:
 
     dataset: str
     limit: int | None
+    layout: int
     protocol: str
     title: str
     blocks: tuple[Block, ...]
@@ -145,42 +147,44 @@ class Report:
         return (row for group in self.groups for block in group.blocks for row in block.rows)
 
 
-def assemble(cells: Sequence[Cell], store: Store, baseline: str) -> Report:
+def assemble(cells: Sequence[Selected], store: Store, baseline: str) -> Report:
     """Read the cells' records and lay them out.
 
     Args:
-        cells: as `reports.cells.select` gives them.
+        cells: as `reports.selection.select` gives them.
         store: where their records are.
         baseline: canonical name of the refiner that gains are measured over.
 
     Raises:
         UserError: a finished cell's records cannot be read.
     """
-    grouped: dict[tuple[str, int | None, str], list[Cell]] = defaultdict(list)
+    grouped: dict[tuple[str, int | None, int, str], list[Selected]] = defaultdict(list)
     for cell in cells:
-        grouped[cell.manifest.dataset, cell.manifest.limit, cell.manifest.protocol].append(cell)
-    names = [(dataset, limit) for dataset, limit, _ in grouped]
+        grouped[cell.dataset, cell.manifest.limit, cell.manifest.layout, cell.manifest.protocol].append(cell)
+    names = [(dataset, limit, layout) for dataset, limit, layout, _ in grouped]
     groups = []
-    for (dataset, limit, protocol), members in grouped.items():
+    for (dataset, limit, layout, protocol), members in grouped.items():
         title = dataset if limit is None else f"{dataset} (first {limit})"
-        if names.count((dataset, limit)) > 1:
+        if layout != LAYOUT:
+            title += ", earlier version"
+        if names.count((dataset, limit, layout)) > 1:
             title += f", protocol {protocol}"
         blocks, shared = _without_shared_notes(_blocks(members, store, baseline))
         rows = [row for block in blocks for row in block.rows]
-        groups.append(Group(dataset, limit, protocol, title, blocks, (*remarks(members, rows), *shared)))
+        groups.append(Group(dataset, limit, layout, protocol, title, blocks, (*remarks(members, rows), *shared)))
     return Report(baseline, tuple(groups))
 
 
-def _blocks(cells: Sequence[Cell], store: Store, baseline: str) -> list[Block]:
+def _blocks(cells: Sequence[Selected], store: Store, baseline: str) -> list[Block]:
     """One block a base, each with a row for every refiner that any of them has."""
-    oracles = {cell.manifest.refiner: cell.manifest.uses_ground_truth for cell in cells}
+    oracles = {cell.refiner: cell.manifest.uses_ground_truth for cell in cells}
     # The sort is stable: within each of the three kinds the refiners keep their places in the grid.
     refiners = sorted(oracles, key=lambda refiner: (oracles[refiner], refiner != baseline))
-    named: dict[tuple[str, str], list[Cell]] = defaultdict(list)
+    named: dict[tuple[str, str], list[Selected]] = defaultdict(list)
     for cell in cells:
-        named[cell.manifest.base, cell.manifest.refiner].append(cell)
+        named[cell.base, cell.refiner].append(cell)
     blocks = []
-    for base in dict.fromkeys(cell.manifest.base for cell in cells):
+    for base in dict.fromkeys(cell.base for cell in cells):
         records = {refiner: _records(named[base, refiner], store) for refiner in refiners}
         of_baseline = records.get(baseline, {})
         paired = {refiner: _paired(named[base, refiner], named[base, baseline]) for refiner in refiners}
@@ -209,12 +213,12 @@ def _blocks(cells: Sequence[Cell], store: Store, baseline: str) -> list[Block]:
     return [replace(block, rows=tuple(gaps(row) for row in block.rows)) for block in blocks]
 
 
-def _records(cells: Iterable[Cell], store: Store) -> Records:
+def _records(cells: Iterable[Selected], store: Store) -> Records:
     done = [cell.manifest for cell in cells if cell.manifest.status == "done"]
     return {manifest.seed: store.records(manifest).set_index("id") for manifest in done}
 
 
-def _paired(cells: Sequence[Cell], baseline: Sequence[Cell]) -> list[int]:
+def _paired(cells: Sequence[Selected], baseline: Sequence[Selected]) -> list[int]:
     """Seeds where both have finished, on the same maps of the same images."""
     pairs = itertools.product((cell.manifest for cell in cells), (cell.manifest for cell in baseline))
     return [one.seed for one, other in pairs if one.status == other.status == "done" and comparable(one, other)]

@@ -15,8 +15,8 @@ from bench.plugins.variants import Variant, resolve
 from bench.store import PluggedMetric
 
 _OF_REPORTS = (
-    "dataset limit protocol base refiner status problem baseline uses_ground_truth contaminated seeds images notes "
-    "iou_spread fit_seconds"
+    "dataset limit layout protocol base refiner status problem baseline uses_ground_truth contaminated seeds images "
+    "notes iou_spread fit_seconds"
 )
 BUILT_IN = {metric.key for metric in METRICS}
 TAKEN = {*RECORD_COLUMNS, *BUILT_IN, *_OF_REPORTS.split()}

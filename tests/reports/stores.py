@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bench.metrics.columns import RECORD_COLUMNS
-from bench.store import Manifest, Store
+from bench.store import LAYOUT, Manifest, Store
 
 NAN = float("nan")
 
@@ -26,6 +26,7 @@ def add(store: Store, refiner: str, iou: Sequence[float] | pd.DataFrame | None, 
     frame = iou if iou is None or isinstance(iou, pd.DataFrame) else records(iou)
     defaults = {
         "status": "planned" if frame is None else "done",
+        "layout": LAYOUT,
         "dataset": "roads",
         "base": "unet",
         "seed": 0,

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from bench.contracts import UserError
-from bench.store import Manifest, Store
-from reports.cells import comparable, latest, select
+from bench.store import LAYOUT, Manifest, Store, VariantName
+from reports import build
+from reports.selection import comparable, latest, select
 from tests.reports.stores import add
 
 
@@ -73,3 +74,36 @@ def test_nothing_to_show_is_the_users_to_fix(tmp_path: Path) -> None:
     add(store, "prn", [0.6])
     with pytest.raises(UserError, match="no such cell"):
         select(store, "identity", lambda manifest: False)
+
+
+def test_cells_of_an_earlier_layout_are_never_taken_for_ours(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for layout, iou in ((1, 0.25), (LAYOUT, 0.75)):
+        add(store, "identity", [iou], layout=layout)
+        add(store, "prn", [iou], layout=layout)
+    groups = {group.title: group for group in build(store).groups}
+    assert groups.keys() == {"roads", "roads, earlier version"}
+    for title, iou in (("roads, earlier version", 0.25), ("roads", 0.75)):
+        assert [row.values["iou"] for row in groups[title].blocks[0].rows] == [iou, iou]
+        assert ("earlier version of the program" in " ".join(groups[title].remarks)) == (iou == 0.25)
+
+
+@pytest.mark.parametrize(
+    ("paths", "shown"),
+    [
+        ({"path": ("/a/m", "/b/m")}, ("maps[path=a/m]", "maps[path=b/m]")),
+        ({"path": ("/x/m", "/x/b/m")}, ("maps[path=x/m]", "maps[path=b/m]")),
+        ({"path": ("/x/a/c/m", "/x/b/c/m")}, ("maps[path=a/c/m]", "maps[path=b/c/m]")),
+        ({"path": ("/x/m", "/x/m"), "ids": ("/a/i", "/b/i")}, ("maps[path=m,ids=a/i]", "maps[path=m,ids=b/i]")),
+    ],
+)
+def test_paths_that_end_alike_show_what_differs(paths: dict[str, tuple[str, str]], shown: tuple[str, str]) -> None:
+    one, other = (
+        VariantName(
+            name="maps",
+            parameters={key: Path(both[index]).name for key, both in paths.items()},
+            paths={key: both[index] for key, both in paths.items()},
+        )
+        for index in range(2)
+    )
+    assert tuple(told_apart([one, other]).values()) == shown

@@ -1,0 +1,156 @@
+"""Which of the stored cells a report shows, and under which names: the newest finished one of each."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Literal, NamedTuple
+
+from bench.contracts import UserError
+from bench.store import Manifest, Store, VariantName
+
+Kind = Literal["dataset", "base", "refiner"]
+KINDS: tuple[Kind, ...] = ("dataset", "base", "refiner")
+
+
+class Name(NamedTuple):
+    """What a cell is known by, paths in full. Two cells of one name differ in key where data or parameters changed.
+
+    Cells of different layouts never share one: what an earlier version stored stays apart.
+    """
+
+    layout: int
+    dataset: str
+    limit: int | None
+    protocol: str
+    base: str
+    refiner: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """The cell to show under a name.
+
+    Attributes:
+        manifest: the newest finished one; where none is finished, the newest of all.
+        dataset, base, refiner: as the report calls them, see `told_apart`.
+        superseded: number of finished cells of the same name that it replaces.
+        newer: an unfinished cell of the same name that was written after ``manifest``, if any.
+    """
+
+    manifest: Manifest
+    dataset: str
+    base: str
+    refiner: str
+    superseded: int = 0
+    newer: Manifest | None = None
+
+
+def latest(manifests: Iterable[Manifest]) -> list[Selected]:
+    """One cell for each name, in the order of their places in the grid."""
+    named: dict[Name, list[Manifest]] = defaultdict(list)
+    for manifest in manifests:
+        named[_name(manifest)].append(manifest)
+    shown = [_choose(group) for group in named.values()]
+    called = {kind: told_apart(_variant(manifest, kind) for manifest, _, _ in shown) for kind in KINDS}
+    cells = [
+        Selected(
+            manifest,
+            **{kind: called[kind][_in_full(_variant(manifest, kind))] for kind in KINDS},
+            superseded=superseded,
+            newer=newer,
+        )
+        for manifest, superseded, newer in shown
+    ]
+    return sorted(cells, key=_place)
+
+
+def select(store: Store, baseline: str, keep: Callable[[Manifest], bool] | None = None) -> list[Selected]:
+    """The cells of a store that ``keep`` lets through, one for each name.
+
+    Finished cells of the baseline come along where a kept one can be compared with them: without them,
+    ``bench run --refiner prn`` would have no gain to show though the store knows the base's own numbers.
+
+    Raises:
+        UserError: there is no store, a manifest is damaged, or no cell is left.
+    """
+    store.open_for_reading()
+    stored = store.manifests()
+    kept = [manifest for manifest in stored if keep is None or keep(manifest)]
+    if not kept:
+        fix = "fill it with 'bench run'" if keep is None else "name others, or fill it with 'bench run'"
+        raise UserError("the store has no such cell", store.root, fix)
+    keys = {manifest.key for manifest in kept}
+    others = [
+        manifest
+        for manifest in stored
+        if manifest.refiner == baseline and manifest.status == "done" and manifest.key not in keys
+    ]
+    return latest([*kept, *(other for other in others if any(comparable(other, manifest) for manifest in kept))])
+
+
+def comparable(one: Manifest, other: Manifest) -> bool:
+    """Whether both refine the same maps of the same images: only then their records pair up."""
+    if _name(one)._replace(refiner="") != _name(other)._replace(refiner=""):
+        return False
+    return all(one.identity.get(part) == other.identity.get(part) for part in ("base", "test", "metrics"))
+
+
+def told_apart(names: Iterable[VariantName]) -> dict[str, str]:
+    """Name with its paths in full -> what a report calls it: of a path the last part.
+
+    Where two names would read alike, as many last parts as tell their paths apart.
+
+    >>> one, two = (VariantName(name="maps", parameters={"path": "m"}, paths={"path": f"/x/{a}/m"}) for a in "ab")
+    >>> list(told_apart([one, two]).values()), list(told_apart([one]).values())
+    (['maps[path=a/m]', 'maps[path=b/m]'], ['maps[path=m]'])
+    """
+    alike: dict[str, dict[str, VariantName]] = defaultdict(dict)
+    for name in names:
+        alike[name.label()][_in_full(name)] = name
+    found: dict[str, str] = {}
+    for group in alike.values():
+        keys = {key for name in group.values() for key in name.paths}
+        parts = {key: _parts_apart({name.paths.get(key, "") for name in group.values()}) for key in keys}
+        found |= {full: name.label(parts) for full, name in group.items()}
+    return found
+
+
+def _parts_apart(paths: set[str]) -> int:
+    """How many last parts of each path differ from those of all the others."""
+    split = {PurePath(path).parts for path in paths}
+    count = 1
+    while len({parts[-count:] for parts in split}) < len(split):
+        count += 1
+    return count
+
+
+def _in_full(name: VariantName) -> str:
+    return name.label({key: len(PurePath(path).parts) for key, path in name.paths.items()})
+
+
+def _variant(manifest: Manifest, kind: Kind) -> VariantName:
+    """The variant's name; all that layout 1 has of it is its label."""
+    return manifest.names.get(kind) or VariantName(name=getattr(manifest, kind))
+
+
+def _name(manifest: Manifest) -> Name:
+    dataset, base, refiner = (_in_full(_variant(manifest, kind)) for kind in KINDS)
+    return Name(manifest.layout, dataset, manifest.limit, manifest.protocol, base, refiner, manifest.seed)
+
+
+def _place(cell: Selected) -> tuple[int, str, str, str, int]:
+    return cell.manifest.position, cell.dataset, cell.base, cell.refiner, cell.manifest.seed
+
+
+def _choose(manifests: Sequence[Manifest]) -> tuple[Manifest, int, Manifest | None]:
+    """Which is shown, how many finished ones it supersedes, and an unfinished one that is newer."""
+    newest = max(manifests, key=lambda manifest: manifest.written)
+    finished = [manifest for manifest in manifests if manifest.status == "done"]
+    if not finished:
+        return newest, 0, None
+    shown = max(finished, key=lambda manifest: manifest.written)
+    return shown, len(finished) - 1, newest if newest.written > shown.written else None
