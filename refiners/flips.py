@@ -9,15 +9,15 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from bench.contracts import Budget, Image, MapDataset, ProbabilityMap
+from bench.training.turns import turned, turned_back
 
 Flips: TypeAlias = Literal["horizontal", "both", "turns"]
 
-MOVES: dict[Flips, tuple[tuple[int, bool], ...]] = {
-    "horizontal": ((0, True),),
-    "both": ((0, True), (2, True), (2, False)),
-    "turns": tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4) if turns or mirrored),
-}
-"""Name -> what is done to the image besides leaving it: quarter turns, after a mirroring left to right or none."""
+MOVES: dict[Flips, tuple[int, ...]] = {"horizontal": (4,), "both": (4, 6, 2), "turns": (1, 2, 3, 4, 7, 6, 5)}
+"""Name -> what is done to the image besides leaving it: of `turns.TURNS`, in the order in which maps are summed."""
+
+_AXES = (0, 1)
+"""Of the rows and columns of images and maps."""
 
 
 class FlipAverage:
@@ -58,17 +58,8 @@ class FlipAverage:
             raise RuntimeError("ask(base) comes before refine")
         sums = [probs.astype(np.float64) for probs in maps]
         moves = MOVES[self.flips]
-        for turns, mirrored in moves:
-            moved = [np.ascontiguousarray(_move(image, turns, mirrored)) for image in images]
+        for turn in moves:
+            moved = [np.ascontiguousarray(turned(image, turn, _AXES)) for image in images]
             for total, probs in zip(sums, self._base(moved), strict=True):
-                total += _move_back(probs, turns, mirrored)
+                total += turned_back(probs, turn, _AXES)
         return [(total / (len(moves) + 1)).astype(np.float32) for total in sums]
-
-
-def _move(array: np.ndarray, turns: int, mirrored: bool) -> np.ndarray:
-    return np.rot90(array[:, ::-1] if mirrored else array, turns)
-
-
-def _move_back(array: np.ndarray, turns: int, mirrored: bool) -> np.ndarray:
-    turned = np.rot90(array, -turns)
-    return turned[:, ::-1] if mirrored else turned

@@ -16,6 +16,7 @@ from torch import Tensor
 from bench.contracts import UserError
 from bench.files import replacing
 from bench.progress import track
+from bench.training.turns import turned
 
 Batch: TypeAlias = dict[str, Tensor]
 """Field name -> the samples' fields, stacked on a new first axis."""
@@ -85,8 +86,10 @@ class TrainingArrays:
         return len(next(iter(self._fields.values())))
 
     def sample(self, index: int, turn: int = 0) -> Batch:
-        """A copy of one sample's fields; ``turn`` 0..7 picks the element of the square's symmetry group."""
-        return {name: torch.from_numpy(_turned(array[index], turn)) for name, array in self._fields.items()}
+        """A copy of one sample's fields; ``turn`` is one of `turns.TURNS`."""
+        fields = {name: array[index] for name, array in self._fields.items()}
+        moved = {name: turned(field, turn) if field.ndim >= 2 else field for name, field in fields.items()}
+        return {name: torch.from_numpy(np.array(field)) for name, field in moved.items()}
 
     def batches(self, size: int) -> Iterator[Batch]:
         """All samples in order, as they were written, stacked ``size`` at a time."""
@@ -97,10 +100,3 @@ class TrainingArrays:
     def remove(self) -> None:
         """Delete the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _turned(array: np.ndarray, turn: int) -> np.ndarray:
-    if array.ndim >= 2:
-        array = np.rot90(array, turn % 4, axes=(-2, -1))
-        array = np.flip(array, axis=-1) if turn >= 4 else array
-    return np.array(array)

@@ -10,6 +10,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from bench.training.arrays import Batch
+from bench.training.turns import TURNS, turned
 
 
 def jointly(transform: Callable[[Any], Any]) -> Callable[[Batch], Batch]:
@@ -37,8 +38,7 @@ class Turn(v2.Transform):
     """One of the eight flips and quarter turns of a square, each as likely."""
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        return {"turn": int(torch.randint(8, ()))}
+        return {"turn": int(torch.randint(len(TURNS), ()))}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        turned = torch.rot90(inpt, params["turn"] % 4, (-2, -1))
-        return tv_tensors.wrap(turned.flip(-1) if params["turn"] >= 4 else turned, like=inpt)
+        return tv_tensors.wrap(turned(inpt, params["turn"]), like=inpt)

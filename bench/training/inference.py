@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.contracts import UserError
+from bench.training.turns import TURNS, turned, turned_back
 
 TestTime = Literal["none", "flips", "turns"]
 """Views whose maps are averaged: the image alone; it and its flips (4); all flips and quarter turns (8)."""
@@ -18,12 +19,8 @@ TestTime = Literal["none", "flips", "turns"]
 Model: TypeAlias = Callable[[Tensor], Tensor]
 """``Bx3xHxW`` pixels of 0..255 -> probabilities ``Bx1xHxW``."""
 
-VIEWS: dict[TestTime, tuple[tuple[int, bool], ...]] = {
-    "none": ((0, False),),
-    "flips": ((0, False), (0, True), (2, False), (2, True)),
-    "turns": tuple((turn, flip) for flip in (False, True) for turn in range(4)),
-}
-"""Quarter turns, then a flip of the columns. A half turn and a flip of the columns are a flip of the rows."""
+VIEWS: dict[TestTime, Sequence[int]] = {"none": (0,), "flips": (0, 4, 2, 6), "turns": TURNS}
+"""Name -> those of `turns.TURNS`, in the order in which their maps are summed."""
 
 
 def whole_float32() -> AbstractContextManager[None]:
@@ -50,10 +47,8 @@ def averaged(model: Model, views: TestTime, scales: Sequence[float], multiple: i
         for scale in scales:
             sides = [max(1, round(side * scale / multiple)) * multiple for side in pixels.shape[2:]]
             scaled = pixels if scale == 1 else _resized(pixels.float(), sides)
-            for turn, flip in VIEWS[views]:
-                view = torch.rot90(scaled, turn, (2, 3))
-                probs = model(view.flip(3) if flip else view).float()
-                probs = torch.rot90(probs.flip(3) if flip else probs, -turn, (2, 3))
+            for turn in VIEWS[views]:
+                probs = turned_back(model(turned(scaled, turn)).float(), turn)
                 total += probs if scale == 1 else _resized(probs, pixels.shape[2:])
         return total / (len(scales) * len(VIEWS[views]))
 
