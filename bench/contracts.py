@@ -5,6 +5,7 @@ Everything may import this module; it imports nothing of ours.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,7 +181,10 @@ class MapDataset(Protocol):
 
 
 class Plugin(Protocol):
-    """What the registry reads off any base or refiner class before it makes one.
+    """What the registry reads off any base, refiner or metric class before it makes one.
+
+    A class that derives from its contract (`BaseNetwork`, `Refiner` or `Metric`) gets every default that stands here
+    and there: it says what differs, and computes. One that has the same members and derives from nothing works as well.
 
     A class is constructed with keyword-only parameters, each annotated and with a default, so that
     ``name[key=value]`` can set them. ``device`` (``"cpu"`` or ``"cuda"``) and ``seed`` (int) are filled in
@@ -188,14 +192,19 @@ class Plugin(Protocol):
     ``Path`` or ``Path | None`` is a file or folder whose contents enter the cell's identity.
 
     Attributes:
-        requires: importable module names it needs beyond the core install.
-        extra: the extra of this package that installs them, or "" where it is not one of ours.
-        version: raised by the author when the numbers change though the parameters do not.
+        requires: importable module names it needs beyond the core install; none unless it says so.
+        extra: the extra of this package that installs them; "", where it is not one of ours, is the default.
+        version: 1, raised by the author when the numbers change though the parameters do not.
     """
 
-    requires: tuple[str, ...]
-    extra: str
-    version: int
+    requires: tuple[str, ...] = ()
+    extra: str = ""
+    version: int = 1
+
+    def __init__(self) -> None:
+        """A class without a constructor of its own has no parameters."""
+        # Without this one, typing would give it (*args, **kwargs).
+        super().__init__()
 
 
 class Metric(Plugin, Protocol):
@@ -215,6 +224,7 @@ class Metric(Plugin, Protocol):
     scale: float
     digits: int
 
+    @abstractmethod
     def __call__(self, probs: ProbabilityMap, mask: Mask) -> float:
         """The value of one map ``(H, W)`` against its mask ``(H, W)``; NaN where it is undefined. Changes neither."""
         ...
@@ -304,18 +314,20 @@ class BaseNetwork(Plugin, Protocol):
     """Maps an RGB image to a probability map.
 
     Attributes:
-        trainable: `fit` has something to learn (no checkpoint was given).
+        trainable: `fit` has something to learn (no checkpoint was given); False unless it says so.
     """
 
-    trainable: bool
+    trainable: bool = False
 
     def fit(self, train: Dataset, val: Dataset, workdir: Path) -> None:
         """Train, or load what an earlier, finished call left in ``workdir``; resume an unfinished one.
 
         ``val`` serves to choose the best epoch; it is empty under protocol B, where ``train`` holds its samples.
+        The default learns nothing.
         """
-        ...
+        return
 
+    @abstractmethod
     def predict(self, samples: Sequence[Sample]) -> list[ProbabilityMap]:
         """Maps at each sample's own size. Must not look at ``sample.mask`` (``support`` is allowed)."""
         ...
@@ -360,17 +372,21 @@ class Refiner(Plugin, Protocol):
     """Maps (image, probability map) to a probability map of the same size.
 
     Attributes:
-        trainable: `fit` is called on val maps before `refine`.
-        uses_ground_truth: True only for oracles; the report sets them apart.
+        trainable: `fit` is called on val maps before `refine`; False unless it says so.
+        uses_ground_truth: True only for oracles, which the report sets apart; False unless it says so.
     """
 
-    trainable: bool
-    uses_ground_truth: bool
+    trainable: bool = False
+    uses_ground_truth: bool = False
 
     def fit(self, val: MapDataset, workdir: Path) -> None:
-        """Learn from val, or load what an earlier, finished call left in ``workdir``; resume an unfinished one."""
-        ...
+        """Learn from val, or load what an earlier, finished call left in ``workdir``; resume an unfinished one.
 
+        The default learns nothing.
+        """
+        return
+
+    @abstractmethod
     def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
         """New float32 maps in [0, 1], of the same sizes; the inputs are not changed."""
         ...
@@ -383,6 +399,13 @@ class Oracle(Refiner, Protocol):
     ``uses_ground_truth`` is True, and `refine_knowing` is called in place of `refine`.
     """
 
+    uses_ground_truth: bool = True
+
+    def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
+        """Raises RuntimeError: without the masks there is no bound."""
+        raise RuntimeError("an oracle needs the masks: call refine_knowing")
+
+    @abstractmethod
     def refine_knowing(
         self, images: Sequence[Image], maps: Sequence[ProbabilityMap], masks: Sequence[Mask]
     ) -> list[ProbabilityMap]:

@@ -10,7 +10,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, get_type_hints
 
 from bench.config import KINDS, Kind, Settings, nearest, unknown
-from bench.contracts import AsksBase, SearchSpace, Tunable, UserError
+from bench.contracts import AsksBase, BaseNetwork, Metric, Oracle, Refiner, SearchSpace, Tunable, UserError
 from bench.isolation import one_line
 
 DISTRIBUTION = "refinebench"
@@ -43,8 +43,10 @@ class Entry:
 
     @property
     def summary(self) -> str:
-        """First line of the class's docstring."""
-        return (inspect.getdoc(self.factory) or "").partition("\n")[0] if self.factory else ""
+        """First line of the class's docstring; "" where it has none but that of the contract it derives from."""
+        written = (inspect.getdoc(self.factory) or "") if self.factory else ""
+        contracts = (inspect.getdoc(contract) for contract in (BaseNetwork, Refiner, Oracle, Metric))
+        return "" if written in contracts else written.partition("\n")[0]
 
     def __reduce__(self) -> tuple[Any, tuple[Kind, str]]:
         return _reloaded, (self.kind, self.name)

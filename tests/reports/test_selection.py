@@ -8,7 +8,7 @@ import pytest
 from bench.contracts import UserError
 from bench.store import LAYOUT, Manifest, Store, VariantName
 from reports import build
-from reports.selection import comparable, latest, select
+from reports.selection import comparable, latest, select, told_apart
 from tests.reports.stores import add
 
 
