@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.vgg import cfgs, make_layers
 
-from bases.episodes import FewShotBase
-from bases.trained import Origin
+from bases.parts.episodes import FewShotBase
+from bases.parts.trained import Origin
 from bench.contracts import UserError
 from bench.training import Batch, Preprocessing, fit_state, load_state
 from bench.training.encoders import EncoderWeights, imagenet_state

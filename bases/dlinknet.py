@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torchvision.models import resnet34
 from torchvision.transforms import v2
 
-from bases.trained import Origin, TrainedBase
+from bases.parts.trained import Origin, TrainedBase
 from bench.training.augment import Turn
 from bench.training.checkpoints import fit_state
 from bench.training.encoders import imagenet_state, load_encoder, no_such_encoder, preprocessing

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from torchvision.transforms import v2
 
 from bases.parts.framing import Framing
+from bases.parts.trained import Origin, TrainedBase
 from bases.parts.vgg import load_vgg16, outputs_at, vgg16_convolutions
-from bases.trained import Origin, TrainedBase
 from bench.training.encoders import imagenet_state
 from bench.training.recipe import Schedule
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bases.parts.resunet_a_loss import tanimoto_loss, targets
-from bases.trained import Origin, TrainedBase
+from bases.parts.trained import Origin, TrainedBase
 from bench.training.encoders import EncoderWeights
 from bench.training.preprocessing import UNIT, Preprocessing
 

@@ -13,7 +13,7 @@ from torchvision.transforms import v2
 
 from bases.parts.blocks import ResidualBlock, activated, shortcut, stem, twice_activated
 from bases.parts.polyps import polyp_augmentation
-from bases.trained import Origin, TrainedBase, dice_loss
+from bases.parts.trained import Origin, TrainedBase, dice_loss
 from bench.training.encoders import EncoderWeights
 from bench.training.preprocessing import Preprocessing
 from bench.training.recipe import Optimizer, Schedule

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from torchvision.transforms import v2
 
 from bases.parts.saliency_prior import Prior, SaliencyPrior
+from bases.parts.trained import Origin, TrainedBase
 from bases.parts.vgg import load_vgg16, outputs_at, vgg16_convolutions
-from bases.trained import Origin, TrainedBase
 from bench.contracts import UserError
 from bench.training.checkpoints import fit_state
 from bench.training.encoders import imagenet_state

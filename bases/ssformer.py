@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from bases.trained import Origin, TrainedBase
+from bases.parts.trained import Origin, TrainedBase
 from bench.training.encoders import load_encoder
 from bench.training.optimisers import Groups
 from bench.training.recipe import Optimizer, Schedule

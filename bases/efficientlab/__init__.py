@@ -12,8 +12,8 @@ from torch.func import functional_call
 
 from bases.efficientlab.inner import InnerLoop, criterion, outer_loss
 from bases.efficientlab.network import ENCODER, EfficientLab63
-from bases.episodes import FewShotBase
-from bases.trained import Origin
+from bases.parts.episodes import FewShotBase
+from bases.parts.trained import Origin
 from bench.contracts import UserError
 from bench.training import Batch, fit_state, read_state, seeded
 from bench.training.encoders import no_imagenet, silence_hub

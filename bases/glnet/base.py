@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from bases.glnet.network import MODES, Assembly, GLNetwork, Mode, frozen_copy
 from bases.glnet.patches import LEAST_OVERLAP, PatchGrid
-from bases.trained import Origin, TrainedBase
+from bases.parts.trained import Origin, TrainedBase
 from bench.contracts import Dataset, UserError
 from bench.training import Preprocessing, load_finished, seeded
 from bench.training.checkpoints import fit_state, read_state

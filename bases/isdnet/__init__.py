@@ -11,7 +11,7 @@ from torchvision.transforms import v2
 from bases.isdnet.loss import isdnet_loss
 from bases.isdnet.network import ISDNetNetwork, Outputs, renamed
 from bases.parts.pooled_norm import check_statistics
-from bases.trained import Origin, TrainedBase
+from bases.parts.trained import Origin, TrainedBase
 from bench.training.checkpoints import fit_state
 from bench.training.encoders import imagenet_state
 from bench.training.recipe import Optimizer, Schedule

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from bases.parts.framing import framed, framed_mask
-from bases.trained import TrainedBase
+from bases.parts.trained import TrainedBase
 from bench.contracts import DECISION, Dataset, ProbabilityMap, Sample, UserError
 from bench.training import Augment, Batch, TrainingArrays, ious
 from bench.training.augment import Turn, cropped, jointly
