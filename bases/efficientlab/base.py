@@ -10,7 +10,8 @@ import timm
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from bases.efficientlab.inner import InnerLoop, criterion, outer_loss
+from bases.efficientlab.inner import InnerLoop, outer_loss
+from bases.efficientlab.loss import criterion
 from bases.efficientlab.network import ENCODER, EfficientLab63
 from bases.parts.episodes import FewShotBase
 from bases.parts.trained import Origin
@@ -94,7 +95,7 @@ class EfficientLab(FewShotBase):
     def loss(self, outputs: Tensor, mask: Tensor) -> Tensor:
         """First-order MAML of cross-entropy minus ln(Dice).
 
-        The criterion alone, without the meta-step: see `bases.efficientlab.inner.criterion`.
+        The criterion alone, without the meta-step: see `bases.efficientlab.loss.criterion`.
         """
         return criterion(outputs, mask)
 

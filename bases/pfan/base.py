@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torchvision.transforms import v2
 
 from bases.parts.framing import Framing
 from bases.parts.trained import Origin, TrainedBase
 from bases.parts.vgg import load_vgg16
-from bases.pfan.loss import edges
+from bases.pfan.loss import pfan_loss
 from bases.pfan.network import High, PyramidFeatureAttention
 from bench.training.encoders import imagenet_state
 from bench.training.recipe import Schedule
@@ -81,13 +79,7 @@ class Pfan(TrainedBase):
             outputs: logits ``Bx1xSxS`` and the regulariser.
             mask: ``Bx1xSxS`` of 0 and 1.
         """
-        logits, regulariser = outputs
-        weight = torch.where(mask > 0, self.foreground, 1.0)
-        # Probabilities near 0 and 1, and the cross-entropy of their edges, need float32.
-        with torch.autocast(logits.device.type, enabled=False):
-            whole = F.binary_cross_entropy_with_logits(logits, mask, weight)
-            outline = F.binary_cross_entropy(edges(logits.sigmoid()), edges(mask))
-        return (1 - self.edge) * whole + self.edge * outline + regulariser
+        return pfan_loss(*outputs, mask, foreground=self.foreground, edge=self.edge)
 
     def augmentation(self) -> Any:
         """What the Keras form does: up to an eighth cut off each side, flipped, turned by up to 25 degrees, recoloured.

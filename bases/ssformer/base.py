@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torchvision.transforms import v2
 
 from bases.parts.trained import Origin, TrainedBase
 from bases.ssformer.augmentation import Border, Sharpness
+from bases.ssformer.loss import ssformer_loss
 from bases.ssformer.network import ENCODER, SSFormerNetwork
 from bench.training.encoders import load_encoder
 from bench.training.optimisers import Groups
@@ -69,9 +69,7 @@ class SSFormer(TrainedBase):
             mask: ``Bx1xSxS`` of 0 and 1.
         """
         logits = outputs.sigmoid() if self.sigmoid == "released" else outputs
-        probs = logits.sigmoid()
-        ratio = (2 * probs * mask + 1) / (probs + mask + 1)
-        return F.binary_cross_entropy_with_logits(logits, mask) + (1 - ratio).mean()
+        return ssformer_loss(logits, mask)
 
     def groups(self, network: nn.Module) -> Groups:
         """All parameters but those of ``linear_fuse``, which get no gradient."""
