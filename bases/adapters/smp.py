@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from torch import nn
 
+from bases.parts.origin import Origin
 from bases.parts.smp import SmpBase
-from bases.parts.trained import Origin
 from bench.contracts import UserError
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from bases.arn.network import AdaptedRelationNetwork, BatchStatistics
 from bases.parts.episodes import FewShotBase
-from bases.parts.trained import Origin
+from bases.parts.origin import Origin
 from bench.contracts import UserError
 from bench.training import Batch, Preprocessing, fit_state, load_state
 from bench.training.encoders import EncoderWeights, imagenet_state

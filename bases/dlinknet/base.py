@@ -9,7 +9,8 @@ from torch import nn
 from torchvision.transforms import v2
 
 from bases.dlinknet.network import DLinkNet34, DLinkNetOf
-from bases.parts.trained import Origin, TrainedBase
+from bases.parts.origin import Origin
+from bases.parts.trained import TrainedBase
 from bench.training.augment import Turn
 from bench.training.checkpoints import fit_state
 from bench.training.encoders import imagenet_state, load_encoder, preprocessing

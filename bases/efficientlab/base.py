@@ -14,7 +14,7 @@ from bases.efficientlab.inner import InnerLoop, outer_loss
 from bases.efficientlab.loss import criterion
 from bases.efficientlab.network import ENCODER, EfficientLab63
 from bases.parts.episodes import FewShotBase
-from bases.parts.trained import Origin
+from bases.parts.origin import Origin
 from bench.contracts import UserError
 from bench.training import Batch, fit_state, read_state, seeded
 from bench.training.encoders import no_imagenet, silence_hub

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from bases.glnet.loss import glnet_loss
 from bases.glnet.network import MODES, Assembly, GLNetwork, Mode, frozen_copy
 from bases.glnet.patches import LEAST_OVERLAP
-from bases.parts.trained import Origin, TrainedBase
+from bases.parts.origin import Origin
+from bases.parts.trained import TrainedBase
 from bench.contracts import Dataset, UserError
 from bench.training import Preprocessing, load_finished, seeded
 from bench.training.checkpoints import fit_state, read_state

@@ -10,8 +10,9 @@ from torchvision.transforms import v2
 
 from bases.isdnet.loss import isdnet_loss
 from bases.isdnet.network import ISDNetNetwork, Outputs, renamed
+from bases.parts.origin import Origin
 from bases.parts.pooled_norm import check_statistics
-from bases.parts.trained import Origin, TrainedBase
+from bases.parts.trained import TrainedBase
 from bench.training.checkpoints import fit_state
 from bench.training.encoders import imagenet_state
 from bench.training.recipe import Optimizer, Schedule

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from bases.parts.framing import Framing
-from bases.parts.trained import Origin, TrainedBase
+from bases.parts.origin import Origin
+from bases.parts.trained import TrainedBase
 from bases.parts.vgg import load_vgg16
 from bases.pfan.loss import pfan_loss
 from bases.pfan.network import High, PyramidFeatureAttention

@@ -8,7 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from bases.parts.trained import Origin, TrainedBase
+from bases.parts.origin import Origin
+from bases.parts.trained import TrainedBase
 from bases.resunet_a.loss import tanimoto_loss, targets
 from bases.resunet_a.network import Depth, ResUNetANetwork
 from bench.training.encoders import EncoderWeights

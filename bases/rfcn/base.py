@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
+from bases.parts.origin import Origin
 from bases.parts.saliency_prior import Prior
-from bases.parts.trained import Origin, TrainedBase
+from bases.parts.trained import TrainedBase
 from bases.parts.vgg import load_vgg16
 from bases.rfcn.network import Fcn8s, RecurrentFcn, Variant
 from bench.contracts import UserError

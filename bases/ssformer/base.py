@@ -8,7 +8,8 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from bases.parts.trained import Origin, TrainedBase
+from bases.parts.origin import Origin
+from bases.parts.trained import TrainedBase
 from bases.ssformer.augmentation import Border, Sharpness
 from bases.ssformer.loss import ssformer_loss
 from bases.ssformer.network import ENCODER, SSFormerNetwork

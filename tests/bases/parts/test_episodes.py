@@ -10,7 +10,7 @@ import pytest
 from torch import Tensor, nn
 
 from bases.parts.episodes import FewShotBase
-from bases.parts.trained import Origin
+from bases.parts.origin import Origin
 from bench.contracts import Sample, UserError
 from bench.datasets.subset import Joined, Subset
 from bench.training import Batch
