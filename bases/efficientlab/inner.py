@@ -13,26 +13,16 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn import functional as F
 
 from bases.efficientlab.augmentation import augmented
+from bases.efficientlab.loss import criterion
 from bench.training import Preprocessing
 
 BATCH = 8
 WEIGHT_DECAY = 5e-4
-EPSILON = 1e-7
 
 Weights = dict[str, Tensor]
 """Name -> value of a network's parameters, or of its buffers."""
-
-
-def criterion(logits: Tensor, masks: Tensor) -> Tensor:
-    """Mean cross-entropy minus the logarithm of Dice, 2J / (J + 1) of the batch's mean soft IoU J. All Bx1xSxS."""
-    probs = logits.sigmoid()
-    both = (probs * masks).sum((1, 2, 3))
-    either = (probs + masks).sum((1, 2, 3)) - both
-    mean_iou = ((both + EPSILON) / (either + EPSILON)).mean()
-    return F.binary_cross_entropy_with_logits(logits, masks) - (2 * mean_iou / (mean_iou + 1)).log()
 
 
 def cycled(count: int, steps: int) -> list[list[int]]:

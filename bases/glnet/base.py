@@ -1,4 +1,4 @@
-"""GLNet's recipe: its loss, and three trainings one after the other."""
+"""GLNet's recipe: three trainings one after the other."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from bases.glnet.loss import glnet_loss
 from bases.glnet.network import MODES, Assembly, GLNetwork, Mode, frozen_copy
-from bases.glnet.patches import LEAST_OVERLAP, PatchGrid
-from bases.trained import Origin, TrainedBase
+from bases.glnet.patches import LEAST_OVERLAP
+from bases.parts.origin import Origin
+from bases.parts.trained import TrainedBase
 from bench.contracts import Dataset, UserError
 from bench.training import Preprocessing, load_finished, seeded
 from bench.training.checkpoints import fit_state, read_state
@@ -19,9 +20,6 @@ from bench.training.encoders import imagenet_state
 from bench.training.optimisers import Groups
 from bench.training.preprocessing import UNIT
 from bench.training.recipe import Schedule
-
-GAMMA = 3
-DISTANCE_WEIGHT = 0.15
 
 
 @dataclass(kw_only=True)
@@ -110,12 +108,7 @@ class GLNet(TrainedBase):
             outputs: see `GLNetwork`.
             mask: ``Bx1xSxS`` of 0 and 1.
         """
-        patches = PatchGrid(mask.shape[-1], self.patch).cut(mask).flatten(0, 1)
-        masks = {"global": mask, "local": patches, "ensemble": patches}
-        terms = [focal(outputs[name], masks[name]) for name in masks if name in outputs]
-        if "distance" in outputs:
-            terms.append(DISTANCE_WEIGHT * outputs["distance"])
-        return sum(terms[1:], start=terms[0])
+        return glnet_loss(outputs, mask, self.patch)
 
     def groups(self, network: nn.Module) -> Groups:
         """The parameters that the network's mode trains."""
@@ -159,15 +152,3 @@ class GLNet(TrainedBase):
             "batch": 1,
             "accumulate": self.batch * self.accumulate,
         }
-
-
-def focal(logits: Tensor, mask: Tensor) -> Tensor:
-    """Mean of -(1 - p) ** 3 log p over pixels, p the probability of the pixel's class.
-
-    Args:
-        logits: ``Bx2xhxw``, background first.
-        mask: ``Bx1xSxS`` of 0 and 1; the nearest pixel counts.
-    """
-    labels = F.interpolate(mask, logits.shape[-2:], mode="nearest-exact").long()
-    log_p = logits.log_softmax(1).gather(1, labels)
-    return (-((1 - log_p.exp()) ** GAMMA) * log_p).mean()

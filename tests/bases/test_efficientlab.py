@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bases.efficientlab import EfficientLab
-from bases.efficientlab.inner import BATCH, InnerLoop, criterion, cycled, outer_loss
+from bases.efficientlab.inner import BATCH, InnerLoop, cycled, outer_loss
+from bases.efficientlab.loss import criterion
 from bases.efficientlab.network import EfficientLab63, unit
 from bench.contracts import UserError
 from bench.training import seeded

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from bases.glnet import GLNet
-from bases.glnet.base import focal
+from bases.glnet.loss import focal
 from bases.glnet.network import MODES, GLNetwork, frozen_copy
 from bases.glnet.patches import PatchGrid
 from bases.glnet.pyramid import Backbone

@@ -11,7 +11,9 @@ from torchvision import tv_tensors
 from torchvision.models import vgg16
 
 from bases.parts.vgg import outputs_at
-from bases.pfan import TAPS, High, Pfan, PyramidFeatureAttention, edges
+from bases.pfan import Pfan
+from bases.pfan.loss import edges
+from bases.pfan.network import TAPS, High, PyramidFeatureAttention
 from bench.contracts import Sample, UserError
 from tests.bases.goldens import Golden, golden
 

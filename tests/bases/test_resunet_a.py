@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bases.parts.resunet_a_loss import boundary, distance, tanimoto_loss, targets
-from bases.resunet_a import PyramidPooling, ResUNetA, ResUNetANetwork
+from bases.resunet_a import ResUNetA
+from bases.resunet_a.loss import boundary, distance, tanimoto_loss, targets
+from bases.resunet_a.network import PyramidPooling, ResUNetANetwork
 from bench.training import seeded
 from tests.bases.usage import check_maps, frozen, saved
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from bases.resunetpp import Attention, OfficialNetwork, PrnNetwork, ResUNetPlusPlus
+from bases.resunetpp import ResUNetPlusPlus
+from bases.resunetpp.network import Attention, OfficialNetwork, PrnNetwork
 from bench.training import seeded
 from tests.bases.goldens import golden
 from tests.bases.usage import check_maps, frozen, saved

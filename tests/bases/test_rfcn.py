@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from bases.parts.saliency_prior import SaliencyPrior
-from bases.rfcn import Fcn8s, Fcn8sDecoder, FcnLite, RecurrentFcn, Rfcn, Variant
+from bases.rfcn import Rfcn
+from bases.rfcn.network import Fcn8s, Fcn8sDecoder, FcnLite, RecurrentFcn, Variant
 from bench.contracts import Sample, UserError
 from bench.training.preprocessing import IMAGENET
 from bench.training.profile import parameters

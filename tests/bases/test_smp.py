@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from bases.deeplabv3plus import DeepLabV3Plus
-from bases.trained import bce_dice
+from bases.parts.losses import bce_dice
 from bases.unet import UNet
 from bench.contracts import Sample, Split, UserError
 from bench.training import seeded

@@ -11,7 +11,9 @@ import torch
 from scipy.ndimage import binary_dilation, binary_erosion
 from torchvision import tv_tensors
 
-from bases.ssformer import Border, SSFormer, SSFormerNetwork
+from bases.ssformer import SSFormer
+from bases.ssformer.augmentation import Border
+from bases.ssformer.network import SSFormerNetwork
 from bench.training import seeded
 from bench.training.augment import jointly
 from tests.bases.goldens import golden

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bases.trained import TrainedBase
+from bases.parts.trained import TrainedBase
 from bench.contracts import Sample
 
 SHAPES = ((40, 70), (64, 32))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from torch import Tensor, nn
 
-from bases.episodes import FewShotBase
-from bases.trained import Origin
+from bases.parts.episodes import FewShotBase
+from bases.parts.origin import Origin
 from bench.contracts import Sample, UserError
 from bench.datasets.subset import Joined, Subset
 from bench.training import Batch

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from bases.smp import SmpBase
-from bases.trained import Origin
+from bases.parts.origin import Origin
+from bases.parts.smp import SmpBase
 from bench.contracts import UserError
 
 
@@ -23,7 +23,7 @@ class SmpAny(SmpBase):
         arch: the library's name, e.g. ``unetplusplus``, ``segformer``, ``fpn``, ``manet``, ``linknet``, ``upernet``.
 
     Example:
-        >>> from bases.smp_any import SmpAny
+        >>> from bases.adapters.smp import SmpAny
         >>> sum(p.numel() for p in SmpAny(arch="fpn", encoder="mobilenet_v2").network().parameters())
         4215425
     """

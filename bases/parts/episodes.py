@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from bases.parts.framing import framed, framed_mask
-from bases.trained import TrainedBase
+from bases.parts.trained import TrainedBase
 from bench.contracts import DECISION, Dataset, ProbabilityMap, Sample, UserError
 from bench.training import Augment, Batch, TrainingArrays, ious
-from bench.training.augment import Turn, cropped, jointly
+from bench.training.augment import cropped, jointly
 from bench.training.inference import Model, averaged, in_batches, whole_float32
 
 
@@ -103,8 +103,7 @@ class FewShotBase(TrainedBase):
         return float(torch.cat(found).mean())
 
     def _augment(self) -> Augment:
-        transform = {"recipe": self.augmentation(), "turns": Turn(), "none": None}[self.augment]
-        whole = cropped(transform, self.crop)
+        whole = cropped(self._transform(), self.crop)
         change = jointly(whole) if whole is not None else None
 
         def drawn(row: Batch) -> Batch:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from bases.trained import TrainedBase
+from bases.parts.trained import TrainedBase
 from bench.training import Preprocessing
 from bench.training.encoders import load_encoder, no_such_encoder, preprocessing
 

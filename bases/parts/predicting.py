@@ -1,0 +1,29 @@
+"""The map of an image of any shape, by a model of one size: the image resized, or cut into tiles."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bases.parts.framing import Framing, framed, unframed
+from bench.contracts import Image, ProbabilityMap
+from bench.training.inference import Model, in_batches, tiled
+
+
+def resized_map(model: Model, image: Image, side: int, framing: Framing, device: str) -> ProbabilityMap:
+    """The map of the image brought to ``side`` x ``side``, brought back to the image's size."""
+    pixels = _tensor(framed(image, side, framing), device)
+    probs = in_batches(model, pixels)[0, 0].cpu().numpy()
+    return unframed(probs, image.shape[:2], framing)
+
+
+def tiled_map(model: Model, image: Image, tile: int, overlap: int, device: str) -> ProbabilityMap:
+    """The map of the image at its own resolution, from windows of side ``tile``."""
+    probs = tiled(model, _tensor(image, device), tile, overlap)[0, 0].cpu().numpy()
+    return np.clip(probs, 0, 1)
+
+
+def _tensor(image: Image, device: str) -> Tensor:
+    """uint8 ``1x3xHxW``."""
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].to(device)

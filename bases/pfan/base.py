@@ -1,0 +1,97 @@
+"""PFAN's recipe: that of its PyTorch form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+from torchvision.transforms import v2
+
+from bases.parts.framing import Framing
+from bases.parts.origin import Origin
+from bases.parts.trained import TrainedBase
+from bases.parts.vgg import load_vgg16
+from bases.pfan.loss import pfan_loss
+from bases.pfan.network import High, PyramidFeatureAttention
+from bench.training.encoders import imagenet_state
+from bench.training.recipe import Schedule
+
+
+@dataclass(kw_only=True)
+class Pfan(TrainedBase):
+    """Pyramid Feature Attention Network: 16,381,607 parameters.
+
+    The PyTorch form, which PatchRefineNet's authors used; its state dict loads as it is. It gives out a sigmoid, here
+    left out. Of the Keras form of PFAN's authors only the 1x1 kernel is to be had (``high="1x1"``: 16,184,999
+    parameters). Left out are its dropout of 0.3 after VGG16's blocks, its channel order (Caffe's means, of BGR,
+    subtracted from RGB), and that its batch norm uses the batch's own statistics at test time, which makes a map
+    depend on the images beside it: running statistics here, for which there is no switch.
+
+    The recipe is the PyTorch form's, but for two things: best epoch and plateau go by val's IoU instead of its mean
+    absolute error, and VGG16's weights are torchvision's. Images are padded to a square; scores are taken
+    without the padding.
+
+    Args:
+        high: kernel that mixes the three upper levels: ``3x3``, or ``1x1`` as in Keras.
+        foreground: weight of foreground pixels in the cross-entropy.
+        edge: share of the edge maps' cross-entropy in the loss; the map's own has the rest.
+
+    Example:
+        >>> from bases.pfan import Pfan
+        >>> sum(parameter.numel() for parameter in Pfan().network().parameters())
+        16381607
+    """
+
+    origin: ClassVar[Origin] = Origin(
+        paper="Zhao and Wu, CVPR 2019", code="github.com/savinay95n/PatchRefineNet (after sairajk's)", licence="GPL-3"
+    )
+    multiple: ClassVar[int] = 16
+
+    size: int = 256
+    resize: Framing = "pad"
+    epochs: int = 391
+    batch: int = 4
+    lr: float = 4e-4
+    schedule: Schedule = "plateau"
+    drop: float = 1 / 1.1
+    drop_after: int = 4
+    lr_end: float = 5e-7
+    patience: int | None = 9
+    high: High = "3x3"
+    foreground: float = 1.12
+    edge: float = 0.3
+
+    def network(self) -> PyramidFeatureAttention:
+        """See `PyramidFeatureAttention`."""
+        return PyramidFeatureAttention(self.high)
+
+    def pretrain(self, network: nn.Module) -> None:
+        """VGG16's convolutions."""
+        assert isinstance(network, PyramidFeatureAttention)
+        state = imagenet_state("vgg16", self.encoder_weights)
+        if state is not None:
+            load_vgg16(network.vgg16, state, f"encoder_weights={self.encoder_weights}")
+
+    def loss(self, outputs: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
+        """0.7 weighted cross-entropy + 0.3 cross-entropy of edges + mean channel gate.
+
+        Args:
+            outputs: logits ``Bx1xSxS`` and the regulariser.
+            mask: ``Bx1xSxS`` of 0 and 1.
+        """
+        return pfan_loss(*outputs, mask, foreground=self.foreground, edge=self.edge)
+
+    def augmentation(self) -> Any:
+        """What the Keras form does: up to an eighth cut off each side, flipped, turned by up to 25 degrees, recoloured.
+
+        Brightness is multiplied by 0.84 to 1.16; there it is shifted by up to 20 of 255, the same at mid-grey.
+        """
+        return v2.Compose(
+            [
+                v2.RandomResizedCrop(self.size, scale=((7 / 8) ** 2, 1), ratio=(7 / 8, 8 / 7)),
+                v2.RandomHorizontalFlip(),
+                v2.RandomRotation(25, v2.InterpolationMode.BILINEAR),
+                v2.ColorJitter(brightness=0.16, contrast=0.5),
+            ]
+        )

@@ -1,0 +1,3 @@
+"""SSFormer-S (Wang et al., MICCAI 2022)."""
+
+from bases.ssformer.base import SSFormer as SSFormer
