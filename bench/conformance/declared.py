@@ -13,7 +13,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from bench.conformance.report import Check, ContractError, Remark
 from bench.contracts import Span, UserError
-from bench.registry import FILLED_IN, Plugin, Variant, hints_of
+from bench.registry import FILLED_IN, Plugin, Variant, defaults_of, hints_of
 
 DRAWS = 16
 """Random combinations of the search space that are constructed, beside its ends."""
@@ -77,6 +77,14 @@ def _fits(name: str, hint: Any, default: Any) -> None:
         ) from None
 
 
+def _valid(hint: Any, value: Any) -> bool:
+    try:
+        TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
+    except ValidationError:
+        return False
+    return True
+
+
 def _docstring(plugin: Plugin) -> str:
     if not plugin.summary:
         return Remark("none: 'bench list' will show an empty line")
@@ -100,9 +108,11 @@ def _construction(variant: Variant) -> str:
 
 def _wrong_values(variant: Variant, numbers: list[str]) -> str:
     """Numbers that hardly any parameter can mean must be refused in the one form that errors have."""
-    taken = []
+    taken, hints = [], hints_of(variant.plugin.factory)
     for name in numbers:
         wrong = -(10**6) if type(variant.parameters[name]) is int else math.nan
+        if not _valid(hints[name], wrong):
+            continue  # whoever writes name[key=value] is told so before the class is made
         try:
             variant.plugin.factory(**{**variant.parameters, name: wrong})
         except UserError:
@@ -121,6 +131,8 @@ def _space(variant: Variant) -> str:
     space = getattr(variant.plugin.factory, "search_space", None)
     if not space:
         return Remark("none: 'bench tune' cannot tune it")
+    if variant.parameters.get("weights") != defaults_of(variant.plugin).get("weights"):
+        return Remark("weights are given, and may fix what can be searched without")
     if not isinstance(space, Mapping):
         raise ContractError(
             f"search_space is a {type(space).__name__}; it must be a mapping: parameter -> Span or choices"
