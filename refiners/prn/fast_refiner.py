@@ -69,7 +69,7 @@ class PrnFast:
     version = 1
     uses_ground_truth = False
     search_space: ClassVar[SearchSpace] = {"width": (16, 32, 64), "lr": Span(1e-4, 1e-2, log=True)}
-    cost: ClassVar[Budget] = Budget(seconds=2.5, memory_mb=220)
+    cost: ClassVar[Budget] = Budget(seconds=4, memory_mb=220)
 
     def __init__(
         self,

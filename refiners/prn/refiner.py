@@ -67,7 +67,7 @@ class PatchRefineNet:
     version = 1
     uses_ground_truth = False
     search_space: ClassVar[SearchSpace] = {"grid": (1, 2, 4, 8), "alpha": Span(0.0, 1.0), "gamma": Span(0.0, 4.0)}
-    cost: ClassVar[Budget] = Budget(seconds=9, memory_mb=1200)
+    cost: ClassVar[Budget] = Budget(seconds=20, memory_mb=1200)
 
     def __init__(
         self,

@@ -42,7 +42,7 @@ class PrnReleased(PatchRefineNet):
     """
 
     search_space: ClassVar[SearchSpace] = {"alpha": Span(0.0, 1.0), "gamma": Span(0.0, 4.0)}
-    cost: ClassVar[Budget] = Budget(seconds=17, memory_mb=1200)
+    cost: ClassVar[Budget] = Budget(seconds=30, memory_mb=1200)
 
     def __init__(
         self,
