@@ -17,6 +17,7 @@ from bases.coanet.network import CoANetNetwork, StripBlock, shear, unshear
 from bench.contracts import UserError
 from bench.training import seeded
 from tests.bases.goldens import golden
+from tests.bases.usage import check_maps
 from tests.toys import roads
 
 
@@ -219,3 +220,4 @@ def test_the_authors_checkpoint_gives_maps(shared: Path, tmp_path: Path) -> None
     }
     assert all(one.shape == (42, 50) and 0 <= one.min() < one.max() <= 1 for one in maps.values())
     assert np.abs(maps["both"] - maps["released"]).max() > 0.01
+    check_maps(small(weights=tmp_path / "coanet.pth.tar"))

@@ -19,6 +19,7 @@ from bases.isdnet.shallow import Detail
 from bench.contracts import Split, UserError
 from bench.training import save_weights, seeded
 from tests.bases.goldens import golden
+from tests.bases.usage import check_maps
 from tests.toys import ToyDataset, roads
 
 
@@ -248,6 +249,7 @@ def test_the_authors_checkpoint_gives_maps_and_is_saved_without_second_names(sha
     maps = small(weights=tmp_path / "iter_80000.pth").predict(TEST)
     assert all(one.shape == sample.mask.shape for one, sample in zip(maps, TEST, strict=True))
     assert all(0 <= one.min() < one.max() <= 1 for one in maps)
+    check_maps(small(weights=tmp_path / "iter_80000.pth"))
     network = small().network()
     network.load_state_dict(renamed(reference.state))
     save_weights(network, tmp_path / "ours.safetensors")

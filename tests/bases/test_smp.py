@@ -17,6 +17,7 @@ from bases.unet import UNet
 from bench.contracts import UserError
 from bench.training import seeded
 from bench.training.encoders import preprocessing
+from tests.bases.usage import check_maps
 from tests.toys import discs
 
 TEST = discs("test").samples
@@ -63,6 +64,7 @@ def test_weights_make_a_base_that_needs_no_training(tmp_path: Path) -> None:
     trained.fit(discs("train"), discs("val"), tmp_path)
     given = small(weights=tmp_path / "weights.safetensors")
     assert trained.trainable and not given.trainable
+    check_maps(given)
     for one, other in zip(trained.predict(TEST), given.predict(TEST), strict=True):
         np.testing.assert_array_equal(one, other)
 

@@ -13,6 +13,7 @@ from refiners.cascadepsp import CascadePsp
 from refiners.cascadepsp.training import Course, Crops
 from tests.refiners.cascadepsp.scenes import scene
 from tests.toys import Pair, ToyMaps
+from tests.weights import changed
 
 
 class KilledError(Exception):
@@ -66,6 +67,8 @@ def test_a_training_lowers_the_loss_and_its_weights_are_a_refiner(tmp_path: Path
     (expected,) = trained.refine([image], [probs])
     given = CascadePsp(weights=tmp_path / "weights.safetensors", L=66, fast=True)
     np.testing.assert_array_equal(given.refine([image], [probs])[0], expected)
+    other = CascadePsp(weights=changed(tmp_path / "weights.safetensors"), L=66, fast=True)
+    assert not np.array_equal(other.refine([image], [probs])[0], expected)
     assert given.trained_on == ()
     # A finished training is loaded, val is not read.
     unread = ovals(3)

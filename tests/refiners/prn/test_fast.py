@@ -13,6 +13,7 @@ from refiners.prn.fast_network import CONFIDENT, bounded_logits, corrected
 from refiners.prn.fast_refiner import PrnFast, bce_iou
 from tests.refiners.prn.test_refiner import biased, mean_iou
 from tests.toys import Pair, ToyMaps
+from tests.weights import changed
 
 
 def smeared(count: int, seed: int, side: int = 40) -> ToyMaps:
@@ -55,8 +56,10 @@ def test_it_corrects_patches_of_the_map_and_a_second_object_loads_the_same(tmp_p
         assert after.min() >= 0 and after.max() <= 1
     ready = PrnFast(weights=tmp_path / "weights.safetensors")
     assert not ready.trainable and ready.size == 32
-    for one, other in zip(refined, ready.refine(images, maps), strict=True):
-        np.testing.assert_array_equal(one, other)
+    other = PrnFast(weights=changed(tmp_path / "weights.safetensors"))
+    for one, same, moved in zip(refined, ready.refine(images, maps), other.refine(images, maps), strict=True):
+        np.testing.assert_array_equal(one, same)
+        assert not np.array_equal(one, moved)
 
 
 @pytest.mark.slow

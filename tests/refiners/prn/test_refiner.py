@@ -13,6 +13,7 @@ from bench.contracts import Sample, UserError
 from refiners.prn import PatchRefineNet
 from refiners.prn.refiner import default_patch
 from tests.toys import Pair, ToyMaps
+from tests.weights import changed
 
 
 def biased(count: int, seed: int, side: int = 40) -> ToyMaps:
@@ -113,8 +114,10 @@ def test_weights_of_a_fit_make_a_refiner_that_is_ready(tmp_path: Path) -> None:
     assert (given.size, given.patch, given.width, given.branches) == (32, 8, 4, "local")
     sample, probs = biased(1, seed=3)[0]
     given.fit(biased(0, seed=0), tmp_path / "nothing")
-    expected, found = (refiner.refine([sample.image], [probs])[0] for refiner in (fitted, given))
+    other = PatchRefineNet(weights=changed(tmp_path / "weights.safetensors"))
+    expected, found, moved = (refiner.refine([sample.image], [probs])[0] for refiner in (fitted, given, other))
     np.testing.assert_array_equal(found, expected)
+    assert not np.array_equal(moved, expected)
 
 
 def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:

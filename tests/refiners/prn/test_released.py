@@ -21,6 +21,7 @@ from bench.training import save_weights, seeded
 from refiners.prn.released import ReleasedNetwork, load_released
 from refiners.prn.released_refiner import PrnReleased, released_rule
 from tests.toys import Pair, ToyMaps
+from tests.weights import changed
 
 NAMES: dict[int, str] = {8: "prn_p64", 4: "prn_p4", 0: "prn_p0"}
 PARAMETERS: dict[int, int] = {8: 3_887_156, 4: 3_887_156, 0: 3_044_922}
@@ -266,8 +267,10 @@ def test_a_training_refines_and_its_weights_are_enough(tmp_path: Path, grid: int
     again = PrnReleased(row_slip=slip, weights=tmp_path / "weights.safetensors")
     assert not again.trainable
     assert (again.size, again.grid, again.patch) == (size, grid, refiner.patch)
-    for probs, expected in zip(again.refine(images, maps), refined, strict=True):
+    other = PrnReleased(row_slip=slip, weights=changed(tmp_path / "weights.safetensors"))
+    for probs, moved, expected in zip(again.refine(images, maps), other.refine(images, maps), refined, strict=True):
         np.testing.assert_array_equal(probs, expected)
+        assert not np.array_equal(moved, expected)
     with pytest.raises(UserError, match=rf"trained with row_slip={slip}.*use row_slip={str(slip).lower()}"):
         PrnReleased(row_slip=not slip, weights=tmp_path / "weights.safetensors")
 
