@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bases.adapters.adapter import Adapter
+from bases.adapters.adapter import Adapter, at_least
 from bases.adapters.inputs import Triple, prepared
 from bases.adapters.logits import logits_to_map
 from bench.contracts import Image, ProbabilityMap, Sample, UserError
@@ -62,6 +62,7 @@ class HuggingFace(Adapter):
         activation: Literal["sigmoid", "softmax"] = "softmax",
         device: str = "cpu",
     ) -> None:
+        at_least(0, size=size)
         self.id, self.revision, self.size, self.mean, self.std = str(id), revision, size, mean, std
         self.foreground, self.activation, self.device = foreground, activation, device
 

@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor
 from torch.nn import functional as F
 
-from bases.adapters.outputs import Foreground, to_map
+from bases.adapters.outputs import Foreground, planes_to_map
 from bench.contracts import ProbabilityMap, UserError
 
 
@@ -32,4 +32,5 @@ def logits_to_map(
     if logits.ndim != 4:
         raise UserError(f"its logits have shape {tuple(logits.shape)}", where, "name a segmentation model: 1xKxhxw")
     whole = F.interpolate(logits.float(), shape, mode="bilinear", align_corners=False).cpu().numpy()
-    return to_map(whole, foreground=foreground, activation=activation if whole.shape[1] > 1 else "sigmoid", where=where)
+    activation = activation if whole.shape[1] > 1 else "sigmoid"
+    return planes_to_map(whole[0], foreground=foreground, activation=activation, where=where)

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from bases.adapters.adapter import Adapter
+from bases.adapters.adapter import Adapter, at_least
 from bases.adapters.inputs import Channels, Divide, ImageInput, Triple, prepared
 from bases.adapters.outputs import Activation, Foreground, chosen_output, to_map
 from bench.contracts import ProbabilityMap, Sample, UserError
@@ -63,6 +63,9 @@ class NetworkFile(Adapter, ABC):
     activation: Activation = "none"
     stretch: bool = False
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        at_least(0, size=self.size, **({"output": self.output} if isinstance(self.output, int) else {}))
 
     @abstractmethod
     def open(self) -> Program:

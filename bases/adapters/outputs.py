@@ -69,6 +69,13 @@ def to_map(
         UserError: another shape, no such class, or values that are no probabilities.
     """
     planes = _planes(values, channels_last, where)
+    return planes_to_map(planes, foreground=foreground, activation=activation, stretch=stretch, where=where)
+
+
+def planes_to_map(
+    planes: np.ndarray, *, foreground: Foreground, activation: Activation, stretch: bool = False, where: object
+) -> ProbabilityMap:
+    """As `to_map`, of ``(K, h, w)``: here no axis is guessed, so an image of one column stays one."""
     if planes.dtype.kind in "iu" and len(planes) == 1:
         return _labelled(planes[0], foreground, where)
     planes = planes.astype(np.float32)
@@ -94,7 +101,8 @@ def to_map(
 def _planes(values: np.ndarray, channels_last: bool, where: object) -> np.ndarray:
     """``(K, h, w)``."""
     planes = values[0] if values.ndim in (3, 4) and len(values) == 1 else values
-    if planes.ndim == 3 and (planes.shape[-1] == 1 or (channels_last and len(planes) != 1)):
+    one = planes.ndim == 3 and planes.shape[-1] == 1 and (channels_last or len(planes) != 1)  # else 1xhx1, a column
+    if planes.ndim == 3 and (one or (channels_last and len(planes) != 1)):
         planes = np.moveaxis(planes, -1, 0)
     if planes.ndim == 2 and len(planes) > 1:  # 1xK is a classifier's
         planes = planes[None]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights, list_models, segmentation
 
-from bases.adapters.adapter import Adapter
+from bases.adapters.adapter import Adapter, at_least
 from bases.adapters.inputs import Triple, prepared
 from bases.adapters.logits import logits_to_map
 from bases.adapters.outputs import Foreground
@@ -60,6 +60,8 @@ class TorchVision(Adapter):
         activation: Literal["sigmoid", "softmax"] = "softmax",
         device: str = "cpu",
     ) -> None:
+        at_least(1, classes=classes)
+        at_least(0, size=size)
         known = list_models(module=segmentation)
         if model not in known:
             raise UserError(f"torchvision has no segmentation network {model!r}", "model=", f"use {', '.join(known)}")

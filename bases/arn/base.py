@@ -76,6 +76,9 @@ class Arn(FewShotBase):
         super().__post_init__()
         if self.relation is not None and self.weights is None:
             raise UserError("a relation network without an encoder", "relation=", "give the encoder's file as weights=")
+        if self.trainable and self.queries == 1 and self.size < 2 * self.multiple:
+            what = "batch norm needs more than the one pixel of one query's features"
+            raise UserError(what, f"size={self.size}, queries=1", f"use size={2 * self.multiple} or queries=2")
         if self.tile not in (0, self.size) or self.scales != (1.0,):
             raise UserError("queries of another size than the support", "tile=, scales=", "leave both as they are")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -78,6 +79,8 @@ class EfficientLab(FewShotBase):
         for name, least in (("inner_steps", 0), ("train_steps", 1)):
             if getattr(self, name) < least:
                 raise UserError(f"{name} is {getattr(self, name)}", f"{name}=", f"give {least} or more")
+        if not 0 < self.inner_lr < math.inf:
+            raise UserError(f"inner_lr is {self.inner_lr}", "inner_lr=", "give a number above 0")
         if not 0 <= self.dropout < 1:
             raise UserError(f"dropout is {self.dropout}", "dropout=", "give a share from 0 to below 1")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -75,6 +76,10 @@ class GLNet(TrainedBase):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.epochs_local < 1:
+            raise UserError(f"epochs_local is {self.epochs_local}", "epochs_local=", "give 1 or more")
+        if not 0 < self.lr_local < math.inf:
+            raise UserError(f"lr_local is {self.lr_local}", "lr_local=", "give a number above 0")
         if self.patch <= LEAST_OVERLAP:
             fix = f"use more than {LEAST_OVERLAP}, their least overlap"
             raise UserError(f"patches of {self.patch} px are too small", f"patch={self.patch}", fix)

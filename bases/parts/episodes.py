@@ -63,6 +63,10 @@ class FewShotBase(TrainedBase):
             if getattr(self, name) < least:
                 raise UserError(f"{name} is {getattr(self, name)}", f"{name}=", f"give {least} or more")
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the last support set's model, a function that cannot go to another process."""
+        return {**self.__dict__, "_episode": None}
+
     @abstractmethod
     def episode_model(self, network: nn.Module, images: Tensor, masks: Tensor) -> Model:
         """The model that answers the queries of one support set. It depends on network, support and seed alone.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,6 +15,7 @@ from bases.parts.trained import TrainedBase
 from bases.parts.vgg import load_vgg16
 from bases.pfan.loss import pfan_loss
 from bases.pfan.network import High, PyramidFeatureAttention
+from bench.contracts import UserError
 from bench.training.encoders import imagenet_state
 from bench.training.recipe import Schedule
 
@@ -61,6 +63,13 @@ class Pfan(TrainedBase):
     high: High = "3x3"
     foreground: float = 1.12
     edge: float = 0.3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.foreground < math.inf:
+            raise UserError(f"foreground is {self.foreground}", "foreground=", "give a weight above 0")
+        if not 0 <= self.edge <= 1:
+            raise UserError(f"edge is {self.edge}", "edge=", "give a share from 0 to 1")
 
     def network(self) -> PyramidFeatureAttention:
         """See `PyramidFeatureAttention`."""

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from bench.conformance.report import Check, ContractError, Remark
 from bench.contracts import Span, UserError
-from bench.plugins.entry_points import FILLED_IN, Entry, hints_of
+from bench.plugins.entry_points import FILLED_IN, Entry, defaults_of, hints_of
 from bench.plugins.variants import Variant
 
 DRAWS = 16
@@ -78,6 +78,14 @@ def _fits(name: str, hint: Any, default: Any) -> None:
         ) from None
 
 
+def _valid(hint: Any, value: Any) -> bool:
+    try:
+        TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
+    except ValidationError:
+        return False
+    return True
+
+
 def _docstring(entry: Entry) -> str:
     if not entry.summary:
         return Remark("none: 'bench list' will show an empty line")
@@ -101,9 +109,11 @@ def _construction(variant: Variant) -> str:
 
 def _wrong_values(variant: Variant, numbers: list[str]) -> str:
     """Numbers that hardly any parameter can mean must be refused in the one form that errors have."""
-    taken = []
+    taken, hints = [], hints_of(variant.entry.factory)
     for name in numbers:
         wrong = -(10**6) if type(variant.parameters[name]) is int else math.nan
+        if not _valid(hints[name], wrong):
+            continue  # whoever writes name[key=value] is told so before the class is made
         try:
             variant.entry.factory(**{**variant.parameters, name: wrong})
         except UserError:
@@ -122,6 +132,8 @@ def _space(variant: Variant) -> str:
     space = getattr(variant.entry.factory, "search_space", None)
     if not space:
         return Remark("none: 'bench tune' cannot tune it")
+    if variant.parameters.get("weights") != defaults_of(variant.entry).get("weights"):
+        return Remark("weights are given, and may fix what can be searched without")
     if not isinstance(space, Mapping):
         raise ContractError(
             f"search_space is a {type(space).__name__}; it must be a mapping: parameter -> Span or choices"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -120,8 +121,10 @@ class TinyMaps:
         return self.samples[index], self.samples.case(index).probs
 
 
-def sample(case: Case, id_: str = "class0/made") -> Sample:
-    """The case as a sample, with a support."""
+def sample(case: Case, id_: str = "") -> Sample:
+    """The case as a sample, with a support; its id follows from its name and contents, as no two samples share one."""
+    contents = hashlib.blake2b(case.image.tobytes() + case.mask.shape[0].to_bytes(4), digest_size=4).hexdigest()
+    id_ = id_ or f"class0/{case.name.replace(' ', '-')}-{contents}"
     others = [scene(64, 64, 400 + number) for number in range(SUPPORT)]
     support = tuple(Sample(f"class0/support{n}", other.image, other.mask) for n, other in enumerate(others))
     return Sample(id_, case.image, case.mask, support)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,15 +78,16 @@ class Recipe:
         for name in ("epochs", "batch", "accumulate", "devices"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1", f"{name}={getattr(self, name)}", f"use {name}=1 or more")
-        if self.lr <= 0:
+        # Asked the other way round, "nan" would pass.
+        if not 0 < self.lr < math.inf:
             raise UserError("the learning rate must be above 0", f"lr={self.lr:g}", "use e.g. lr=0.001")
         if not 0 < self.drop <= 1:
             raise UserError("drop multiplies the rate", f"drop={self.drop:g}", "use a number above 0, at most 1")
-        for name in ("lr_end", "weight_decay", "clip", "drop_after", "power", "momentum"):
-            if getattr(self, name) < 0:
-                raise UserError(
-                    f"{name} cannot be negative", f"{name}={getattr(self, name):g}", f"use {name}=0 or more"
-                )
+        for name in ("lr_end", "weight_decay", "clip", "drop_after", "power", "momentum", "patience"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                what = "must be a number" if value != value else "cannot be negative"
+                raise UserError(f"{name} {what}", f"{name}={value:g}", f"use {name}=0 or more")
 
     def resolved_precision(self, device: str) -> Computed:
         """What ``precision`` means on ``"cpu"`` or ``"cuda"``."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.contracts import DECISION, Image, MapDataset, ProbabilityMap, SearchSpace, Span, UserError
+from bench.contracts import DECISION, Budget, Image, MapDataset, ProbabilityMap, SearchSpace, Span, UserError
 from bench.images import resize, resize_mask, to_uint16
 from bench.training import (
     Batch,
@@ -69,6 +69,7 @@ class PrnFast:
     version = 1
     uses_ground_truth = False
     search_space: ClassVar[SearchSpace] = {"width": (16, 32, 64), "lr": Span(1e-4, 1e-2, log=True)}
+    cost: ClassVar[Budget] = Budget(seconds=4, memory_mb=220)
 
     def __init__(
         self,
@@ -92,6 +93,8 @@ class PrnFast:
         self.encoder = encoder or "mobilenet_v2"
         if self.size < STRIDE or self.size % STRIDE:
             raise UserError(f"a size of {size}", f"prn-fast[size={size}]", f"use a multiple of {STRIDE}")
+        if self.width < 1:
+            raise UserError(f"width is {self.width}", f"prn-fast[width={self.width}]", "give 1 or more")
         self.encoder_weights = encoder_weights
         self.recipe = Recipe(epochs=epochs, batch=BATCH, lr=lr, precision="auto")
         self.device, self.seed = device, seed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.contracts import Image, MapDataset, ProbabilityMap, SearchSpace, Span, UserError
+from bench.contracts import Budget, Image, MapDataset, ProbabilityMap, SearchSpace, Span, UserError
 from bench.images import resize, resize_mask, to_uint16
 from bench.training import (
     Batch,
@@ -66,6 +67,7 @@ class PatchRefineNet:
     version = 1
     uses_ground_truth = False
     search_space: ClassVar[SearchSpace] = {"grid": (1, 2, 4, 8), "alpha": Span(0.0, 1.0), "gamma": Span(0.0, 4.0)}
+    cost: ClassVar[Budget] = Budget(seconds=20, memory_mb=1200)
 
     def __init__(
         self,
@@ -94,7 +96,12 @@ class PatchRefineNet:
         self.branches: Branches = branches
         self.terms = checked_terms(terms)
         self.epochs = max(10, round(300 * (self.size / PAPER_SIZE) ** 2)) if epochs is None else epochs
-        self.alpha, self.gamma, self.lr = alpha, gamma, lr
+        if not 0 <= alpha <= 1:
+            raise UserError(f"alpha is {alpha}", "alpha=", "give a share from 0 to 1")
+        if not 0 <= gamma < math.inf:
+            raise UserError(f"gamma is {gamma}", "gamma=", "give 0 or more")
+        self.alpha, self.gamma = alpha, gamma
+        self.recipe = Recipe(epochs=self.epochs, batch=BATCH, lr=lr, lr_end=LR_END, patience=PATIENCE, precision="auto")
         self.device, self.seed = device, seed
         self.trainable = weights is None
         with seeded(seed):
@@ -109,14 +116,11 @@ class PatchRefineNet:
         """Train on val's maps, or load what an earlier, finished call left in ``workdir``."""
         if self.trainable and not load_finished(self.network, workdir):
             data = self._arrays(val, workdir / "arrays")
-            recipe = Recipe(
-                epochs=self.epochs, batch=BATCH, lr=self.lr, lr_end=LR_END, patience=PATIENCE, precision="auto"
-            )
             train(
                 self.network,
                 self._loss,
                 data,
-                recipe,
+                self.recipe,
                 workdir=workdir,
                 device=self.device,
                 seed=self.seed,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.contracts import SearchSpace, Span, UserError
+from bench.contracts import Budget, SearchSpace, Span, UserError
 from bench.training import read_metadata
 from refiners.prn.refiner import PAPER_SIZE, PatchRefineNet
 from refiners.prn.released import ReleasedNetwork, load_released
@@ -42,6 +42,7 @@ class PrnReleased(PatchRefineNet):
     """
 
     search_space: ClassVar[SearchSpace] = {"alpha": Span(0.0, 1.0), "gamma": Span(0.0, 4.0)}
+    cost: ClassVar[Budget] = Budget(seconds=30, memory_mb=1200)
 
     def __init__(
         self,

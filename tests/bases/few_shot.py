@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from bench.contracts import Sample, Split
+from bench.contracts import Sample
 
 LEVEL = 10
 """Grey level of pair 1; pair n has n times as much, and its class number in the red channel."""
@@ -19,27 +17,6 @@ def pair(name: str, number: int, code: int, side: int = 32) -> Sample:
     mask = np.zeros((side, side), np.bool_)
     mask[:, :number] = True
     return Sample(f"{name}/{number}", image, mask)
-
-
-class Episodes:
-    """A split in memory: `bench.contracts.Dataset`."""
-
-    def __init__(self, samples: Sequence[Sample], split: Split = "train", name: str = "made-up") -> None:
-        self.samples, self.name = list(samples), name
-        self.split: Split = split
-
-    @property
-    def ids(self) -> list[str]:
-        return [sample.id for sample in self.samples]
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int, /) -> Sample:
-        return self.samples[index]
-
-    def fingerprint(self) -> str:
-        return " ".join(self.ids)
 
 
 def queries(name: str, code: int, *, shots: int, pairs: int) -> list[Sample]:

@@ -12,8 +12,9 @@ from bases.arn import Arn
 from bases.arn.network import AdaptedRelationNetwork
 from bench.contracts import Sample, UserError
 from bench.datasets.subset import Subset
-from tests.bases.few_shot import Episodes, blobs
+from tests.bases.few_shot import blobs
 from tests.bases.goldens import Golden, golden
+from tests.toys import ToyDataset
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +181,7 @@ def test_imagenet_weights_but_for_the_first_convolution(tmp_path: Path) -> None:
 
 
 def test_it_learns_and_answers(tmp_path: Path) -> None:
-    train = Episodes(blobs("yak", seed=0, shots=2, pairs=5))
+    train = ToyDataset(blobs("yak", seed=0, shots=2, pairs=5))
     base = Arn(size=32, shots=2, queries=2, epochs=1)
     base.fit(train, Subset(train, []), tmp_path)
     maps = base.predict([train[0], train[1]])

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,11 @@ from torchvision import tv_tensors
 from bases.coanet import CoANet
 from bases.coanet.loss import coanet_loss, connectivity
 from bases.coanet.network import CoANetNetwork, StripBlock, shear, unshear
-from bench.contracts import Sample, Split, UserError
+from bench.contracts import UserError
 from bench.training import seeded
 from tests.bases.goldens import golden
+from tests.bases.usage import check_maps
+from tests.toys import roads
 
 
 def small(**changes: Any) -> CoANet:
@@ -202,41 +203,21 @@ def test_augmentation_moves_image_and_mask_together(crop: int) -> None:
     assert sides == {32} if not crop else len(sides) > 1 and min(sides) >= 16 and max(sides) < 64
 
 
-class Roads:
-    """Three images of other sizes with a bright line."""
-
-    name = "roads"
-
-    def __init__(self, split: Split) -> None:
-        self.split: Split = split
-        self.ids: Sequence[str] = [f"{split}{n}" for n in range(3)]
-
-    def __len__(self) -> int:
-        return 3
-
-    def __getitem__(self, index: int, /) -> Sample:
-        rows, columns = np.mgrid[: 40 + index, :50]
-        mask = np.abs(rows - columns) < 4 + index
-        return Sample(self.ids[index], np.dstack([np.where(mask, 200, 60).astype(np.uint8)] * 3), mask)
-
-    def fingerprint(self) -> str:
-        return "roads"
-
-
 def test_it_trains_with_crops_and_a_last_step_of_one_sample(tmp_path: Path) -> None:
     base = small(crop=16, size=32, epochs=1)
-    base.fit(Roads("train"), Roads("val"), tmp_path)
-    maps = base.predict([Roads("test")[index] for index in range(3)])
+    base.fit(roads("train"), roads("val"), tmp_path)
+    maps = base.predict(roads("test").samples)
     assert [one.shape for one in maps] == [(40, 50), (41, 50), (42, 50)]
 
 
 def test_the_authors_checkpoint_gives_maps(shared: Path, tmp_path: Path) -> None:
     state = {f"module.{name}": value for name, value in golden(shared, "coanet").state.items()}
     torch.save({"epoch": 1, "state_dict": state, "best_pred": 0.5}, tmp_path / "coanet.pth.tar")
-    sample = Roads("test")[2]
+    sample = roads("test")[2]
     maps = {
         diagonals: small(weights=tmp_path / "coanet.pth.tar", diagonals=diagonals, tta="flips").predict([sample])[0]
         for diagonals in ("both", "released")
     }
     assert all(one.shape == (42, 50) and 0 <= one.min() < one.max() <= 1 for one in maps.values())
     assert np.abs(maps["both"] - maps["released"]).max() > 0.01
+    check_maps(small(weights=tmp_path / "coanet.pth.tar"))

@@ -22,7 +22,8 @@ from bases.efficientlab.network import EfficientLab63, unit
 from bench.contracts import UserError
 from bench.training import seeded
 from bench.training.preprocessing import IMAGENET
-from tests.bases.few_shot import Episodes, blobs
+from tests.bases.few_shot import blobs
+from tests.toys import ToyDataset
 
 SIDE = 32
 
@@ -216,8 +217,8 @@ def test_imagenet_weights_by_timms_names(tmp_path: Path) -> None:
 
 
 def test_it_learns_and_answers(tmp_path: Path) -> None:
-    train = Episodes([*blobs("yak", seed=0, shots=2, pairs=5), *blobs("ant", seed=1, shots=2, pairs=5)])
-    val = Episodes(blobs("bee", seed=2, shots=2, pairs=4), "val")
+    train = ToyDataset([*blobs("yak", seed=0, shots=2, pairs=5), *blobs("ant", seed=1, shots=2, pairs=5)])
+    val = ToyDataset(blobs("bee", seed=2, shots=2, pairs=4), "val")
     make = partial(EfficientLab, size=SIDE, shots=2, queries=2, inner_steps=1, train_steps=2)
     base = make(epochs=1, batch=2, encoder_weights="none")
     base.fit(train, val, tmp_path)

@@ -20,8 +20,9 @@ from bases.glnet.pyramid import Backbone
 from bench.contracts import UserError
 from bench.training import seeded
 from tests.bases.goldens import Golden, golden
-from tests.bases.test_smp import TEST, Discs
+from tests.bases.test_smp import TEST
 from tests.bases.usage import check_maps, saved
+from tests.toys import discs
 
 GRID = PatchGrid(size=448, patch=252)
 """The reference's patches: tops and lefts 0 and 196."""
@@ -236,7 +237,7 @@ def test_a_patch_that_does_not_fit_is_refused(changes: dict[str, Any], says: str
 def test_three_stages_train_hold_resume_and_load(tmp_path: Path) -> None:
     options: dict[str, Any] = {"size": 76, "patch": 64, "epochs": 1, "batch": 3, "encoder_weights": "none"}
     base = GLNet(**options)
-    base.fit(Discs("train"), Discs("val"), tmp_path)
+    base.fit(discs("train"), discs("val"), tmp_path)
     first, second, third = (
         load_file(folder / "weights.safetensors") for folder in (tmp_path / "stage1", tmp_path / "stage2", tmp_path)
     )
@@ -253,10 +254,10 @@ def test_three_stages_train_hold_resume_and_load(tmp_path: Path) -> None:
     maps = base.predict(TEST[:1])
     # Loaded by a later call, as a file, and trained again from the second stage on.
     again, loaded = GLNet(**options), GLNet(**options, weights=tmp_path / "weights.safetensors")
-    again.fit(Discs("train"), Discs("val"), tmp_path)
+    again.fit(discs("train"), discs("val"), tmp_path)
     (tmp_path / "moved").mkdir()
     (tmp_path / "stage1").rename(tmp_path / "moved" / "stage1")
     resumed = GLNet(**options)
-    resumed.fit(Discs("train"), Discs("val"), tmp_path / "moved")
+    resumed.fit(discs("train"), discs("val"), tmp_path / "moved")
     for other in (again, loaded, resumed):
         np.testing.assert_array_equal(maps[0], other.predict(TEST[:1])[0])

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,11 @@ from bases.isdnet import ISDNet
 from bases.isdnet.loss import isdnet_loss, similarity
 from bases.isdnet.network import ISDNetNetwork, Outputs, foreground, renamed
 from bases.isdnet.shallow import Detail
-from bench.contracts import Sample, Split, UserError
+from bench.contracts import Split, UserError
 from bench.training import save_weights, seeded
 from tests.bases.goldens import golden
+from tests.bases.usage import check_maps
+from tests.toys import ToyDataset, roads
 
 
 def small(**changes: Any) -> ISDNet:
@@ -225,33 +226,16 @@ def test_augmentation_moves_image_and_mask_together() -> None:
         assert (bright ^ one["mask"]).float().mean() < 0.1
 
 
-class Roads:
-    """Three images of other sizes with a bright line."""
-
-    name = "roads"
-
-    def __init__(self, split: Split) -> None:
-        self.split: Split = split
-        self.ids: Sequence[str] = [f"{split}{n}" for n in range(3)]
-
-    def __len__(self) -> int:
-        return 3
-
-    def __getitem__(self, index: int, /) -> Sample:
-        rows, columns = np.mgrid[: 80 + index, :90]
-        mask = np.abs(rows - columns) < 6 + index
-        return Sample(self.ids[index], np.dstack([np.where(mask, 200, 60).astype(np.uint8)] * 3), mask)
-
-    def fingerprint(self) -> str:
-        return "roads"
+def lines(split: Split) -> ToyDataset:
+    return roads(split, rows=80, columns=90, reach=6)
 
 
-TEST = [Roads("test")[index] for index in range(3)]
+TEST = lines("test").samples
 
 
 def test_it_trains_with_a_last_step_of_one_sample_and_its_weights_load(tmp_path: Path) -> None:
     base = small(epochs=1)
-    base.fit(Roads("train"), Roads("val"), tmp_path)
+    base.fit(lines("train"), lines("val"), tmp_path)
     given = small(weights=tmp_path / "weights.safetensors")
     for one, other, sample in zip(base.predict(TEST), given.predict(TEST), TEST, strict=True):
         assert one.shape == sample.mask.shape
@@ -265,6 +249,7 @@ def test_the_authors_checkpoint_gives_maps_and_is_saved_without_second_names(sha
     maps = small(weights=tmp_path / "iter_80000.pth").predict(TEST)
     assert all(one.shape == sample.mask.shape for one, sample in zip(maps, TEST, strict=True))
     assert all(0 <= one.min() < one.max() <= 1 for one in maps)
+    check_maps(small(weights=tmp_path / "iter_80000.pth"))
     network = small().network()
     network.load_state_dict(renamed(reference.state))
     save_weights(network, tmp_path / "ours.safetensors")

@@ -16,31 +16,14 @@ from bench.datasets.fss1000 import Fss1000
 from bench.images import resize, resize_mask
 from bench.metrics import iou
 from bench.registry import load_base, load_dataset
-from tests.bases.few_shot import Episodes
+from tests.toys import ToyDataset
 
 REACHED = 0.95
 
 
-class Repeated:
+def repeated(samples: list[Sample], times: int) -> ToyDataset:
     """A few samples, each several times: an epoch of many steps."""
-
-    name, split = "four", "train"
-
-    def __init__(self, samples: list[Sample], times: int) -> None:
-        self.samples, self.times = samples, times
-
-    @property
-    def ids(self) -> list[str]:
-        return [f"{sample.id}-{time}" for time in range(self.times) for sample in self.samples]
-
-    def __len__(self) -> int:
-        return len(self.samples) * self.times
-
-    def __getitem__(self, index: int, /) -> Sample:
-        return self.samples[index % len(self.samples)]
-
-    def fingerprint(self) -> str:
-        return ""
+    return ToyDataset(replace(sample, id=f"{sample.id}-{time}") for time in range(times) for sample in samples)
 
 
 @dataclass(frozen=True)
@@ -114,7 +97,7 @@ def test_it_learns_four_images_by_heart(
     assert len(samples) == 4 and all(sample.mask.any() for sample in samples)
     options = f"encoder_weights=none,size={case.size},lr={case.lr},batch=4,augment=none,epochs={case.epochs}"
     base: Any = load_base(f"{case.base}[{','.join(filter(None, [options, case.options]))}]")
-    base.fit(Repeated(samples, case.steps), Repeated(samples, 1), tmp_path)
+    base.fit(repeated(samples, case.steps), repeated(samples, 1), tmp_path)
     check(case.base, base, samples)
 
 
@@ -135,10 +118,10 @@ def episode(data: Path, size: int) -> list[Sample]:
 def test_arn_learns_an_episode_by_heart(data: Path, tmp_path: Path) -> None:
     queries = episode(data, 64)
     # The class under ten names: an epoch of ten episodes.
-    train = Episodes([replace(query, id=f"class{copy}/{n}") for copy in range(10) for n, query in enumerate(queries)])
+    train = ToyDataset([replace(query, id=f"class{copy}/{n}") for copy in range(10) for n, query in enumerate(queries)])
     options: dict[str, Any] = {"epochs": 12, "lr": 1e-3, "schedule": "cosine", "clip": 0.0, "augment": "none"}
     base: Any = Arn(size=64, shots=1, queries=4, encoder_weights="none", **options)
-    base.fit(train, Episodes([], "val"), tmp_path)
+    base.fit(train, ToyDataset([], "val"), tmp_path)
     check("arn", base, queries)
 
 
@@ -148,7 +131,7 @@ def test_efficientlab_learns_its_support_by_heart(data: Path, tmp_path: Path) ->
     queries = episode(data, 96)
     support = tuple(replace(query, support=()) for query in queries)
     queries = [replace(query, support=support) for query in queries]
-    train = Episodes([replace(query, id=f"class/{number}") for number, query in enumerate(queries)])
+    train = ToyDataset([replace(query, id=f"class/{number}") for number, query in enumerate(queries)])
     options: dict[str, Any] = {
         "train_steps": 2,
         "inner_steps": 600,
@@ -157,5 +140,5 @@ def test_efficientlab_learns_its_support_by_heart(data: Path, tmp_path: Path) ->
         "augment": "none",
     }
     base: Any = EfficientLab(size=96, shots=4, queries=4, epochs=1, encoder_weights="none", **options)
-    base.fit(train, Episodes([], "val"), tmp_path)
+    base.fit(train, ToyDataset([], "val"), tmp_path)
     check("efficientlab", base, queries)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,34 +14,13 @@ from torch.nn import functional as F
 from bases.deeplabv3plus import DeepLabV3Plus
 from bases.parts.losses import bce_dice
 from bases.unet import UNet
-from bench.contracts import Sample, Split, UserError
+from bench.contracts import UserError
 from bench.training import seeded
 from bench.training.encoders import preprocessing
+from tests.bases.usage import check_maps
+from tests.toys import discs
 
-
-class Discs:
-    """Six images with a bright disc; sizes differ."""
-
-    name = "discs"
-
-    def __init__(self, split: Split) -> None:
-        self.split: Split = split
-        self.ids: Sequence[str] = [f"{split}{n}" for n in range(6)]
-
-    def __len__(self) -> int:
-        return 6
-
-    def __getitem__(self, index: int, /) -> Sample:
-        rows, columns = np.mgrid[: 40 + index, :50]
-        mask = np.hypot(rows - 20, columns - 10 - 5 * index) < 9
-        image = np.where(mask, 200, 60).astype(np.uint8)
-        return Sample(self.ids[index], np.dstack([image] * 3), mask)
-
-    def fingerprint(self) -> str:
-        return "discs"
-
-
-TEST = [Discs("test")[index] for index in range(6)]
+TEST = discs("test").samples
 
 
 def small(**changes: Any) -> UNet:
@@ -62,7 +40,7 @@ def test_training_is_deterministic_kept_and_loaded(tmp_path: Path) -> None:
     maps = []
     for folder in ("one", "two", "one"):
         base = small()
-        base.fit(Discs("train"), Discs("val"), tmp_path / folder)
+        base.fit(discs("train"), discs("val"), tmp_path / folder)
         maps.append(base.predict(TEST))
     for first, second, loaded, sample in zip(*maps, TEST, strict=True):
         assert first.shape == sample.mask.shape and first.dtype == np.float32
@@ -77,15 +55,16 @@ def test_training_is_deterministic_kept_and_loaded(tmp_path: Path) -> None:
 def test_a_lone_last_sample_does_not_stop_a_training(tmp_path: Path) -> None:
     # Atrous pooling leaves one value a channel: of one sample batch norm has no statistics.
     base = DeepLabV3Plus(encoder="resnet18", encoder_weights="none", size=32, epochs=1, batch=5)
-    base.fit(Discs("train"), Discs("val"), tmp_path)
+    base.fit(discs("train"), discs("val"), tmp_path)
     assert len(base.predict(TEST)) == 6
 
 
 def test_weights_make_a_base_that_needs_no_training(tmp_path: Path) -> None:
     trained = small()
-    trained.fit(Discs("train"), Discs("val"), tmp_path)
+    trained.fit(discs("train"), discs("val"), tmp_path)
     given = small(weights=tmp_path / "weights.safetensors")
     assert trained.trainable and not given.trainable
+    check_maps(given)
     for one, other in zip(trained.predict(TEST), given.predict(TEST), strict=True):
         np.testing.assert_array_equal(one, other)
 

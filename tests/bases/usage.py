@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from bases.parts.trained import TrainedBase
 from bench.contracts import Sample
+from tests.weights import changed
 
 SHAPES = ((40, 70), (64, 32))
 
@@ -29,8 +31,14 @@ def saved(path: Path, state: dict[str, Tensor]) -> Path:
 
 
 def check_maps(base: TrainedBase) -> None:
-    """Assert that the maps are of the images' own sizes and not all alike."""
-    for sample, probs in zip(samples(), base.predict(samples()), strict=True):
+    """Assert that the maps have the images' own sizes, are not all alike, and follow from the file ``base.weights``."""
+    assert isinstance(base.weights, Path)
+    maps = base.predict(samples())
+    same, others = (replace(base, weights=file).predict(samples()) for file in (base.weights, changed(base.weights)))
+    for one, again, other in zip(maps, same, others, strict=True):
+        np.testing.assert_array_equal(one, again)
+        assert np.abs(one - other).max() > 1e-6, "other weights give the same map"
+    for sample, probs in zip(samples(), maps, strict=True):
         assert probs.shape == sample.image.shape[:2]
         assert probs.dtype == np.float32
         assert 0 <= probs.min() < probs.max() <= 1

@@ -310,6 +310,37 @@ def test_a_base_must_not_look_at_the_mask() -> None:
     assert "blind to the mask" in line
 
 
+class Covering(Bright):
+    """Has maps of its own samples alone."""
+
+    trainable = False
+    missing: ClassVar[list[str] | None] = []
+
+    def covered(self, ids: Sequence[str]) -> list[str]:
+        if self.missing is None:
+            raise UserError("2 of 2 samples have no map", "maps", "add them")
+        return self.missing
+
+
+class Inventing(Covering):
+    missing: ClassVar[list[str] | None] = ["another"]
+
+
+class Strict(Covering):
+    missing: ClassVar[list[str] | None] = None
+
+
+@pytest.mark.parametrize("factory", [Covering, Strict])
+def test_a_base_with_maps_of_its_own_samples_alone_is_told_that_none_was_checked(factory: type) -> None:
+    (note,) = [line for line in check_base(factory) if line.status == "note"]
+    assert note.what == "covered" and "none was checked" in note.detail
+
+
+def test_a_base_must_not_cover_what_it_was_not_asked_for() -> None:
+    (line,) = failures(check_base, Inventing)
+    assert "covered" in line and "another" in line
+
+
 class Drawn(Quickstart):
     def __init__(self, *, root: Path, train: int = 3, val: int = 2, test: int = 2) -> None:
         super().__init__(root=root, size=32, train=train, val=val, test=test)

@@ -57,20 +57,6 @@ def test_variants_build_on_each_other_and_the_spec_wins(settings: Settings) -> N
     assert variant.label == "stronger[gaussian_compat=1.0]"
 
 
-def test_identity_follows_parameters_and_file_contents(settings: Settings, tmp_path: Path) -> None:
-    one, other = tmp_path / "maps", tmp_path / "elsewhere" / "maps"
-    for folder, value in ((one, 0.0), (other, 0.0)):
-        folder.mkdir(parents=True)
-        np.save(folder / "a.npy", np.full((2, 2), value, np.float32))
-
-    def identity(folder: Path) -> dict[str, object]:
-        return resolve("base", f"maps[path={folder}]", settings).identity
-
-    assert identity(one) == identity(other)
-    np.save(other / "a.npy", np.full((2, 2), 0.5, np.float32))
-    assert identity(one) != identity(other)
-
-
 @pytest.mark.parametrize(
     ("spec", "says"),
     [

@@ -66,29 +66,12 @@ def test_identity_scores_are_those_of_bench_score(toy: Toy, tmp_path: Path) -> N
         np.testing.assert_allclose(cells["identity"][column], scores[column], atol=1e-5)
 
 
-def test_a_second_run_recomputes_nothing_and_says_so(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
-    store = run(toy, "identity").store
-    stamps = {path: path.stat().st_mtime_ns for path in store.root.rglob("*") if path.is_file()}
-    capsys.readouterr()
-    result = run(toy, "identity")
-    assert "all 1 cells are in the store: nothing to compute" in capsys.readouterr().err
-    assert len(result.reused) == 1
-    assert {path: path.stat().st_mtime_ns for path in store.root.rglob("*") if path.is_file()} == stamps
-
-
 def test_force_redoes_the_named_cells_alone(toy: Toy) -> None:
     store = run(toy, "threshold").store
     stamps = {path.name: path.stat().st_mtime_ns for path in store.cells.glob("*.parquet")}
     run(toy, "threshold", force=True)
     again = {path.name: path.stat().st_mtime_ns for path in store.cells.glob("*.parquet")}
     assert ["threshold" in name for name in stamps if stamps[name] != again[name]] == [True]
-
-
-def test_other_data_is_another_cell(toy: Toy) -> None:
-    first = run(toy, "identity").cells[0].manifest.key
-    for mask in toy.masks.iterdir():
-        mask.write_bytes((toy.masks / "disc1.png").read_bytes())
-    assert run(toy, "identity").cells[0].manifest.key != first
 
 
 def test_an_interrupted_cell_goes_on_and_ends_the_same(toy: Toy, tmp_path: Path) -> None:

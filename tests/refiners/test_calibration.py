@@ -9,37 +9,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.contracts import Image, ProbabilityMap, Sample, UserError
+from bench.contracts import Sample, UserError
 from refiners.calibration import Calibration, Isotonic, Logistic, Method, fit_isotonic, fit_logistic
 from refiners.threshold import Threshold
+from tests.toys import Pair, ToyMaps
 
 METHODS: tuple[Method, ...] = ("temperature", "platt", "isotonic")
 SHAPE = (24, 31)
 
 
-class Maps:
+def distorted(slope: float = 2.5, offset: float = 0.8, count: int = 5, levels: int = 65535) -> ToyMaps:
     """Foreground drawn with probability sigmoid(z), but maps of sigmoid(slope * z + offset)."""
+    draw = np.random.default_rng(4)
 
-    def __init__(self, slope: float = 2.5, offset: float = 0.8, count: int = 5, levels: int = 65535) -> None:
-        draw = np.random.default_rng(4)
-        self.ids = [str(n) for n in range(count)]
-        self.pairs: list[tuple[Sample, ProbabilityMap]] = []
-        for name in self.ids:
-            logits = draw.normal(-0.3, 1.5, SHAPE)
-            mask = draw.random(SHAPE) < sigmoid(logits)
-            probs = np.rint(sigmoid(slope * logits + offset) * levels) / levels
-            self.pairs.append((Sample(name, np.zeros((*SHAPE, 3), np.uint8), mask), probs.astype(np.float32)))
+    def pair(index: int) -> Pair:
+        logits = draw.normal(-0.3, 1.5, SHAPE)
+        mask = draw.random(SHAPE) < sigmoid(logits)
+        probs = np.rint(sigmoid(slope * logits + offset) * levels) / levels
+        return Sample(str(index), np.zeros((*SHAPE, 3), np.uint8), mask), probs.astype(np.float32)
 
-    def __len__(self) -> int:
-        return len(self.pairs)
+    return ToyMaps.drawn(pair, count)
 
-    def __getitem__(self, index: int, /) -> tuple[Sample, ProbabilityMap]:
-        return self.pairs[index]
 
-    def pixels(self) -> tuple[np.ndarray, np.ndarray]:
-        """Every pixel's probability and truth, ``(N,)``."""
-        probs = np.concatenate([probs.ravel() for _, probs in self.pairs]).astype(np.float64)
-        return probs, np.concatenate([sample.mask.ravel() for sample, _ in self.pairs]).astype(np.float64)
+def pixels(maps: ToyMaps) -> tuple[np.ndarray, np.ndarray]:
+    """Every pixel's probability and truth, ``(N,)``."""
+    probs = np.concatenate([probs.ravel() for probs in maps.maps]).astype(np.float64)
+    return probs, np.concatenate([mask.ravel() for mask in maps.masks]).astype(np.float64)
 
 
 def sigmoid(values: np.ndarray) -> np.ndarray:
@@ -57,12 +52,11 @@ def nll(probs: np.ndarray, truth: np.ndarray) -> float:
     return float(-np.where(truth > 0, np.log(probs), np.log(1 - probs)).mean())
 
 
-def refined(refiner: Calibration, maps: Maps) -> list[np.ndarray]:
-    images: list[Image] = [sample.image for sample, _ in maps.pairs]
-    return refiner.refine(images, [probs for _, probs in maps.pairs])
+def refined(refiner: Calibration, maps: ToyMaps) -> list[np.ndarray]:
+    return refiner.refine(maps.images, maps.maps)
 
 
-def fitted(method: Method, maps: Maps, workdir: Path) -> Calibration:
+def fitted(method: Method, maps: ToyMaps, workdir: Path) -> Calibration:
     refiner = Calibration(method=method)
     refiner.fit(maps, workdir)
     return refiner
@@ -70,16 +64,16 @@ def fitted(method: Method, maps: Maps, workdir: Path) -> Calibration:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_val_is_likelier_afterwards_and_the_fit_is_kept(method: Method, tmp_path: Path) -> None:
-    maps = Maps()
+    maps = distorted()
     refiner = fitted(method, maps, tmp_path)
-    probs, truth = maps.pixels()
+    probs, truth = pixels(maps)
     after = nll(np.concatenate([result.ravel() for result in refined(refiner, maps)]), truth)
     assert after < nll(probs, truth) - 0.1
     saved = json.loads((tmp_path / "calibration.json").read_text())["val_nll"]
     assert saved["after"] == pytest.approx(after, abs=1e-4) and saved["before"] == pytest.approx(
         nll(probs, truth), abs=1e-4
     )
-    again = fitted(method, Maps(count=0), tmp_path)  # loads: there is nothing to learn from here
+    again = fitted(method, distorted(count=0), tmp_path)  # loads: there is nothing to learn from here
     for one, two, three in zip(
         refined(again, maps), refined(refiner, maps), refined(pickle.loads(pickle.dumps(refiner)), maps), strict=True
     ):
@@ -88,8 +82,8 @@ def test_val_is_likelier_afterwards_and_the_fit_is_kept(method: Method, tmp_path
 
 
 def test_the_temperature_is_that_of_a_dense_grid(tmp_path: Path) -> None:
-    maps = Maps()
-    probs, truth = maps.pixels()
+    maps = distorted()
+    probs, truth = pixels(maps)
     logits = logit(probs)
     grid = np.arange(0.5, 6, 0.002)
     best = grid[int(np.argmin([nll(sigmoid(logits / temperature), truth) for temperature in grid]))]
@@ -99,8 +93,8 @@ def test_the_temperature_is_that_of_a_dense_grid(tmp_path: Path) -> None:
 
 
 def test_platts_curve_is_that_of_a_dense_grid(tmp_path: Path) -> None:
-    maps = Maps()
-    probs, truth = maps.pixels()
+    maps = distorted()
+    probs, truth = pixels(maps)
     logits = logit(probs)
     grid = {
         (a, b): nll(sigmoid(a * logits + b), truth) for a in np.arange(0.3, 0.5, 0.01) for b in np.arange(-1, 1, 0.02)
@@ -126,18 +120,18 @@ def pooled(probs: np.ndarray, truth: np.ndarray) -> dict[float, float]:
 
 
 def test_isotonic_is_what_pooling_single_pixels_gives(tmp_path: Path) -> None:
-    maps = Maps(levels=51)  # 52 values, each of them a 16-bit code
-    probs, truth = maps.pixels()
+    maps = distorted(levels=51)  # 52 values, each of them a 16-bit code
+    probs, truth = pixels(maps)
     expected = pooled(probs, truth)
     assert len(set(expected.values())) > 5
     results = refined(fitted("isotonic", maps, tmp_path), maps)
-    for (_, coarse), result in zip(maps.pairs, results, strict=True):
+    for coarse, result in zip(maps.maps, results, strict=True):
         np.testing.assert_allclose(result, [[expected[float(p)] for p in row] for row in coarse], atol=1e-6)
 
 
 def test_every_image_weighs_the_same(tmp_path: Path) -> None:
     """A small image of foreground and a large one of background, both of probability 0.3: one half."""
-    maps = Maps(count=0)
+    maps = ToyMaps([])
     for side, truth in ((2, True), (20, False)):
         mask = np.full((side, side), truth)
         probs = np.full((side, side), 0.3, np.float32)
@@ -163,8 +157,8 @@ def test_curves_rise_within_0_and_1(values: list[float], slope: float, offset: f
 
 def test_one_half_parts_what_is_likelier_foreground(tmp_path: Path) -> None:
     """After isotonic regression no threshold has fewer wrong pixels on val than one half."""
-    maps = Maps(levels=51)
-    probs, truth = maps.pixels()
+    maps = distorted(levels=51)
+    probs, truth = pixels(maps)
     wrong = min(((probs >= (k - 0.5) / 51) != truth).mean() for k in range(53))
     results = np.concatenate([result.ravel() for result in refined(fitted("isotonic", maps, tmp_path), maps)])
     assert ((results >= 0.5) != truth).mean() == pytest.approx(wrong)
@@ -172,18 +166,16 @@ def test_one_half_parts_what_is_likelier_foreground(tmp_path: Path) -> None:
 
 
 def test_no_curve_beats_the_best_threshold(tmp_path: Path) -> None:
-    maps = Maps()
+    maps = distorted()
     threshold = Threshold()
     threshold.fit(maps, tmp_path / "threshold")
-    images = [sample.image for sample, _ in maps.pairs]
-    best = mean_iou(threshold.refine(images, [probs for _, probs in maps.pairs]), maps)
+    best = mean_iou(threshold.refine(maps.images, maps.maps), maps)
     for method in METHODS:
         assert mean_iou(refined(fitted(method, maps, tmp_path / method), maps), maps) <= best + 1e-12
 
 
-def mean_iou(results: list[np.ndarray], maps: Maps) -> float:
-    masks = [sample.mask for sample, _ in maps.pairs]
-    pairs = [(result >= 0.5, mask) for result, mask in zip(results, masks, strict=True)]
+def mean_iou(results: list[np.ndarray], maps: ToyMaps) -> float:
+    pairs = [(result >= 0.5, mask) for result, mask in zip(results, maps.masks, strict=True)]
     return float(np.mean([(pred & mask).sum() / (pred | mask).sum() for pred, mask in pairs]))
 
 
@@ -209,5 +201,5 @@ def test_maps_of_one_value_can_be_fitted(value: float, truth: float) -> None:
 
 def test_an_empty_val_is_said(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no maps"):
-        Calibration().fit(Maps(count=0), tmp_path)
+        Calibration().fit(distorted(count=0), tmp_path)
     assert not list(tmp_path.iterdir())

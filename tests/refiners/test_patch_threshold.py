@@ -8,37 +8,29 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.contracts import Image, ProbabilityMap, Sample, UserError
+from bench.contracts import ProbabilityMap, Sample, UserError
 from refiners.patch_threshold import PatchThreshold, patch_features, patch_targets
+from tests.toys import Pair, ToyMaps
 
 PATCH = 8
 
 
-class Maps:
+def two_colours(count: int = 4, side: int = 44) -> ToyMaps:
     """Patches of two colours: red ones have foreground 0.3 on 0.1, blue ones 0.9 on 0.7. No one threshold fits."""
+    draw = np.random.default_rng(2)
 
-    def __init__(self, count: int = 4, side: int = 44) -> None:
-        draw = np.random.default_rng(2)
-        self.ids = [str(n) for n in range(count)]
-        self.pairs: list[tuple[Sample, ProbabilityMap]] = []
-        for name in self.ids:
-            red = np.kron(draw.random((6, 6)) < 0.5, np.ones((PATCH, PATCH), bool))[:side, :side]
-            mask = draw.random((side, side)) < 0.4
-            image = np.zeros((side, side, 3), np.uint8)
-            image[red, 0], image[~red, 2] = 200, 200
-            probs = np.where(red, 0.1, 0.7) + 0.2 * mask
-            self.pairs.append((Sample(name, image, mask), probs.astype(np.float32)))
+    def pair(index: int) -> Pair:
+        red = np.kron(draw.random((6, 6)) < 0.5, np.ones((PATCH, PATCH), bool))[:side, :side]
+        mask = draw.random((side, side)) < 0.4
+        image = np.zeros((side, side, 3), np.uint8)
+        image[red, 0], image[~red, 2] = 200, 200
+        return Sample(str(index), image, mask), (np.where(red, 0.1, 0.7) + 0.2 * mask).astype(np.float32)
 
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def __getitem__(self, index: int, /) -> tuple[Sample, ProbabilityMap]:
-        return self.pairs[index]
+    return ToyMaps.drawn(pair, count)
 
 
-def refined(refiner: PatchThreshold, maps: Maps) -> list[ProbabilityMap]:
-    images: list[Image] = [sample.image for sample, _ in maps.pairs]
-    return refiner.refine(images, [probs for _, probs in maps.pairs])
+def refined(refiner: PatchThreshold, maps: ToyMaps) -> list[ProbabilityMap]:
+    return refiner.refine(maps.images, maps.maps)
 
 
 def small() -> PatchThreshold:
@@ -46,7 +38,7 @@ def small() -> PatchThreshold:
 
 
 def test_thresholds_that_the_patch_tells_are_learned_and_kept(tmp_path: Path) -> None:
-    maps, unseen = Maps(), Maps(7)
+    maps, unseen = two_colours(), two_colours(7)
     refiner = small()
     for before, (_, probs) in zip(refined(refiner, maps), maps.pairs, strict=True):
         np.testing.assert_array_equal(before, probs)  # nothing learned yet
@@ -56,7 +48,7 @@ def test_thresholds_that_the_patch_tells_are_learned_and_kept(tmp_path: Path) ->
         np.testing.assert_array_equal(result >= 0.5, sample.mask)
         assert ((probs >= 0.5) != sample.mask).mean() > 0.2
     again = small()
-    again.fit(Maps(0), tmp_path)  # loads: there is nothing to learn from here
+    again.fit(two_colours(0), tmp_path)  # loads: there is nothing to learn from here
     for refiner in (again, pickle.loads(pickle.dumps(again))):
         for one, two in zip(refined(refiner, unseen), results, strict=True):
             np.testing.assert_array_equal(one, two)
@@ -116,13 +108,12 @@ def test_any_map_comes_back_whole(shape: tuple[int, int], fill: float | None, tm
     draw = np.random.default_rng(5)
     probs = draw.random(shape).astype(np.float32) if fill is None else np.full(shape, fill, np.float32)
     image = draw.integers(0, 256, (*shape, 3), np.uint8)
-    maps = Maps(1)
-    maps.pairs = [(Sample("a", image, probs >= 0.4), probs)]
+    maps = ToyMaps([(Sample("a", image, probs >= 0.4), probs)])
     for array in (probs, image):
         array.setflags(write=False)
     learned, known = small(), small()
     learned.fit(maps, tmp_path / "one")  # a patch or a few are enough to fit
-    known.fit(Maps(), tmp_path / "two")
+    known.fit(two_colours(), tmp_path / "two")
     for refiner in (learned, known):
         (result,) = refiner.refine([image], [probs])
         assert result.dtype == np.float32 and result.shape == shape
@@ -140,5 +131,5 @@ def test_parameters_out_of_range_are_named(wrong: dict[str, int]) -> None:
 
 def test_an_empty_val_is_said(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no maps"):
-        PatchThreshold().fit(Maps(0), tmp_path)
+        PatchThreshold().fit(two_colours(0), tmp_path)
     assert not list(tmp_path.iterdir())

@@ -6,31 +6,25 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.contracts import ProbabilityMap, Sample
+from bench.contracts import Sample
 from refiners.threshold import Threshold, remap
+from tests.toys import Pair, ToyMaps
 
 
-class Maps:
+def under_confident(count: int = 6) -> ToyMaps:
     """Maps that are under-confident by a random amount, some with an empty mask."""
+    draw = np.random.default_rng(1)
 
-    def __init__(self, count: int = 6) -> None:
-        draw = np.random.default_rng(1)
-        self.ids = [str(n) for n in range(count)]
-        self.pairs: list[tuple[Sample, ProbabilityMap]] = []
-        for name in self.ids:
-            mask = draw.random((9, 11)) < (0.0 if name == "0" else 0.4)
-            # Few levels, so that brute force over all of them is exact.
-            probs = (np.clip(mask * 0.3 + draw.normal(0.2, 0.15, mask.shape), 0, 1) * 20).round() / 20
-            self.pairs.append((Sample(name, np.zeros((9, 11, 3), np.uint8), mask), probs.astype(np.float32)))
+    def pair(index: int) -> Pair:
+        mask = draw.random((9, 11)) < (0.4 if index else 0.0)
+        # Few levels, so that brute force over all of them is exact.
+        probs = (np.clip(mask * 0.3 + draw.normal(0.2, 0.15, mask.shape), 0, 1) * 20).round() / 20
+        return Sample(str(index), np.zeros((9, 11, 3), np.uint8), mask), probs.astype(np.float32)
 
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def __getitem__(self, index: int, /) -> tuple[Sample, ProbabilityMap]:
-        return self.pairs[index]
+    return ToyMaps.drawn(pair, count)
 
 
-def mean_iou(maps: Maps, threshold: float) -> float:
+def mean_iou(maps: ToyMaps, threshold: float) -> float:
     ious = []
     for sample, probs in maps.pairs:
         pred = probs >= threshold
@@ -40,22 +34,22 @@ def mean_iou(maps: Maps, threshold: float) -> float:
 
 
 def test_the_best_of_all_thresholds_is_found_and_kept(tmp_path: Path) -> None:
-    maps = Maps()
+    maps = under_confident()
     refiner = Threshold()
     refiner.fit(maps, tmp_path)
     candidates = (np.arange(1, 21) - 0.5) / 20
     assert np.isclose(mean_iou(maps, refiner.threshold), max(mean_iou(maps, t) for t in candidates))
     again = Threshold()
-    again.fit(Maps(0), tmp_path)  # loads: there is nothing to learn from here
+    again.fit(under_confident(0), tmp_path)  # loads: there is nothing to learn from here
     assert again.threshold == refiner.threshold
-    refined = refiner.refine([sample.image for sample, _ in maps.pairs], [probs for _, probs in maps.pairs])
-    for (_, probs), result in zip(maps.pairs, refined, strict=True):
+    refined = refiner.refine(maps.images, maps.maps)
+    for probs, result in zip(maps.maps, refined, strict=True):
         np.testing.assert_array_equal(result >= 0.5, probs >= refiner.threshold)
 
 
 def test_a_tie_goes_to_the_threshold_nearest_one_half(tmp_path: Path) -> None:
-    perfect = Maps()
-    perfect.pairs = [(sample, np.where(sample.mask, 0.9, 0.1).astype(np.float32)) for sample, _ in perfect.pairs]
+    pairs = under_confident().pairs
+    perfect = ToyMaps((sample, np.where(sample.mask, 0.9, 0.1).astype(np.float32)) for sample, _ in pairs)
     refiner = Threshold()
     refiner.fit(perfect, tmp_path)
     assert abs(refiner.threshold - 0.5) < 1e-4

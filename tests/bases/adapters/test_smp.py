@@ -9,7 +9,8 @@ from torch import nn
 
 from bases.adapters.smp import SmpAny
 from bench.contracts import UserError
-from tests.bases.test_smp import TEST, Discs
+from tests.bases.test_smp import TEST
+from tests.toys import discs
 
 
 def small(arch: str, **changes: Any) -> SmpAny:
@@ -20,7 +21,7 @@ def small(arch: str, **changes: Any) -> SmpAny:
 @pytest.mark.parametrize("arch", ["unetplusplus", "segformer"])
 def test_an_architecture_is_trained_kept_and_loaded(arch: str, tmp_path: Path) -> None:
     trained = small(arch)
-    trained.fit(Discs("train"), Discs("val"), tmp_path)
+    trained.fit(discs("train"), discs("val"), tmp_path)
     given = small(arch, weights=tmp_path / "weights.safetensors")
     assert trained.trainable and not given.trainable
     for one, other, sample in zip(trained.predict(TEST), given.predict(TEST), TEST, strict=True):
@@ -36,7 +37,7 @@ def test_every_step_changes_the_network(tmp_path: Path) -> None:
             self.first = {name: value.clone() for name, value in network.named_parameters()}
 
     base = Watched(arch="segformer", encoder="mobilenet_v2", encoder_weights="none", size=32, epochs=1, batch=3)
-    base.fit(Discs("train"), Discs("val"), tmp_path)
+    base.fit(discs("train"), discs("val"), tmp_path)
     still = [name for name, value in base.ready().named_parameters() if (value == base.first[name]).all()]
     assert not still
 
@@ -48,6 +49,6 @@ def test_wrong_names_and_weights(tmp_path: Path) -> None:
         small("segformer", encoder="resnet19").network()
     with pytest.raises(UserError, match=r"dpt.*encoder_weights=FILE"):
         small("dpt", encoder_weights="imagenet").pretrain(nn.Linear(1, 1))
-    small("fpn").fit(Discs("train"), Discs("val"), tmp_path)
+    small("fpn").fit(discs("train"), discs("val"), tmp_path)
     with pytest.raises(UserError, match=r"weights\.safetensors"):
         small("segformer", weights=tmp_path / "weights.safetensors").predict(TEST)

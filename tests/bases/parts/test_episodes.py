@@ -16,7 +16,8 @@ from bench.datasets.subset import Joined, Subset
 from bench.training import Batch
 from bench.training.inference import Model
 from bench.training.recipe import Precision
-from tests.bases.few_shot import LEVEL, Episodes, queries
+from tests.bases.few_shot import LEVEL, queries
+from tests.toys import ToyDataset
 
 
 @dataclass(kw_only=True)
@@ -58,7 +59,7 @@ def validation(folder: Path) -> float:
 
 
 def test_an_epoch_draws_one_episode_of_every_class(tmp_path: Path) -> None:
-    train = Episodes([*queries("yak", 100, shots=2, pairs=7), *queries("zebra", 200, shots=2, pairs=7)])
+    train = ToyDataset([*queries("yak", 100, shots=2, pairs=7), *queries("zebra", 200, shots=2, pairs=7)])
     base = Recorder(shots=3, queries=4, epochs=3)
     base.fit(train, Subset(train, []), tmp_path / "one")
     assert len(base.episodes) == 6
@@ -77,7 +78,7 @@ def test_an_epoch_draws_one_episode_of_every_class(tmp_path: Path) -> None:
 
 
 def test_a_small_class_repeats_queries_but_never_shows_one_as_support(tmp_path: Path) -> None:
-    train = Episodes([*queries("yak", 100, shots=2, pairs=4), *queries("zebra", 200, shots=2, pairs=7)])
+    train = ToyDataset([*queries("yak", 100, shots=2, pairs=4), *queries("zebra", 200, shots=2, pairs=7)])
     base = Recorder(shots=3, queries=4, epochs=2)
     base.fit(train, Subset(train, []), tmp_path)
     small = [numbers(images) for images, _ in base.episodes if images[0, 0, 0, 0] == 100]
@@ -86,7 +87,7 @@ def test_a_small_class_repeats_queries_but_never_shows_one_as_support(tmp_path: 
 
 
 def test_turns_move_a_whole_episode_together(tmp_path: Path) -> None:
-    train = Episodes(queries("yak", 100, shots=2, pairs=5))
+    train = ToyDataset(queries("yak", 100, shots=2, pairs=5))
     base = Recorder(shots=2, queries=3, epochs=12, augment="turns")
     base.fit(train, Subset(train, []), tmp_path)
     seen = set()
@@ -99,8 +100,8 @@ def test_turns_move_a_whole_episode_together(tmp_path: Path) -> None:
 
 
 def test_val_is_answered_from_its_own_support(tmp_path: Path) -> None:
-    train = Episodes(queries("yak", 100, shots=1, pairs=4))
-    val = Episodes([*queries("ant", 1, shots=1, pairs=3), *queries("bee", 2, shots=1, pairs=2)], "val")
+    train = ToyDataset(queries("yak", 100, shots=1, pairs=4))
+    val = ToyDataset([*queries("ant", 1, shots=1, pairs=3), *queries("bee", 2, shots=1, pairs=2)], "val")
     base = Recorder(shots=1, queries=2)
     base.fit(train, val, tmp_path)
     assert [numbers(support) for support in base.supports] == [[1], [1]]
@@ -109,15 +110,18 @@ def test_val_is_answered_from_its_own_support(tmp_path: Path) -> None:
 
 
 def test_val_classes_are_evenly_spread(tmp_path: Path) -> None:
-    train = Episodes(queries("yak", 100, shots=1, pairs=4))
-    val = Episodes([one for code in range(6) for one in queries(f"c{code}", code, shots=1, pairs=2)], "val")
+    train = ToyDataset(queries("yak", 100, shots=1, pairs=4))
+    val = ToyDataset([one for code in range(6) for one in queries(f"c{code}", code, shots=1, pairs=2)], "val")
     base = Recorder(shots=1, queries=2, val_classes=3)
     base.fit(train, val, tmp_path)
     assert [int(support[0, 0, 0, 0]) for support in base.supports] == [0, 2, 4]
 
 
 def test_train_and_val_together(tmp_path: Path) -> None:
-    train, val = Episodes(queries("yak", 100, shots=2, pairs=4)), Episodes(queries("ant", 1, shots=2, pairs=4), "val")
+    train, val = (
+        ToyDataset(queries("yak", 100, shots=2, pairs=4)),
+        ToyDataset(queries("ant", 1, shots=2, pairs=4), "val"),
+    )
     base = Recorder(shots=2, queries=2)
     base.fit(Joined(train, val), Subset(val, []), tmp_path)
     assert {int(images[0, 0, 0, 0]) for images, _ in base.episodes} == {1, 100}
@@ -126,7 +130,7 @@ def test_train_and_val_together(tmp_path: Path) -> None:
 def test_a_support_set_is_learnt_once_for_its_queries_in_turn(tmp_path: Path) -> None:
     yak, ant = queries("yak", 100, shots=2, pairs=5), queries("ant", 1, shots=1, pairs=3)
     base = Recorder(shots=2, queries=2)
-    base.fit(Episodes(yak), Subset(Episodes(yak), []), tmp_path)
+    base.fit(ToyDataset(yak), Subset(ToyDataset(yak), []), tmp_path)
     maps = base.predict([*yak, *ant])
     assert [len(support) for support in base.supports] == [2, 1]
     expected = np.zeros((32, 32), np.float32)
@@ -144,17 +148,17 @@ def test_maps_have_the_queries_sizes(tmp_path: Path) -> None:
     (small,) = queries("yak", 1, shots=1, pairs=2)
     wide = Sample(small.id, np.zeros((40, 70, 3), np.uint8), np.zeros((40, 70), np.bool_), small.support)
     base = Recorder(shots=1, queries=1)
-    base.fit(Episodes([small]), Subset(Episodes([small]), []), tmp_path)
+    base.fit(ToyDataset([small]), Subset(ToyDataset([small]), []), tmp_path)
     (found,) = base.predict([wide])
     assert found.shape == (40, 70) and found.dtype == np.float32
 
 
 def test_samples_without_support_are_refused(tmp_path: Path) -> None:
-    plain = Episodes([Sample("a/1", np.zeros((32, 32, 3), np.uint8), np.zeros((32, 32), np.bool_))], name="kvasir")
+    plain = ToyDataset([Sample("a/1", np.zeros((32, 32, 3), np.uint8), np.zeros((32, 32), np.bool_))], name="kvasir")
     base = Recorder()
     with pytest.raises(UserError, match=r"without support.*\(kvasir\).*fss1000"):
         base.fit(plain, Subset(plain, []), tmp_path)
-    own = Episodes(queries("yak", 1, shots=1, pairs=3))
+    own = ToyDataset(queries("yak", 1, shots=1, pairs=3))
     fitted = Recorder(shots=1, queries=1)
     fitted.fit(own, Subset(own, []), tmp_path / "own")
     with pytest.raises(UserError, match=r"without support.*\(a/1\).*fss1000"):
@@ -162,10 +166,10 @@ def test_samples_without_support_are_refused(tmp_path: Path) -> None:
 
 
 def test_classes_that_make_no_episode_are_refused(tmp_path: Path) -> None:
-    train = Episodes(queries("yak", 1, shots=2, pairs=4))
+    train = ToyDataset(queries("yak", 1, shots=2, pairs=4))
     with pytest.raises(UserError, match=r"4 pairs.*yak/3.*shots=3"):
         Recorder(shots=4).fit(train, Subset(train, []), tmp_path / "few")
-    uneven = Episodes([*queries("yak", 1, shots=2, pairs=4), *queries("ant", 1, shots=1, pairs=4)])
+    uneven = ToyDataset([*queries("yak", 1, shots=2, pairs=4), *queries("ant", 1, shots=1, pairs=4)])
     with pytest.raises(UserError, match=r"support of 1 where others have 2.*ant/2"):
         Recorder(shots=2, queries=2).fit(uneven, Subset(uneven, []), tmp_path / "uneven")
 

@@ -13,6 +13,7 @@ from bases.parts.framing import framed, framed_mask, unframed
 from bases.unet import UNet
 from bench.contracts import Sample, UserError
 from bench.training import save_weights, seeded
+from tests.toys import ToyDataset
 
 
 @pytest.fixture(scope="module")
@@ -125,23 +126,10 @@ def test_padding_keeps_proportions_and_is_black_background() -> None:
 
 @pytest.mark.parametrize("augment", ["recipe", "turns", "none"])
 def test_crops_and_augmentations_train(augment: str, tmp_path: Path) -> None:
-    class Two:
-        name, split = "two", "train"
-        ids = ("a", "b")
-
-        def __len__(self) -> int:
-            return 2
-
-        def __getitem__(self, index: int) -> Sample:
-            one = sample(48, 60)
-            return Sample(self.ids[index], one.image, one.image[..., 0] > 128)
-
-        def fingerprint(self) -> str:
-            return ""
-
+    one = sample(48, 60)
+    two = ToyDataset(Sample(name, one.image, one.image[..., 0] > 128) for name in ("a", "b"))
     options: dict[str, Any] = {"encoder_weights": "none", "precision": "32-true", "augment": augment}
     network = UNet(encoder="mobilenet_v2", size=64, crop=32, epochs=1, batch=2, **options)
-    two: Any = Two()
     network.fit(two, two, tmp_path)
     (probs,) = network.predict([sample(30, 20)])
     assert probs.shape == (30, 20)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,31 +12,31 @@ from bench.training import TrainingArrays
 from refiners.cascadepsp import CascadePsp
 from refiners.cascadepsp.training import Course, Crops
 from tests.refiners.cascadepsp.scenes import scene
+from tests.toys import Pair, ToyMaps
+from tests.weights import changed
 
 
 class KilledError(Exception):
     """Stands for whatever ends a training before its time."""
 
 
-class Ovals:
-    """Images of one object each, of several sizes (a `MapDataset`); one read fails, if asked to."""
+def oval(index: int) -> Pair:
+    """An image of one object; each number has another size."""
+    image, probs = scene("oval", 29 + index, 41)
+    return Sample(str(index), image, probs >= 0.5), probs
 
-    def __init__(self, count: int, fails_at: int = 0) -> None:
-        self.count, self.fails_at, self.reads = count, fails_at, 0
 
-    @property
-    def ids(self) -> Sequence[str]:
-        return [str(index) for index in range(self.count)]
+def ovals(count: int) -> ToyMaps:
+    return ToyMaps.drawn(oval, count)
 
-    def __len__(self) -> int:
-        return self.count
 
-    def __getitem__(self, index: int, /) -> tuple[Sample, np.ndarray]:
-        self.reads += 1
-        if self.reads == self.fails_at:
+class Killing(ToyMaps):
+    """The training that reads it for the ninth time is killed."""
+
+    def __getitem__(self, index: int, /) -> Pair:
+        if self.reads == 8:
             raise KilledError
-        image, probs = scene("oval", 29 + index, 41)
-        return Sample(str(index), image, probs >= 0.5), probs
+        return super().__getitem__(index)
 
 
 def tiny() -> CascadePsp:
@@ -61,16 +60,18 @@ def losses(folder: Path) -> list[float]:
 
 def test_a_training_lowers_the_loss_and_its_weights_are_a_refiner(tmp_path: Path) -> None:
     trained = tiny()
-    trained.fit(Ovals(3), tmp_path)
+    trained.fit(ovals(3), tmp_path)
     found = losses(tmp_path)
     assert len(found) == 2 and found[1] < found[0]
     image, probs = scene("oval", 30, 41)
     (expected,) = trained.refine([image], [probs])
     given = CascadePsp(weights=tmp_path / "weights.safetensors", L=66, fast=True)
     np.testing.assert_array_equal(given.refine([image], [probs])[0], expected)
+    other = CascadePsp(weights=changed(tmp_path / "weights.safetensors"), L=66, fast=True)
+    assert not np.array_equal(other.refine([image], [probs])[0], expected)
     assert given.trained_on == ()
     # A finished training is loaded, val is not read.
-    unread = Ovals(3, fails_at=1)
+    unread = ovals(3)
     tiny().fit(unread, tmp_path)
     assert unread.reads == 0
 
@@ -78,11 +79,11 @@ def test_a_training_lowers_the_loss_and_its_weights_are_a_refiner(tmp_path: Path
 @pytest.mark.slow
 def test_a_training_that_was_killed_ends_with_the_weights_of_one_that_was_not(tmp_path: Path) -> None:
     whole, resumed = tiny(), tiny()
-    whole.fit(Ovals(3), tmp_path / "whole")
+    whole.fit(ovals(3), tmp_path / "whole")
     with pytest.raises(KilledError):
-        tiny().fit(Ovals(3, fails_at=9), tmp_path / "killed")
+        tiny().fit(Killing(ovals(3).pairs), tmp_path / "killed")
     assert not (tmp_path / "killed" / "weights.safetensors").exists()
-    resumed.fit(Ovals(3), tmp_path / "killed")
+    resumed.fit(ovals(3), tmp_path / "killed")
     assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
     image, probs = scene("oval", 30, 41)
     (expected,), (found,) = (refiner.refine([image], [probs]) for refiner in (whole, resumed))
@@ -91,7 +92,7 @@ def test_a_training_that_was_killed_ends_with_the_weights_of_one_that_was_not(tm
 
 def test_an_empty_val_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no samples to train on"):
-        tiny().fit(Ovals(0), tmp_path)
+        tiny().fit(ovals(0), tmp_path)
 
 
 def test_without_a_training_there_is_nothing_to_refine_with() -> None:
@@ -114,7 +115,7 @@ def test_a_drawn_crop_has_its_mask_and_a_wrong_one(tmp_path: Path) -> None:
     data = TrainingArrays.build(
         tmp_path, 2, {"index": ((), np.int64)}, lambda index: {"index": np.asarray(index)}, "val"
     )
-    change = Crops(Ovals(2), side=64)
+    change = Crops(ovals(2), side=64)
     torch.manual_seed(0)
     drawn = change(data.sample(1))
     torch.manual_seed(0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,31 +11,31 @@ import torch
 from bench.contracts import Sample, UserError
 from refiners.prn.fast_network import CONFIDENT, bounded_logits, corrected
 from refiners.prn.fast_refiner import PrnFast, bce_iou
-from tests.refiners.prn.test_refiner import Biased, mean_iou
+from tests.refiners.prn.test_refiner import biased, mean_iou
+from tests.toys import Pair, ToyMaps
+from tests.weights import changed
 
 
-class Smeared:
-    """Bright discs of which the map knows the place but not the outline (a `MapDataset`)."""
+def smeared(count: int, seed: int, side: int = 40) -> ToyMaps:
+    """Bright discs of which the map knows the place but not the outline."""
 
-    def __init__(self, count: int, seed: int, side: int = 40) -> None:
-        self.count, self.seed, self.side = count, seed, side
-
-    @property
-    def ids(self) -> Sequence[str]:
-        return [str(index) for index in range(self.count)]
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int, /) -> tuple[Sample, np.ndarray]:
-        rng = np.random.default_rng([self.seed, index])
-        rows, columns = np.mgrid[: self.side, : self.side + 8]
+    def pair(index: int) -> Pair:
+        rng = np.random.default_rng([seed, index])
+        rows, columns = np.mgrid[:side, : side + 8]
         away = np.hypot(rows - rng.integers(14, 26), columns - rng.integers(14, 34))
         radius = rng.uniform(6, 13)
         mask = away < radius
         image = np.where(mask, 200, 60)[..., None] + rng.integers(-20, 20, (*mask.shape, 3))
         probs = 1 / (1 + np.exp((away - 9.5) / 2))
         return Sample(str(index), image.astype(np.uint8), mask), probs.astype(np.float32)
+
+    return ToyMaps.drawn(pair, count)
+
+
+def right(count: int, seed: int, side: int = 40) -> ToyMaps:
+    """The same discs with maps that need no refining."""
+    pairs = smeared(count, seed, side).pairs
+    return ToyMaps((sample, np.where(sample.mask, 0.9, 0.1).astype(np.float32)) for sample, _ in pairs)
 
 
 def miniature(*, epochs: int = 1, encoder: str = "mobilenet_v2") -> PrnFast:
@@ -45,9 +44,9 @@ def miniature(*, epochs: int = 1, encoder: str = "mobilenet_v2") -> PrnFast:
 
 def test_it_corrects_patches_of_the_map_and_a_second_object_loads_the_same(tmp_path: Path) -> None:
     refiner = miniature(epochs=16)
-    refiner.fit(Biased(32, seed=1), tmp_path)
-    samples, maps = zip(*(Biased(12, seed=2)[i] for i in range(12)), strict=True)
-    images, masks = [sample.image for sample in samples], [sample.mask for sample in samples]
+    refiner.fit(biased(32, seed=1), tmp_path)
+    test = biased(12, seed=2)
+    images, maps, masks = test.images, test.maps, test.masks
     kept = [probs.copy() for probs in maps]
     refined = refiner.refine(images, maps)
     assert mean_iou(refined, masks) > mean_iou(maps, masks) + 0.03
@@ -57,33 +56,26 @@ def test_it_corrects_patches_of_the_map_and_a_second_object_loads_the_same(tmp_p
         assert after.min() >= 0 and after.max() <= 1
     ready = PrnFast(weights=tmp_path / "weights.safetensors")
     assert not ready.trainable and ready.size == 32
-    for one, other in zip(refined, ready.refine(images, maps), strict=True):
-        np.testing.assert_array_equal(one, other)
+    other = PrnFast(weights=changed(tmp_path / "weights.safetensors"))
+    for one, same, moved in zip(refined, ready.refine(images, maps), other.refine(images, maps), strict=True):
+        np.testing.assert_array_equal(one, same)
+        assert not np.array_equal(one, moved)
 
 
 @pytest.mark.slow
 def test_it_learns_from_the_image_what_no_map_tells(tmp_path: Path) -> None:
     refiner = miniature(epochs=40, encoder="resnet18")
-    refiner.fit(Smeared(32, seed=1), tmp_path)
-    samples, maps = zip(*(Smeared(12, seed=2)[i] for i in range(12)), strict=True)
-    masks = [sample.mask for sample in samples]
+    refiner.fit(smeared(32, seed=1), tmp_path)
+    test = smeared(12, seed=2)
     # All maps are alike up to a shift: none knows its disc's radius.
-    refined = refiner.refine([sample.image for sample in samples], maps)
-    assert mean_iou(refined, masks) > mean_iou(maps, masks) + 0.05
-
-
-class Right(Smeared):
-    """Maps that need no refining."""
-
-    def __getitem__(self, index: int, /) -> tuple[Sample, np.ndarray]:
-        sample, _ = super().__getitem__(index)
-        return sample, np.where(sample.mask, 0.9, 0.1).astype(np.float32)
+    refined = refiner.refine(test.images, test.maps)
+    assert mean_iou(refined, test.masks) > mean_iou(test.maps, test.masks) + 0.05
 
 
 def test_where_held_out_images_gain_nothing_the_maps_stay_as_they_are(tmp_path: Path) -> None:
     refiner = miniature(epochs=2)
-    refiner.fit(Right(8, seed=1, side=32), tmp_path)
-    sample, _ = Right(1, seed=2)[0]
+    refiner.fit(right(8, seed=1, side=32), tmp_path)
+    sample, _ = right(1, seed=2)[0]
     probs = np.random.default_rng(0).random(sample.mask.shape, dtype=np.float32)
     probs[:2] = [[0], [1]]
     (refined,) = refiner.refine([sample.image], [probs])
@@ -116,14 +108,14 @@ def test_what_does_not_fit_is_the_users_to_fix(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"prn-fast\[size=40\].*multiple of 32"):
         PrnFast(size=40)
     with pytest.raises(UserError, match=r"no such encoder"):
-        PrnFast(encoder="resnet1").fit(Smeared(4, seed=0), tmp_path)
+        PrnFast(encoder="resnet1").fit(smeared(4, seed=0), tmp_path)
 
 
 @pytest.mark.slow
 def test_the_exported_network_computes_what_refine_does(tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     refiner = miniature()
-    refiner.fit(Smeared(6, seed=1), tmp_path)
+    refiner.fit(smeared(6, seed=1), tmp_path)
     refiner.export_onnx(tmp_path / "fast.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "fast.onnx")
     rng = np.random.default_rng(0)

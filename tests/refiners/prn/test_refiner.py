@@ -12,23 +12,15 @@ import pytest
 from bench.contracts import Sample, UserError
 from refiners.prn import PatchRefineNet
 from refiners.prn.refiner import default_patch
+from tests.toys import Pair, ToyMaps
+from tests.weights import changed
 
 
-class Biased:
-    """Discs whose maps are shifted in logit by an amount that depends on the quadrant (a `MapDataset`)."""
+def biased(count: int, seed: int, side: int = 40) -> ToyMaps:
+    """Discs whose maps are shifted in logit by an amount that depends on the quadrant."""
 
-    def __init__(self, count: int, seed: int, side: int = 40) -> None:
-        self.count, self.seed, self.side = count, seed, side
-
-    @property
-    def ids(self) -> Sequence[str]:
-        return [str(index) for index in range(self.count)]
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int, /) -> tuple[Sample, np.ndarray]:
-        rng, side = np.random.default_rng([self.seed, index]), self.side
+    def pair(index: int) -> Pair:
+        rng = np.random.default_rng([seed, index])
         mask = np.zeros((side, side), np.uint8)
         for x, y in rng.integers(6, side - 6, (4, 2)).tolist():
             cv2.circle(mask, (x, y), int(rng.integers(3, 8)), 1, -1)
@@ -36,6 +28,8 @@ class Biased:
         logits = 6 * cv2.GaussianBlur(mask.astype(np.float64), (0, 0), 2) - 3 + shift
         image = np.zeros((side, side, 3), np.uint8)
         return Sample(str(index), image, mask > 0), (1 / (1 + np.exp(-logits))).astype(np.float32)
+
+    return ToyMaps.drawn(pair, count)
 
 
 def mean_iou(maps: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> float:
@@ -49,21 +43,21 @@ def miniature(*, epochs: int = 1, seed: int = 0) -> PatchRefineNet:
 
 def test_it_beats_the_map_and_a_second_object_loads_the_same(tmp_path: Path) -> None:
     refiner = miniature(epochs=8)
-    refiner.fit(Biased(32, seed=1), tmp_path)
+    refiner.fit(biased(32, seed=1), tmp_path)
     assert {path.name for path in tmp_path.iterdir()} - {"tensorboard"} == {"training.csv", "weights.safetensors"}
-    samples, maps = zip(*(Biased(16, seed=2)[i] for i in range(16)), strict=True)
-    images, masks = [sample.image for sample in samples], [sample.mask for sample in samples]
+    test = biased(16, seed=2)
+    images, maps, masks = test.images, test.maps, test.masks
     refined = refiner.refine(images, maps)
     assert mean_iou(refined, masks) > mean_iou(maps, masks) + 0.03
     again = miniature(epochs=8)
-    again.fit(Biased(32, seed=1), tmp_path)
+    again.fit(biased(32, seed=1), tmp_path)
     for first, second in zip(refined, again.refine(images, maps), strict=True):
         np.testing.assert_array_equal(first, second)
 
 
 def test_outputs_are_new_maps_of_the_inputs_sizes(tmp_path: Path) -> None:
     refiner = miniature()
-    refiner.fit(Biased(4, seed=1), tmp_path)
+    refiner.fit(biased(4, seed=1), tmp_path)
     rng = np.random.default_rng(0)
     maps = [rng.random(shape, dtype=np.float32) for shape in ((32, 32), (17, 90), (100, 33))]
     kept = [probs.copy() for probs in maps]
@@ -79,20 +73,20 @@ def test_outputs_are_new_maps_of_the_inputs_sizes(tmp_path: Path) -> None:
 
 def test_a_map_is_refined_the_same_alone_or_among_others(tmp_path: Path) -> None:
     refiner = miniature()
-    refiner.fit(Biased(4, seed=1), tmp_path)
-    samples, maps = zip(*(Biased(3, seed=3)[i] for i in range(3)), strict=True)
-    together = refiner.refine([sample.image for sample in samples], maps)
-    alone = refiner.refine([samples[1].image], [maps[1]])[0]
+    refiner.fit(biased(4, seed=1), tmp_path)
+    test = biased(3, seed=3)
+    together = refiner.refine(test.images, test.maps)
+    alone = refiner.refine(test.images[1:2], test.maps[1:2])[0]
     np.testing.assert_array_equal(together[1], alone)
 
 
 def test_seeds_decide(tmp_path: Path) -> None:
-    _, probs = Biased(1, seed=5)[0]
+    _, probs = biased(1, seed=5)[0]
     image = np.zeros((*probs.shape, 3), np.uint8)
     results = []
     for run, seed in enumerate((0, 0, 1)):
         refiner = miniature(seed=seed)
-        refiner.fit(Biased(6, seed=1), tmp_path / str(run))
+        refiner.fit(biased(6, seed=1), tmp_path / str(run))
         results.append(refiner.refine([image], [probs])[0])
     np.testing.assert_array_equal(results[0], results[1])
     assert not np.array_equal(results[0], results[2])
@@ -114,18 +108,20 @@ def test_the_default_patch_divides_the_size() -> None:
 
 def test_weights_of_a_fit_make_a_refiner_that_is_ready(tmp_path: Path) -> None:
     fitted = PatchRefineNet(size=32, patch=8, width=4, branches="local", epochs=1)
-    fitted.fit(Biased(4, seed=1), tmp_path)
+    fitted.fit(biased(4, seed=1), tmp_path)
     given = PatchRefineNet(weights=tmp_path / "weights.safetensors", seed=7)
     assert fitted.trainable and not given.trainable
     assert (given.size, given.patch, given.width, given.branches) == (32, 8, 4, "local")
-    sample, probs = Biased(1, seed=3)[0]
-    given.fit(Biased(0, seed=0), tmp_path / "nothing")
-    expected, found = (refiner.refine([sample.image], [probs])[0] for refiner in (fitted, given))
+    sample, probs = biased(1, seed=3)[0]
+    given.fit(biased(0, seed=0), tmp_path / "nothing")
+    other = PatchRefineNet(weights=changed(tmp_path / "weights.safetensors"))
+    expected, found, moved = (refiner.refine([sample.image], [probs])[0] for refiner in (fitted, given, other))
     np.testing.assert_array_equal(found, expected)
+    assert not np.array_equal(moved, expected)
 
 
 def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
-    miniature().fit(Biased(4, seed=1), tmp_path)
+    miniature().fit(biased(4, seed=1), tmp_path)
     with pytest.raises(UserError, match=r"patch=8, but these weights have patch=16"):
         PatchRefineNet(patch=8, weights=tmp_path / "weights.safetensors")
     with pytest.raises(UserError, match=r"no such term 'edge'"):
@@ -143,10 +139,10 @@ def test_a_grid_says_the_patch_and_either_alone_may_be_given() -> None:
 def test_the_exported_network_computes_what_refine_does(tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     refiner = miniature()
-    refiner.fit(Biased(6, seed=1, side=32), tmp_path)
+    refiner.fit(biased(6, seed=1, side=32), tmp_path)
     refiner.export_onnx(tmp_path / "prn.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "prn.onnx")
-    samples, maps = zip(*(Biased(5, seed=2, side=32)[i] for i in range(5)), strict=True)
-    (found,) = session.run(["refined"], {"map": np.stack(maps)[:, None]})
-    expected = refiner.refine([sample.image for sample in samples], maps)
+    test = biased(5, seed=2, side=32)
+    (found,) = session.run(["refined"], {"map": np.stack(test.maps)[:, None]})
+    expected = refiner.refine(test.images, test.maps)
     np.testing.assert_allclose(found[:, 0], np.stack(expected), atol=1e-4)

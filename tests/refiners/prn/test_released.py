@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +20,8 @@ from bench.contracts import Sample, UserError
 from bench.training import save_weights, seeded
 from refiners.prn.released import ReleasedNetwork, load_released
 from refiners.prn.released_refiner import PrnReleased, released_rule
+from tests.toys import Pair, ToyMaps
+from tests.weights import changed
 
 NAMES: dict[int, str] = {8: "prn_p64", 4: "prn_p4", 0: "prn_p0"}
 PARAMETERS: dict[int, int] = {8: 3_887_156, 4: 3_887_156, 0: 3_044_922}
@@ -236,26 +238,14 @@ def test_the_released_rule_is_the_sheets(seed: int) -> None:
     assert (found.numpy() > (whole > 0.5)).any()
 
 
-class Discs:
-    """Blurred discs with their masks (a `MapDataset`)."""
-
-    def __init__(self, count: int = 2, side: int = 70) -> None:
-        self.count, self.side = count, side
-
-    @property
-    def ids(self) -> Sequence[str]:
-        return [str(index) for index in range(self.count)]
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int, /) -> tuple[Sample, np.ndarray]:
-        side, draw = self.side, np.random.default_rng(index)
-        mask = np.zeros((side, side), np.uint8)
-        for x, y in draw.integers(10, side - 10, (4, 2)).tolist():
-            cv2.circle(mask, (x, y), int(draw.integers(4, 12)), 1, -1)
-        probs = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 3)
-        return Sample(str(index), np.zeros((side, side, 3), np.uint8), mask > 0), probs
+def blurred(index: int) -> Pair:
+    """Discs and their blurred mask as the map."""
+    side, draw = 70, np.random.default_rng(index)
+    mask = np.zeros((side, side), np.uint8)
+    for x, y in draw.integers(10, side - 10, (4, 2)).tolist():
+        cv2.circle(mask, (x, y), int(draw.integers(4, 12)), 1, -1)
+    probs = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 3)
+    return Sample(str(index), np.zeros((side, side, 3), np.uint8), mask > 0), probs
 
 
 @pytest.mark.parametrize(("grid", "slip", "size"), [(8, True, 64), (4, False, 32), (0, False, 32)])
@@ -264,7 +254,7 @@ def test_a_training_refines_and_its_weights_are_enough(tmp_path: Path, grid: int
     initial = {name: value.clone() for name, value in refiner.network.state_dict().items()}
     assert refiner.trainable
     assert refiner.patch == (size // grid if grid else size)
-    refiner.fit(Discs(), tmp_path)
+    refiner.fit(ToyMaps.drawn(blurred, 2), tmp_path)
     assert not same(refiner.network.state_dict(), initial)
     sides = [(64, 64), (50, 77)]
     maps = [np.random.default_rng(0).random(shape, dtype=np.float32) for shape in sides]
@@ -277,8 +267,10 @@ def test_a_training_refines_and_its_weights_are_enough(tmp_path: Path, grid: int
     again = PrnReleased(row_slip=slip, weights=tmp_path / "weights.safetensors")
     assert not again.trainable
     assert (again.size, again.grid, again.patch) == (size, grid, refiner.patch)
-    for probs, expected in zip(again.refine(images, maps), refined, strict=True):
+    other = PrnReleased(row_slip=slip, weights=changed(tmp_path / "weights.safetensors"))
+    for probs, moved, expected in zip(again.refine(images, maps), other.refine(images, maps), refined, strict=True):
         np.testing.assert_array_equal(probs, expected)
+        assert not np.array_equal(moved, expected)
     with pytest.raises(UserError, match=rf"trained with row_slip={slip}.*use row_slip={str(slip).lower()}"):
         PrnReleased(row_slip=not slip, weights=tmp_path / "weights.safetensors")
 

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from refiners.prn import PatchRefineNet
-from tests.refiners.prn.test_refiner import Biased
+from tests.refiners.prn.test_refiner import biased
 
 EPOCHS = 24
 KILLS = 5
@@ -21,7 +21,7 @@ KILLS = 5
 
 def fit(workdir: Path) -> None:
     torch.set_num_threads(1)
-    PatchRefineNet(size=32, patch=16, width=4, epochs=EPOCHS).fit(Biased(8, seed=1), workdir)
+    PatchRefineNet(size=32, patch=16, width=4, epochs=EPOCHS).fit(biased(8, seed=1), workdir)
 
 
 def epochs_done(workdir: Path) -> int:

@@ -10,44 +10,18 @@ import huggingface_hub.constants
 import numpy as np
 import pytest
 import torch
-from transformers import SamConfig, SamImageProcessor, SamModel, SamProcessor, SegformerConfig, SegformerModel
+from transformers import SamImageProcessor, SamModel, SamProcessor, SegformerConfig, SegformerModel
 
 from bench.contracts import Image, ProbabilityMap, UserError
 from refiners.samrefiner import SamRefiner
 from refiners.samrefiner.model import Segmenter
 from refiners.samrefiner.prompts import prompts_for
-
-SIDE = 128
+from tests.refiners.samrefiner.tiny import SIDE, tiny_sam
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SAM of 8 x 8 features, 32 x 32 masks and random weights."""
-    torch.manual_seed(6)
-    vision = {
-        "image_size": SIDE,
-        "hidden_size": 16,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "output_channels": 16,
-        "num_pos_feats": 8,
-        "window_size": 2,
-        "global_attn_indexes": [1],
-        "initializer_range": 0.3,
-    }
-    decoder = {"hidden_size": 16, "mlp_dim": 16, "num_attention_heads": 2, "iou_head_hidden_dim": 16}
-    config = SamConfig(
-        vision_config=vision,
-        prompt_encoder_config={"image_size": SIDE, "hidden_size": 16},
-        mask_decoder_config=decoder,
-        initializer_range=0.3,
-    )
-    model = SamModel(config).eval()
-    for parameter in [*model.mask_decoder.parameters(), *model.prompt_encoder.mask_embed.parameters()]:
-        torch.nn.init.normal_(parameter, std=0.5)  # its own initial weights answer next to nothing
-    path = tmp_path_factory.mktemp("sam")
-    model.save_pretrained(path)
-    return path
+    return tiny_sam(tmp_path_factory.mktemp("sam"))
 
 
 @pytest.fixture
