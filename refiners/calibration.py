@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts import DECISION, Budget, Image, MapDataset, ProbabilityMap, SearchSpace, UserError
+from bench.contracts import DECISION, Budget, Image, MapDataset, ProbabilityMap, Refiner, SearchSpace, UserError
 from bench.files import replacing
 from bench.images import to_uint16
 from bench.progress import track
@@ -54,7 +54,7 @@ class Isotonic:
 Curve: TypeAlias = Logistic | Isotonic
 
 
-class Calibration:
+class Calibration(Refiner):
     """Probabilities made honest on val: temperature, Platt scaling or isotonic regression; one curve for all pixels.
 
     Each minimises the negative log-likelihood (isotonic: the squared error, which here has the same minimum) of val's
@@ -73,11 +73,7 @@ class Calibration:
         method: the curve's form.
     """
 
-    requires: tuple[str, ...] = ()
-    extra = ""
-    version = 1
     trainable = True
-    uses_ground_truth = False
     search_space: ClassVar[SearchSpace] = {"method": ("temperature", "platt", "isotonic")}
     cost: ClassVar[Budget] = Budget(seconds=0.1, memory_mb=32)
 

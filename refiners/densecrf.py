@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from bench.contracts import Budget, Image, MapDataset, ProbabilityMap, SearchSpace, Span, UserError
+from bench.contracts import Budget, Image, ProbabilityMap, Refiner, SearchSpace, Span, UserError
 
 EPSILON = 1e-6
 """Probabilities are kept this far from 0 and 1, so that the unary energy is finite."""
 
 
-class DenseCrf:
+class DenseCrf(Refiner):
     """DenseCRF by pydensecrf: mean-field inference with a Gaussian and a bilateral pairwise kernel.
 
     Defaults are those of DeepLab (Chen et al. 2018, cross-validated on PASCAL VOC). The settings of pydensecrf's own
@@ -41,9 +40,6 @@ class DenseCrf:
 
     requires = ("pydensecrf",)
     extra = "densecrf"
-    version = 1
-    trainable = False
-    uses_ground_truth = False
     search_space: ClassVar[SearchSpace] = {
         "iterations": Span(1, 10),
         "gaussian_sxy": Span(0.5, 5.0, log=True),
@@ -73,9 +69,6 @@ class DenseCrf:
         self.iterations, self.temperature = iterations, temperature
         self.gaussian = {"sxy": gaussian_sxy, "compat": gaussian_compat}
         self.bilateral = {"sxy": bilateral_sxy, "srgb": bilateral_srgb, "compat": bilateral_compat}
-
-    def fit(self, val: MapDataset, workdir: Path) -> None:
-        """Nothing to learn."""
 
     def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
         """See `bench.contracts.Refiner`."""

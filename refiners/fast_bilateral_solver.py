@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import cv2
 import numpy as np
 
-from bench.contracts import Budget, Image, MapDataset, ProbabilityMap, SearchSpace, Span, UserError
+from bench.contracts import Budget, Image, ProbabilityMap, Refiner, SearchSpace, Span, UserError
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -28,7 +27,7 @@ SOLVER_STEPS, SOLVED = 1000, 1e-6
 """At most so many conjugate gradient steps, fewer once the relative residual is below."""
 
 
-class FastBilateralSolver:
+class FastBilateralSolver(Refiner):
     """Fast bilateral solver: the smoothest map, along the image's colours, that is still near the given one.
 
     Minimises (the paper's Eq. 1) half of lam times the sum over pixel pairs of W (x_i - x_j)^2, plus the sum over
@@ -47,11 +46,6 @@ class FastBilateralSolver:
         UserError: a sigma under 1, or another parameter under 0.
     """
 
-    requires: tuple[str, ...] = ()
-    extra = ""
-    version = 1
-    trainable = False
-    uses_ground_truth = False
     search_space: ClassVar[SearchSpace] = {
         "sigma_spatial": Span(4.0, 32.0, log=True),
         "sigma_luma": Span(2.0, 32.0, log=True),
@@ -78,9 +72,6 @@ class FastBilateralSolver:
                 raise UserError(f"a {name} of {value}", where, f"use {at_least[name]} or more")
         self.cell = np.array([sigma_spatial, sigma_spatial, sigma_luma, sigma_chroma, sigma_chroma])
         self.lam, self.confidence_power = lam, confidence_power
-
-    def fit(self, val: MapDataset, workdir: Path) -> None:
-        """Nothing to learn."""
 
     def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
         """See `bench.contracts.Refiner`."""

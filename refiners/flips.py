@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
 
-from bench.contracts import Budget, Image, MapDataset, ProbabilityMap
+from bench.contracts import Budget, Image, ProbabilityMap, Refiner
 from bench.training.turns import turned, turned_back
 
 Flips: TypeAlias = Literal["horizontal", "both", "turns"]
@@ -20,7 +19,7 @@ _AXES = (0, 1)
 """Of the rows and columns of images and maps."""
 
 
-class FlipAverage:
+class FlipAverage(Refiner):
     """Averages the map with the base's maps of the flipped image, flipped back.
 
     The base is asked for one more prediction for each flip. Needs a base that can be asked for maps of images that are
@@ -30,11 +29,6 @@ class FlipAverage:
         flips: ``horizontal`` (2 maps in the mean), ``both`` ways (4), or with quarter ``turns`` too (8).
     """
 
-    requires: tuple[str, ...] = ()
-    extra = ""
-    version = 1
-    trainable = False
-    uses_ground_truth = False
     cost = Budget(seconds=0.02, memory_mb=20)  # its own; the predictions are the base's
 
     def __init__(self, *, flips: Flips = "horizontal") -> None:
@@ -44,9 +38,6 @@ class FlipAverage:
     def ask(self, base: Callable[[Sequence[Image]], list[ProbabilityMap]]) -> None:
         """See `bench.contracts.AsksBase`."""
         self._base = base
-
-    def fit(self, val: MapDataset, workdir: Path) -> None:
-        """Nothing to learn."""
 
     def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
         """See `bench.contracts.Refiner`.

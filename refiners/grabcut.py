@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import ClassVar
 
 import cv2
 import numpy as np
 
-from bench.contracts import DECISION, Budget, Image, MapDataset, ProbabilityMap, SearchSpace, Span, UserError
+from bench.contracts import DECISION, Budget, Image, ProbabilityMap, Refiner, SearchSpace, Span, UserError
 
 COMPONENTS = 13 * 5
 """Numbers in OpenCV's colour model of one side: five Gaussians of a weight, a mean and a covariance."""
 
 
-class GrabCut:
+class GrabCut(Refiner):
     """GrabCut by OpenCV: colour models of both sides and a graph cut, in turn; a map of zeros and ones.
 
     Where the map is sure, it is final; elsewhere it only says with which side a pixel begins. Colours are compared in
@@ -31,11 +30,6 @@ class GrabCut:
         UserError: iterations under 1, or not sure_bg < 0.5 < sure_fg.
     """
 
-    requires: tuple[str, ...] = ()
-    extra = ""
-    version = 1
-    trainable = False
-    uses_ground_truth = False
     search_space: ClassVar[SearchSpace] = {
         "iterations": Span(1, 10),
         "sure_fg": Span(0.6, 1.0),
@@ -50,9 +44,6 @@ class GrabCut:
             where = f"grabcut[sure_fg={sure_fg},sure_bg={sure_bg}]"
             raise UserError("what is sure would cross the decision", where, "keep sure_bg < 0.5 < sure_fg")
         self.iterations, self.sure_fg, self.sure_bg = iterations, sure_fg, sure_bg
-
-    def fit(self, val: MapDataset, workdir: Path) -> None:
-        """Nothing to learn."""
 
     def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
         """See `bench.contracts.Refiner`. The maps hold 0 and 1 alone."""

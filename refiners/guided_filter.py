@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import ClassVar
 
 import cv2
 import numpy as np
 
-from bench.contracts import Budget, Image, MapDataset, ProbabilityMap, SearchSpace, Span, UserError
+from bench.contracts import Budget, Image, ProbabilityMap, Refiner, SearchSpace, Span, UserError
 
 
-class GuidedFilter:
+class GuidedFilter(Refiner):
     """Guided filter with the RGB image as its guide: in each window the map is a linear function of colour.
 
     Defaults are those with which the authors filter an image jointly with another of the same scene (flash and no
@@ -30,11 +29,6 @@ class GuidedFilter:
         UserError: a radius under 1 or an eps that is not positive.
     """
 
-    requires: tuple[str, ...] = ()
-    extra = ""
-    version = 1
-    trainable = False
-    uses_ground_truth = False
     search_space: ClassVar[SearchSpace] = {"radius": Span(2, 120, log=True), "eps": Span(1e-7, 1e-1, log=True)}
     cost = Budget(seconds=1.0, memory_mb=200)
 
@@ -44,9 +38,6 @@ class GuidedFilter:
         if not eps > 0:
             raise UserError(f"an eps of {eps}", f"guided-filter[eps={eps}]", "use a positive number, e.g. 4e-4")
         self.radius, self.eps = radius, eps
-
-    def fit(self, val: MapDataset, workdir: Path) -> None:
-        """Nothing to learn."""
 
     def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
         """See `bench.contracts.Refiner`. What the linear function sends outside [0, 1] is clipped."""

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from bench.contracts import Budget, Image, MapDataset, ProbabilityMap
+from bench.contracts import Budget, Image, ProbabilityMap, Refiner
 
 
-class Identity:
+class Identity(Refiner):
     """Returns a copy of each map."""
 
-    requires: tuple[str, ...] = ()
-    extra = ""
-    version = 1
-    trainable = False
-    uses_ground_truth = False
     cost = Budget(seconds=0.01, memory_mb=10)
-
-    def fit(self, val: MapDataset, workdir: Path) -> None:
-        """Nothing to learn."""
 
     def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
         """See `bench.contracts.Refiner`."""

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import ClassVar
 
 import cv2
 import numpy as np
 
-from bench.contracts import DECISION, Budget, Image, MapDataset, Mask, ProbabilityMap, SearchSpace, Span, UserError
+from bench.contracts import DECISION, Budget, Image, Mask, ProbabilityMap, Refiner, SearchSpace, Span, UserError
 
 
-class Morphology:
+class Morphology(Refiner):
     """Opens and closes the mask with OpenCV's ellipse, fills its holes and drops its small parts, in this order.
 
     A pixel whose side stays keeps its probability; one that changes side gets 1 - p, the same confidence on the
@@ -28,11 +27,6 @@ class Morphology:
         UserError: a negative radius, or a min_area outside [0, 1].
     """
 
-    requires: tuple[str, ...] = ()
-    extra = ""
-    version = 1
-    trainable = False
-    uses_ground_truth = False
     search_space: ClassVar[SearchSpace] = {
         "open": Span(0, 15),
         "close": Span(0, 15),
@@ -49,9 +43,6 @@ class Morphology:
             where = f"morphology[min_area={min_area}]"
             raise UserError(f"{min_area} of an image", where, "use a fraction in 0..1, e.g. 0.001")
         self.open, self.close, self.min_area, self.fill_holes = open, close, min_area, fill_holes
-
-    def fit(self, val: MapDataset, workdir: Path) -> None:
-        """Nothing to learn."""
 
     def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
         """See `bench.contracts.Refiner`."""

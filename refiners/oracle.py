@@ -3,33 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 
-from bench.contracts import Budget, Image, MapDataset, Mask, ProbabilityMap, UserError
+from bench.contracts import Budget, Image, Mask, Oracle, ProbabilityMap, UserError
 from refiners.prn.pseudo_labels import image_optimal, patch_optimal
 
-
-class _Oracle:
-    """Labels made with the ground truth at hand: 0 or 1 (`bench.contracts.Oracle`)."""
-
-    requires: tuple[str, ...] = ()
-    extra = ""
-    version = 1
-    trainable = False
-    uses_ground_truth = True
-    cost = Budget(seconds=0.1, memory_mb=20)
-
-    def fit(self, val: MapDataset, workdir: Path) -> None:
-        """Nothing to learn."""
-
-    def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> NoReturn:
-        raise RuntimeError("an oracle needs the masks: call refine_knowing")
+COST = Budget(seconds=0.1, memory_mb=20)
 
 
-class PatchOracle(_Oracle):
+class PatchOracle(Oracle):
     """Each patch binarised at its own best threshold: PatchRefineNet's pseudo-labels as a result.
 
     Each patch's IoU is the highest a threshold can reach. The image's need not be: where thresholds differ between
@@ -41,6 +24,8 @@ class PatchOracle(_Oracle):
     Raises:
         UserError: a side under 1.
     """
+
+    cost = COST
 
     def __init__(self, *, patch: int = 64) -> None:
         if patch < 1:
@@ -55,8 +40,10 @@ class PatchOracle(_Oracle):
         return [patch_optimal(probs, mask, self.patch).labels.astype(np.float32) for probs, mask in pairs]
 
 
-class ImageOracle(_Oracle):
+class ImageOracle(Oracle):
     """Each image binarised at its own best threshold."""
+
+    cost = COST
 
     def refine_knowing(
         self, images: Sequence[Image], maps: Sequence[ProbabilityMap], masks: Sequence[Mask]

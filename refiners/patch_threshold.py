@@ -9,7 +9,18 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts import DECISION, Budget, Image, MapDataset, Mask, ProbabilityMap, SearchSpace, Span, UserError
+from bench.contracts import (
+    DECISION,
+    Budget,
+    Image,
+    MapDataset,
+    Mask,
+    ProbabilityMap,
+    Refiner,
+    SearchSpace,
+    Span,
+    UserError,
+)
 from bench.files import replacing
 from bench.progress import track
 from refiners.prn.pseudo_labels import patch_optimal
@@ -24,7 +35,7 @@ QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 NEIGHBOURS = tuple((row, column) for row in (-1, 0, 1) for column in (-1, 0, 1) if (row, column) != (0, 0))
 
 
-class PatchThreshold:
+class PatchThreshold(Refiner):
     """A threshold for each patch, regressed from its look on val: the naive predictor PatchRefineNet argues against.
 
     Val's patches are labelled with their best threshold (`patch_targets`), and boosted regression trees (scikit-learn's
@@ -40,11 +51,7 @@ class PatchThreshold:
         min_samples: patches in a leaf, at least.
     """
 
-    requires: tuple[str, ...] = ()
-    extra = ""
-    version = 1
     trainable = True
-    uses_ground_truth = False
     search_space: ClassVar[SearchSpace] = {
         "patch": (32, 64, 128, 256),
         "trees": Span(25, 400, log=True),

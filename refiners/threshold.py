@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.contracts import DECISION, Budget, Image, MapDataset, ProbabilityMap
+from bench.contracts import DECISION, Budget, Image, MapDataset, ProbabilityMap, Refiner
 from bench.files import replacing
 from bench.images import to_uint16
 from bench.progress import track
@@ -16,18 +16,14 @@ from bench.progress import track
 LEVELS = 65536
 
 
-class Threshold:
+class Threshold(Refiner):
     """The threshold with the highest mean IoU over the val images, applied as a monotone remap of the map.
 
     All 65,535 thresholds of a 16-bit map are tried; of several that are best, the one nearest one half is taken.
     The remap is linear on both sides of the threshold and sends it to one half, so that one half stays the decision.
     """
 
-    requires: tuple[str, ...] = ()
-    extra = ""
-    version = 1
     trainable = True
-    uses_ground_truth = False
     cost = Budget(seconds=0.05, memory_mb=30)
 
     def __init__(self) -> None:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from bench.contracts import Dataset, ProbabilityMap, Sample, UserError
+from bench.contracts import BaseNetwork, ProbabilityMap, Sample, UserError
 from bench.images import MAP_SUFFIXES, read_map
 from bench.progress import note
 
 
-class Maps:
+class Maps(BaseNetwork):
     """A folder of probability maps, 8/16-bit PNG or NPY, named by sample id (``class/3.png`` for few-shot sets).
 
     Args:
@@ -21,11 +21,6 @@ class Maps:
     Raises:
         UserError: see `covered`; or a map is unreadable or of another size than its image.
     """
-
-    requires: tuple[str, ...] = ()
-    extra = ""
-    version = 1
-    trainable = False
 
     def __init__(self, *, path: Path, missing: Literal["error", "drop"] = "error") -> None:
         self.path, self.missing = path, missing
@@ -41,9 +36,6 @@ class Maps:
             note(f"{len(absent)} of {len(ids)} samples of val and test have no map in {self.path}; they are dropped")
         gone = set(absent)
         return [sample_id for sample_id in ids if sample_id not in gone]
-
-    def fit(self, train: Dataset, val: Dataset, workdir: Path) -> None:
-        """Nothing to learn."""
 
     def predict(self, samples: Sequence[Sample]) -> list[ProbabilityMap]:
         """See `bench.contracts.BaseNetwork`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,7 +29,7 @@ class Program(Protocol):
 
 
 @dataclass(kw_only=True)
-class NetworkFile(Adapter, ABC):
+class NetworkFile(Adapter):
     """A network in a file, with what it wants as input and means by its output said in parameters.
 
     An image is resized, divided, normalised as ``(x - mean) / std`` and given to the network, one at a time; the chosen

@@ -29,9 +29,6 @@ class NetworkDefinition(BaseParameters, ABC):
     """
 
     origin: ClassVar[Origin]
-    requires: ClassVar[tuple[str, ...]] = ()
-    extra: ClassVar[str] = ""
-    version: ClassVar[int] = 1
 
     @abstractmethod
     def network(self) -> nn.Module:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import nn
 
@@ -24,7 +24,7 @@ class SmpBase(TrainedBase):
         encoder: name of an smp encoder, or ``tu-NAME`` of a timm one.
     """
 
-    requires: ClassVar[tuple[str, ...]] = ("segmentation_models_pytorch",)
+    requires = ("segmentation_models_pytorch",)
 
     encoder: str = "resnet34"
     epochs: int = 15

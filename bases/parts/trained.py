@@ -14,7 +14,7 @@ from bases.parts import pairs
 from bases.parts.definition import NetworkDefinition
 from bases.parts.losses import as_float
 from bases.parts.predicting import resized_map, tiled_map
-from bench.contracts import Dataset, ProbabilityMap, Sample
+from bench.contracts import BaseNetwork, Dataset, ProbabilityMap, Sample
 from bench.training import Augment, Batch, Loss, TrainingArrays, load_finished, load_state, seeded, train
 from bench.training.augment import Turn
 from bench.training.inference import Model, averaged, whole_float32
@@ -22,7 +22,7 @@ from bench.training.optimisers import Groups
 
 
 @dataclass(kw_only=True)
-class TrainedBase(NetworkDefinition):
+class TrainedBase(NetworkDefinition, BaseNetwork):
     """A torch network, trained on the train split unless ``weights`` are given.
 
     An image is brought to ``size`` x ``size`` and normalised, and its map is brought back to the image's size. The best

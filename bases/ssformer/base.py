@@ -41,7 +41,7 @@ class SSFormer(TrainedBase):
     origin: ClassVar[Origin] = Origin(
         paper="Wang et al., MICCAI 2022", code="github.com/Qiming-Huang/ssformer", licence="no licence file"
     )
-    requires: ClassVar[tuple[str, ...]] = ("segmentation_models_pytorch",)
+    requires = ("segmentation_models_pytorch",)
 
     size: int = 352
     epochs: int = 600

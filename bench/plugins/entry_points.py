@@ -10,7 +10,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, get_type_hints
 
 from bench.config import KINDS, Kind, Settings, nearest, unknown
-from bench.contracts import AsksBase, BaseNetwork, Metric, Oracle, Refiner, SearchSpace, Tunable, UserError
+from bench.contracts import AsksBase, BaseNetwork, Metric, Oracle, Plugin, Refiner, SearchSpace, Tunable, UserError
 from bench.isolation import one_line
 
 DISTRIBUTION = "refinebench"
@@ -140,7 +140,7 @@ def _settable(entry: Entry) -> set[str]:
 def _load(kind: Kind, entry: EntryPoint) -> Entry:
     try:
         factory = entry.load()
-        requires, extra = getattr(factory, "requires", ()), getattr(factory, "extra", "")
+        requires, extra = getattr(factory, "requires", Plugin.requires), getattr(factory, "extra", Plugin.extra)
         missing = [module for module in requires if importlib.util.find_spec(module) is None]
     except (Exception, SystemExit) as error:
         # Whatever a foreign module does on import must not take the harness down.

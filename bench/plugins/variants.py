@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import ConfigDict, ValidationError, create_model
 
 from bench.config import Kind, Settings, nearest
-from bench.contracts import RefersToFiles, SearchSpace, UserError
+from bench.contracts import Plugin, RefersToFiles, SearchSpace, UserError
 from bench.metrics.columns import DEFAULT_OBJECTIVE, OBJECTIVES
 from bench.plugins.entry_points import FILLED_IN, TUNING, Entry, defaults_of, hints_of, search_space, usable
 from bench.plugins.spec import Spec, parse
@@ -67,7 +67,7 @@ class Variant:
         values = {key: value for key, value in self.parameters.items() if key not in paths}
         if self.kind != "dataset":
             values |= {key: _content_hash(path, self.entry.factory) for key, path in paths.items()}
-        version = getattr(self.entry.factory, "version", 1)
+        version = getattr(self.entry.factory, "version", Plugin.version)
         searched = {} if self.search is None else {"search": self.search.identity()}
         return {"name": self.entry.name, "version": version, "parameters": values, **searched}
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from bench.contracts import DECISION, Budget, Image, MapDataset, ProbabilityMap, SearchSpace, Span, UserError
+from bench.contracts import DECISION, Budget, Image, MapDataset, ProbabilityMap, Refiner, SearchSpace, Span, UserError
 from bench.training import load_finished
 from bench.training.encoders import EncoderWeights
 from bench.training.inference import whole_float32
@@ -19,7 +19,7 @@ from refiners.cascadepsp.steps import HIGHEST, LEAST_CROP, Levels, Steps
 from refiners.cascadepsp.training import Course, train_network
 
 
-class CascadePsp:
+class CascadePsp(Refiner):
     """CascadePSP, CVPR 2020: the mask, cleaned at a fixed size and then crop by crop at the image's own.
 
     It binarises the map, so what the base was unsure of is lost on it, and returns maps of 8 bits, as the package does:
@@ -56,7 +56,6 @@ class CascadePsp:
     requires = ("segmentation_refinement",)
     extra = "cascadepsp"
     version = 2
-    uses_ground_truth = False
     # Without L: a trial at the default already costs minutes an image.
     search_space: ClassVar[SearchSpace] = {"low_threshold": Span(0.0, 0.2), "levels": (1, 3)}
     # Twice what `make bench` measured on one thread (docs/cascadepsp.md).

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.contracts import DECISION, Budget, Image, MapDataset, ProbabilityMap, SearchSpace, Span, UserError
+from bench.contracts import DECISION, Budget, Image, MapDataset, ProbabilityMap, Refiner, SearchSpace, Span, UserError
 from bench.images import resize, resize_mask, to_uint16
 from bench.training import (
     Batch,
@@ -38,7 +38,7 @@ HELD_OUT = 0.25
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-class PrnFast:
+class PrnFast(Refiner):
     """PRN's idea at a fraction of its cost: a residual on the base's logits, from the map and the image's features.
 
     Departures from PatchRefineNet, chosen on val splits (docs/results/prn.md has the trials):
@@ -65,9 +65,6 @@ class PrnFast:
     """
 
     requires = ("segmentation_models_pytorch",)
-    extra = ""
-    version = 1
-    uses_ground_truth = False
     search_space: ClassVar[SearchSpace] = {"width": (16, 32, 64), "lr": Span(1e-4, 1e-2, log=True)}
     cost: ClassVar[Budget] = Budget(seconds=4, memory_mb=220)
 

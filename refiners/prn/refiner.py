@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.contracts import Budget, Image, MapDataset, ProbabilityMap, SearchSpace, Span, UserError
+from bench.contracts import Budget, Image, MapDataset, ProbabilityMap, Refiner, SearchSpace, Span, UserError
 from bench.images import resize, resize_mask, to_uint16
 from bench.training import (
     Batch,
@@ -36,7 +36,7 @@ BATCH = 4
 PATIENCE = 10
 
 
-class PatchRefineNet:
+class PatchRefineNet(Refiner):
     """Nagendra & Kifer, WACV 2024: learns from val to binarise each patch as the ground truth would have it.
 
     The parameters' defaults are the paper's at 512 pixels. At another size, ``patch``, ``width`` and ``epochs``
@@ -62,10 +62,6 @@ class PatchRefineNet:
         UserError: the parameters do not fit together, or the file is no finished training of this refiner.
     """
 
-    requires: tuple[str, ...] = ()
-    extra = ""
-    version = 1
-    uses_ground_truth = False
     search_space: ClassVar[SearchSpace] = {"grid": (1, 2, 4, 8), "alpha": Span(0.0, 1.0), "gamma": Span(0.0, 4.0)}
     cost: ClassVar[Budget] = Budget(seconds=20, memory_mb=1200)
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts import DECISION, Budget, Image, MapDataset, Mask, ProbabilityMap, SearchSpace, Span, UserError
+from bench.contracts import DECISION, Budget, Image, Mask, ProbabilityMap, Refiner, SearchSpace, Span, UserError
 from bench.hub import ModelId
 from refiners.samrefiner.prompts import prompts_for, regions
 
@@ -24,7 +23,7 @@ UNSURE = 1.0
 """Strength of the mask prompt once the box has outgrown the mask (the authors' number): the mask misses something."""
 
 
-class SamRefiner:
+class SamRefiner(Refiner):
     """A Segment-Anything model prompted with the map's points, boxes and masks (SAMRefiner, Lin et al., ICLR 2025).
 
     The map's mask is split into connected regions, those that lie like one object are merged, and the model is asked
@@ -58,9 +57,6 @@ class SamRefiner:
 
     requires = ("transformers",)
     extra = "huggingface"
-    version = 1
-    trainable = False
-    uses_ground_truth = False
     trained_on: tuple[str, ...] = ()
     search_space: ClassVar[SearchSpace] = {
         "points": Span(1, 3),
@@ -104,9 +100,6 @@ class SamRefiner:
     def __getstate__(self) -> dict[str, Any]:
         """Without the model: another process loads it itself, which is quicker, and gives the same bits."""
         return {name: value for name, value in self.__dict__.items() if name != "_segmenter"}
-
-    def fit(self, val: MapDataset, workdir: Path) -> None:
-        """Nothing to learn."""
 
     def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
         """See `bench.contracts.Refiner`."""

@@ -17,11 +17,11 @@ import time
 
 import numpy as np
 
+from bench.contracts import BaseNetwork, Refiner
 
-class Half:
+
+class Half(Refiner):
     """Halves the map, or does as badly as it is told."""
-
-    requires, extra, version, trainable, uses_ground_truth = (), "", 1, False, False
 
     def __init__(self, *, wrong: str = "nothing"):
         self.wrong = wrong
@@ -43,10 +43,10 @@ class Half:
         return [probs / 2 for probs in maps]
 
 
-class Counting:
+class Counting(BaseNetwork):
     """A base whose maps say how many samples it was trained on, in hundredths, and tuned on, in thousandths."""
 
-    requires, extra, version, trainable = (), "", 1, True
+    trainable = True
 
     def __init__(self, *, unused: int = 0):
         self.level = 0.0

@@ -17,11 +17,13 @@ from tests.bench.conftest import Toy, install
 SLOPE = '''
 import numpy as np
 
+from bench.contracts import BaseNetwork
 
-class Slope:
+
+class Slope(BaseNetwork):
     """Rises from left to right, whatever the image shows; has to be fitted before it predicts."""
 
-    requires, extra, version, trainable = (), "", 1, True
+    trainable = True
 
     def __init__(self):
         self.fitted = False

@@ -6,7 +6,7 @@ import itertools
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pytest
@@ -14,12 +14,16 @@ import pytest
 from bench.cli import main
 from bench.conformance import check_base, check_dataset, check_metric, check_refiner
 from bench.contracts import (
+    BaseNetwork,
     Budget,
     Dataset,
     Image,
     MapDataset,
     Mask,
+    Metric,
+    Oracle,
     ProbabilityMap,
+    Refiner,
     Sample,
     SearchSpace,
     Span,
@@ -33,14 +37,9 @@ CALLS = itertools.count()
 MUCH: Any = "much"
 
 
-class Good:
+class Good(Refiner):
     """Adds to the map."""
 
-    requires: tuple[str, ...] = ()
-    extra = ""
-    version = 1
-    trainable = False
-    uses_ground_truth = False
     search_space: ClassVar[SearchSpace] = {"plus": Span(0.0, 0.5)}
     cost = Budget(seconds=5.0, memory_mb=256)
 
@@ -252,6 +251,53 @@ def test_a_fault_in_the_code_is_told_with_its_line() -> None:
     assert "bench/test_conformance.py, line " in line
 
 
+class Copies(Refiner):
+    def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
+        return [probs.copy() for probs in maps]
+
+
+def test_what_derives_from_its_contract_has_the_defaults_and_no_parameters() -> None:
+    for _ in range(2):  # before and after one was made
+        found = {line.what: line.detail for line in check_refiner(Copies)}
+        assert found["parameters"] == "none" and found["requirements"] == "none beyond the core install"
+        assert found["declarations"] == "learns nothing" and found["fit"] == "nothing to learn"
+        assert found["docstring"].startswith("none")
+    assert not isinstance(Copies(), Oracle)
+    assert Copies.version == 1 and Copies.extra == ""
+
+
+class Alone:
+    """Derives from nothing, so it brings everything."""
+
+    requires: tuple[str, ...] = ()
+    extra = ""
+    version = 1
+    trainable = False
+    uses_ground_truth = False
+
+    def fit(self, val: MapDataset, workdir: Path) -> None:
+        raise AssertionError("it learns nothing")
+
+    def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
+        return [probs.copy() for probs in maps]
+
+
+def test_what_derives_from_nothing_works_where_it_brings_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    refiner: Refiner = Alone()  # to a type checker too
+    assert {line.status for line in check_refiner(type(refiner))} <= {"ok", "note"}
+    monkeypatch.delattr(Alone, "extra")
+    (line,) = [line for line in failures(check_refiner, Alone) if "requirements" in line]
+    assert "the class has no extra" in line
+
+
+class Incomplete(Refiner):
+    """Does not refine."""
+
+
+def test_what_a_contract_has_no_default_for_must_be_written() -> None:
+    assert any("abstract method refine" in line for line in failures(check_refiner, Incomplete))
+
+
 class Asking(Good):
     """The mean of the base's maps of the image and of its mirror image."""
 
@@ -278,17 +324,21 @@ class Knowing(Good):
         return [mask.astype(np.float32) for mask in masks]
 
 
-@pytest.mark.parametrize("factory", [Asking, Knowing])
+class Derived(Oracle):
+    def refine_knowing(
+        self, images: Sequence[Image], maps: Sequence[ProbabilityMap], masks: Sequence[Mask]
+    ) -> list[ProbabilityMap]:
+        return [mask.astype(np.float32) for mask in masks]
+
+
+@pytest.mark.parametrize("factory", [Asking, Knowing, Derived])
 def test_refiners_that_ask_and_oracles_are_called_as_a_run_calls_them(factory: type) -> None:
     check_refiner(factory)
 
 
-class Bright:
+class Bright(BaseNetwork):
     """Foreground where it is brighter than the images of train were."""
 
-    requires: tuple[str, ...] = ()
-    extra = ""
-    version = 1
     trainable = True
     level = 0.0
 
@@ -409,13 +459,11 @@ def test_a_dataset_that_breaks_its_contract_is_told_where(factory: type, what: s
     assert line.startswith(f"FAIL  {what}") and says in line
 
 
-class Precision:
+class Precision(Metric):
     """Share of the found pixels that are foreground."""
 
-    requires: tuple[str, ...] = ()
-    extra = ""
-    version = 1
-    title, meaning, better, scale, digits = "Precision", "Share of found pixels that are right", "higher", 100.0, 1
+    title, meaning, scale, digits = "Precision", "Share of found pixels that are right", 100.0, 1
+    better: Literal["higher", "lower"] = "higher"
 
     def __call__(self, probs: ProbabilityMap, mask: Mask) -> float:
         found = probs >= 0.5

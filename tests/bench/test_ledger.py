@@ -21,29 +21,24 @@ from tests.reports.stores import records
 PLUGINS = '''
 from pathlib import Path
 
-class Public:
-    """A refiner whose weights may be public ones."""
+from bench.contracts import BaseNetwork, Refiner
 
-    requires, extra, version, trainable, uses_ground_truth = (), "", 1, False, False
+
+class Public(Refiner):
+    """A refiner whose weights may be public ones."""
 
     def __init__(self, *, weights: Path | None = None, own: bool = False):
         self.trained_on = () if own else ("ECSSD", "DUTS-TR")
-
-    def fit(self, val, workdir): ...
 
     def refine(self, images, maps):
         return [probs.copy() for probs in maps]
 
 
-class Toy:
+class Toy(BaseNetwork):
     """A base in a file."""
-
-    requires, extra, version, trainable = (), "", 1, False
 
     def __init__(self, *, path: Path | None = None):
         pass
-
-    def fit(self, train, val, workdir): ...
 
     def predict(self, samples):
         raise NotImplementedError

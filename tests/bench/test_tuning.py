@@ -25,13 +25,12 @@ from typing import Any
 
 import numpy as np
 
-from bench.contracts import Span
+from bench.contracts import Refiner, Span
 
 
-class Shift:
+class Shift(Refiner):
     \"\"\"Adds a number to the map, and dies after so many calls as the variable CALLS allows.\"\"\"
 
-    requires, extra, version, trainable, uses_ground_truth = (), "", 1, False, False
     search_space = {"amount": Span(-0.5, 0.5), "clip": (0.9, 1.0)}
 
     def __init__(self, *, amount: float = 0.0, clip: float = 1.0, unsearched: int = 0):

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.contracts import Image, MapDataset, ProbabilityMap
+from bench.contracts import Image, MapDataset, ProbabilityMap, Refiner
 from bench.training import export_onnx, load_weights
 
 
@@ -27,10 +27,9 @@ class Times(nn.Module):
         return maps * self.factor
 
 
-class Scale:
+class Scale(Refiner):
     """Multiplies the map by its one weight. Fails at the map that ``dies_at`` numbers."""
 
-    requires, extra, version, uses_ground_truth = (), "", 1, False
     seen: ClassVar[list[weakref.ref[Any]]] = []
 
     def __init__(self, *, weights: Path | None = None, dies_at: int = -1) -> None:

@@ -21,10 +21,12 @@ from bench.plugins import metrics as plugged_in
 from bench.store import Manifest, Store
 
 METRICS = '''
-class Dice:
+from bench.contracts import Metric
+
+
+class Dice(Metric):
     """Dice coefficient."""
 
-    requires, extra, version = (), "", 1
     title, meaning, better, scale, digits = "Dice", "twice the overlap over the sum of both", "higher", 100.0, 1
 
     def __init__(self, *, smooth: float = 0.0):
