@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -14,24 +15,31 @@ import pytest
 from bench.cli import main
 from bench.conformance import check_base, check_dataset, check_metric, check_refiner
 from bench.contracts import (
+    AsksBase,
     BaseNetwork,
     Budget,
+    Costed,
     Dataset,
+    Described,
     Image,
     MapDataset,
     Mask,
     Metric,
     Oracle,
+    PartialBase,
     ProbabilityMap,
     Refiner,
     Sample,
     SearchSpace,
     Span,
     Split,
+    Tunable,
     UserError,
 )
 from bench.datasets.quickstart import Quickstart
 from bench.datasets.subset import Subset
+from bench.plugins.entry_points import Entry, defaults_of, hints_of
+from refiners.oracle import ImageOracle
 
 CALLS = itertools.count()
 MUCH: Any = "much"
@@ -507,6 +515,95 @@ def test_a_good_metric_may_be_undefined() -> None:
 def test_a_metric_that_breaks_its_contract_is_told_where(factory: type, what: str, says: str) -> None:
     (line,) = [line for line in failures(check_metric, factory) if what in line]
     assert says in line
+
+
+def derived_refiner() -> type:
+    """A class of its own for each test: the first instance changes what typing made of its constructor."""
+
+    class Copies(Refiner):
+        def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
+            return [probs.copy() for probs in maps]
+
+    # A class in a function cannot be pickled by its name.
+    Copies.__qualname__ = "Copies"
+    globals()["Copies"] = Copies
+    return Copies
+
+
+@dataclass(kw_only=True)
+class Grey(BaseNetwork):
+    """The same value everywhere."""
+
+    level: float = 0.5
+
+    def predict(self, samples: Sequence[Sample]) -> list[ProbabilityMap]:
+        return [np.full(sample.image.shape[:2], self.level, np.float32) for sample in samples]
+
+
+class Area(Metric):
+    """Share of the image that was found."""
+
+    title, meaning, better, scale, digits = "Area", "Share of the image that is found", "higher", 100.0, 1
+
+    def __call__(self, probs: ProbabilityMap, mask: Mask) -> float:
+        return float(1 - np.mean((probs >= 0.5) ^ mask))
+
+
+def test_what_derives_from_its_contract_says_only_what_differs(tmp_path: Path) -> None:
+    factory = derived_refiner()
+    for _ in range(2):  # before and after the first instance
+        assert defaults_of(Entry("refiner", "copies", factory)) == {} == hints_of(factory)
+        lines = {line.what: line for line in check_refiner(factory)}
+        assert lines["parameters"].detail == "none" and lines["requirements"].status == "ok"
+    assert {line.status for line in check_base(Grey)} <= {"ok", "note"}
+    assert list(defaults_of(Entry("base", "grey", Grey))) == ["level"]
+    assert {line.status for line in check_metric(Area)} == {"ok"}
+
+
+def test_a_class_without_a_docstring_does_not_show_that_of_its_contract() -> None:
+    assert {line.what: line.status for line in check_refiner(derived_refiner())}["docstring"] == "note"
+
+
+def test_deriving_from_a_contract_adds_no_ability() -> None:
+    refiner = derived_refiner()()
+    assert not any(isinstance(refiner, ability) for ability in (Oracle, AsksBase, Tunable, Costed))
+    assert not any(isinstance(Grey(), ability) for ability in (Described, PartialBase))
+    assert isinstance(ImageOracle(), Oracle) and isinstance(Knowing(), Oracle) and not isinstance(Good(), Oracle)
+    assert isinstance(Asking(), AsksBase) and not isinstance(ImageOracle(), AsksBase)
+
+
+def lacking(name: str) -> type:
+    """`Good` without an attribute; it derives from nothing, so that nothing stands in."""
+    members = {key: value for key, value in vars(Good).items() if key not in (name, "__dict__", "__weakref__")}
+    return type("Lacking", (), members)
+
+
+class NoRefine(Refiner):
+    """Does nothing."""
+
+
+class Untitled(Metric):
+    """Says nothing of its column."""
+
+    def __call__(self, probs: ProbabilityMap, mask: Mask) -> float:
+        return 0.0
+
+
+@pytest.mark.parametrize(
+    ("check", "factory", "what", "says"),
+    [
+        (check_refiner, lacking("requires"), "requirements", "no requires"),
+        (check_refiner, lacking("extra"), "requirements", "no extra"),
+        (check_refiner, lacking("version"), "requirements", "no version"),
+        (check_refiner, lacking("trainable"), "declarations", "no trainable"),
+        (check_refiner, lacking("uses_ground_truth"), "declarations", "no uses_ground_truth"),
+        (check_refiner, NoRefine, "construction", "abstract"),
+        (check_metric, Untitled, "declarations", "no title"),
+    ],
+)
+def test_what_is_lacking_is_told(check: Callable[..., Any], factory: type, what: str, says: str) -> None:
+    lines = [line for line in failures(check, factory) if what in line]
+    assert len(lines) == 1 and says in lines[0]
 
 
 @pytest.mark.usefixtures("plugins")

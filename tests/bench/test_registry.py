@@ -11,6 +11,7 @@ from bench.plugins.entry_points import entries
 from bench.plugins.spec import parse
 from bench.plugins.variants import resolve
 from bench.registry import load_dataset, load_refiner
+from tests.bench.conftest import install
 
 
 @pytest.fixture
@@ -104,3 +105,27 @@ def test_a_choice_of_numbers_is_read_from_text(settings: Settings) -> None:
     assert variant.parameters["depth"] == 7 and variant.label == "resunet-a[depth=7]"
     with pytest.raises(UserError, match="6 or 7"):
         resolve("base", "resunet-a[depth=8]", settings)
+
+
+def test_a_refiner_with_nothing_but_refine_is_found_and_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    source = """
+from bench.contracts import Refiner
+
+
+class Copies(Refiner):
+    def refine(self, images, maps):
+        return [probs.copy() for probs in maps]
+"""
+    install(tmp_path / "site", "toy_copies", source, "[bench.refiners]\ncopies = toy_copies:Copies\n", monkeypatch)
+    for _ in range(2):  # its constructor's signature changes with the first instance
+        variant = resolve("refiner", "copies", settings)
+        assert variant.identity == {"name": "copies", "version": 1, "parameters": {}}
+        made = variant.make(device="cpu", seed=0)
+        assert (made.requires, made.extra, made.trainable, made.uses_ground_truth) == ((), "", False, False)
+        made.fit(None, tmp_path)
+        (refined,) = made.refine([], [np.ones((2, 3), np.float32)])
+        assert refined.shape == (2, 3)
+        with pytest.raises(UserError, match="no parameter 'args'"):
+            resolve("refiner", "copies[args=1]", settings)
