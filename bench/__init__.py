@@ -10,24 +10,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bench.commands import predict as predict
-    from bench.commands import run as run
-    from bench.exporting import export as export
-    from bench.fitting import train_base as train_base
-    from bench.fitting import train_refiner as train_refiner
-    from bench.fitting import tune as tune
-    from bench.refining import refine as refine
-    from bench.scoring import score as score
+    from bench.commands.export import export as export
+    from bench.commands.refine import refine as refine
+    from bench.commands.run import predict as predict
+    from bench.commands.run import run as run
+    from bench.commands.score import score as score
+    from bench.commands.train import train_base as train_base
+    from bench.commands.train import train_refiner as train_refiner
+    from bench.commands.train import tune as tune
 
 _MODULES = {
-    "export": "bench.exporting",
-    "predict": "bench.commands",
-    "refine": "bench.refining",
-    "run": "bench.commands",
-    "score": "bench.scoring",
-    "train_base": "bench.fitting",
-    "train_refiner": "bench.fitting",
-    "tune": "bench.fitting",
+    "export": "bench.commands.export",
+    "predict": "bench.commands.run",
+    "refine": "bench.commands.refine",
+    "run": "bench.commands.run",
+    "score": "bench.commands.score",
+    "train_base": "bench.commands.train",
+    "train_refiner": "bench.commands.train",
+    "tune": "bench.commands.train",
 }
 
 __all__ = ["export", "predict", "refine", "run", "score", "train_base", "train_refiner", "tune"]

@@ -29,7 +29,7 @@ that learn nothing follow.
 
 Device = Literal["auto", "cpu", "cuda"]
 EngineName = Literal["local", "ray"]
-"""A module of `bench.engines`."""
+"""A module of `bench.execution.engines`."""
 
 OnError = Literal["fail", "skip"]
 

@@ -6,7 +6,7 @@ finished when its manifest says ``done``, which is written last::
     cells/NAME.json, NAME.parquet    NAME is readable and ends in the cell's key
     partial/KEY.jsonl                records of a cell that is being computed
     bases/KEY/fit/                   a trained base
-    bases/KEY/maps-PRINT/            its maps of one split, see `bench.maps.MapCache`
+    bases/KEY/maps-PRINT/            its maps of one split, see `bench.execution.maps.MapCache`
     refiners/KEY/                    what a refiner learned
 
 A folder of something learned is whole once it holds ``finished.json``; ``tuned.json`` is what a tuning found.
@@ -27,8 +27,8 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.contracts import UserError
-from bench.files import replacing
 from bench.metrics.columns import RECORD_COLUMNS, Better
+from bench.runtime.files import replacing
 
 
 class PluggedMetric(BaseModel):
@@ -94,7 +94,7 @@ class Manifest(BaseModel):
         complete: ``"6 of 6226 pairs"`` where the dataset's copy is partial, else "".
         metrics: plugged-in metrics by the name of their column in the records.
         contaminated: image sets that the test images are of and that public weights in use were trained on, see
-            `bench.ledger`; not part of the identity.
+            `bench.execution.contamination`; not part of the identity.
         contaminated_by: whose weights those are: ``base``, ``refiner`` or both.
         tuned: of a refiner tuned on val: ``parameters`` found, ``objective``, its ``score`` on val with them and
             ``default_score`` without, ``trials``; else empty.

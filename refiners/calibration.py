@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.contracts import DECISION, Budget, Image, MapDataset, ProbabilityMap, Refiner, SearchSpace, UserError
-from bench.files import replacing
 from bench.images import to_uint16
-from bench.progress import track
+from bench.runtime.files import replacing
+from bench.runtime.progress import track
 
 Method = Literal["temperature", "platt", "isotonic"]
 Floats: TypeAlias = NDArray[np.float64]

@@ -21,8 +21,8 @@ from bench.contracts import (
     Span,
     UserError,
 )
-from bench.files import replacing
-from bench.progress import track
+from bench.runtime.files import replacing
+from bench.runtime.progress import track
 from refiners.prn.pseudo_labels import patch_optimal
 from refiners.threshold import remap
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from bench.contracts import DECISION, Budget, Image, MapDataset, ProbabilityMap, Refiner
-from bench.files import replacing
 from bench.images import to_uint16
-from bench.progress import track
+from bench.runtime.files import replacing
+from bench.runtime.progress import track
 
 LEVELS = 65536
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from bench.store import Manifest, Store
-from reports import delimited, latex, markdown
+from reports.formats import csv as delimited
+from reports.formats import latex, markdown
 from reports.selection import select
 from reports.tables import Report, assemble
 

@@ -32,7 +32,8 @@ class Row:
         values: by column key, as stored: metrics as fractions, seconds, MB, joules; None is undefined or not measured.
         gains: by column key; a key without an entry has no gain to show.
         plugged_in: the columns of the plugged-in metrics that it has been scored by.
-        contaminated: image sets that public weights in use had seen and that are tested on, see `bench.ledger`.
+        contaminated: image sets that public weights in use had seen and that are tested on, see
+            `bench.execution.contamination`.
         notes: what a reader has to know about this row alone.
     """
 

@@ -15,8 +15,8 @@ from bases.adapters.adapter import Adapter, at_least
 from bases.adapters.inputs import Triple, prepared
 from bases.adapters.logits import logits_to_map
 from bench.contracts import Image, ProbabilityMap, Sample, UserError
-from bench.hub import ModelId
 from bench.images import IMAGENET_MEAN, IMAGENET_STD
+from bench.training.hub import ModelId
 from bench.training.inference import whole_float32
 
 Label = int | str

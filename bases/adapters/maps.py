@@ -8,7 +8,7 @@ from typing import Literal
 
 from bench.contracts import BaseNetwork, ProbabilityMap, Sample, UserError
 from bench.images import MAP_SUFFIXES, read_map
-from bench.progress import note
+from bench.runtime.progress import note
 
 
 class Maps(BaseNetwork):

@@ -15,8 +15,8 @@ from bench.conformance.maps import map_checks, outputs, pickled
 from bench.conformance.material import Case, TinySplit, hard, ordinary, sample
 from bench.conformance.report import Check, ContractError, Remark
 from bench.contracts import PartialBase, ProbabilityMap, UserError
-from bench.isolation import one_line
 from bench.plugins.variants import Variant
+from bench.runtime.isolation import one_line
 
 
 class BaseSubject:

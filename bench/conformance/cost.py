@@ -12,7 +12,7 @@ from bench.conformance.maps import Subject, outputs
 from bench.conformance.material import ordinary, scene
 from bench.conformance.report import Check, ContractError, Remark
 from bench.contracts import Budget
-from bench.measure import MIB, Meter
+from bench.execution.measure import MIB, Meter
 from bench.plugins.entry_points import defaults_of
 from bench.plugins.variants import Variant
 

@@ -9,10 +9,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from bench.checks import check_output
 from bench.conformance.material import Case, hard, ordinary, scene
 from bench.conformance.report import Check, ContractError
 from bench.contracts import ProbabilityMap
+from bench.plugins.outputs import check_output
 
 ROUNDING = 1e-4
 """How much a map may differ where images are computed together: sums in another order, and no more."""

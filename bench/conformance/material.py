@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from bench.contracts import Image, Mask, ProbabilityMap, Sample, Split
-from bench.datasets import scenes
+from bench.datasets.quickstart import scenes
 
 SUPPORT = 5
 """Labelled samples that each sample carries, for few-shot bases; the others do not look at them."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench.contracts import UserError
-from bench.isolation import one_line
+from bench.runtime.isolation import one_line
 
 HARNESS = Path(__file__).parents[1]
 

@@ -11,7 +11,7 @@ import numpy as np
 from bench import images
 from bench.contracts import Finding, Image, UserError
 from bench.datasets.pairs import LOSSY_SUFFIXES, Pair, PairReader
-from bench.progress import track
+from bench.runtime.progress import track
 
 
 def verify_pairs(pairs: Sequence[Pair], reader: PairReader, description: str) -> list[Finding]:

@@ -1,8 +1,8 @@
 """The numbers of a record, each in one place: what it is, how it comes about and how tables show it.
 
 A new metric is a function in this folder and an entry in `IMAGE_METRICS`; a new cost is an entry in `COSTS` and a
-field of `bench.measure.Cost`. The store's columns, ``bench score``, ``bench list metrics``, what a tuning may go by and
-the reports' tables follow from the entry.
+field of `bench.execution.measure.Cost`. The store's columns, ``bench score``, ``bench list metrics``, what a tuning may
+go by and the reports' tables follow from the entry.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class MetricFacts(Facts):
 
 @dataclass(frozen=True, kw_only=True)
 class CostFacts(Facts):
-    """A cost of one step on one image, as `bench.measure.Meter` measures it.
+    """A cost of one step on one image, as `bench.execution.measure.Meter` measures it.
 
     Attributes:
         over_images: how a row of a table sums the images up.

@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 
 from bench.config import KINDS, Kind, Settings, nearest, unknown
 from bench.contracts import AsksBase, BaseNetwork, Metric, Oracle, Plugin, Refiner, SearchSpace, Tunable, UserError
-from bench.isolation import one_line
+from bench.runtime.isolation import one_line
 
 DISTRIBUTION = "refinebench"
 """The package that the built-in plug-ins come with."""
@@ -62,7 +62,7 @@ def entries(kind: Kind, *, only: str = "", without: Collection[str] = ()) -> dic
 
     Args:
         only: load the one of this name; "" loads all.
-        without: names to leave out. What an import does, it does to this process: see `bench.catalogue`.
+        without: names to leave out. What an import does, it does to this process: see `bench.plugins.catalogue`.
     """
     found = sorted(entry_points(group=f"bench.{kind}s"))
     return {e.name: _load(kind, e) for e in found if only in ("", e.name) and e.name not in without}

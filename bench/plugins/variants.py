@@ -18,8 +18,8 @@ from bench.contracts import Plugin, RefersToFiles, SearchSpace, UserError
 from bench.metrics.columns import DEFAULT_OBJECTIVE, OBJECTIVES
 from bench.plugins.entry_points import FILLED_IN, TUNING, Entry, defaults_of, hints_of, search_space, usable
 from bench.plugins.spec import Spec, parse
+from bench.plugins.tuning import Search, Tuned
 from bench.store import VariantName
-from bench.tuning import Search, Tuned
 
 
 @dataclass(frozen=True)

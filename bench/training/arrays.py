@@ -14,8 +14,8 @@ from numpy.typing import DTypeLike
 from torch import Tensor
 
 from bench.contracts import UserError
-from bench.files import replacing
-from bench.progress import track
+from bench.runtime.files import replacing
+from bench.runtime.progress import track
 from bench.training.turns import turned
 
 Batch: TypeAlias = dict[str, Tensor]

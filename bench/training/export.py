@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.contracts import UserError
-from bench.files import replacing
+from bench.runtime.files import replacing
 from bench.training.inference import whole_float32
 
 TOLERANCE = 1e-4

@@ -25,8 +25,8 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from bench.contracts import UserError
-from bench.files import replacing
-from bench.progress import bar
+from bench.runtime.files import replacing
+from bench.runtime.progress import bar
 from bench.training.arrays import Batch, TrainingArrays
 from bench.training.optimisers import Groups, by_step, optimiser, plateau
 from bench.training.recipe import Augment, Loss, Recipe, mixed, seeded

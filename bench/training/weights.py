@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from bench.contracts import UserError
-from bench.files import replacing
+from bench.runtime.files import replacing
 from bench.training.checkpoints import load_state
 
 WEIGHTS = "weights.safetensors"

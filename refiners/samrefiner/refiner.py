@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.contracts import DECISION, Budget, Image, Mask, ProbabilityMap, Refiner, SearchSpace, Span, UserError
-from bench.hub import ModelId
+from bench.training.hub import ModelId
 from refiners.samrefiner.prompts import prompts_for, regions
 
 if TYPE_CHECKING:

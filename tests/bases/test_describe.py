@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from bench.commands.inventory import inventory
 from bench.config import load
-from bench.inventory import inventory
 from bench.registry import load_base
 from bench.training.profile import parameters
 

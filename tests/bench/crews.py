@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.contracts import UserError
-from bench.files import replacing
-from bench.workers import THREADS
+from bench.runtime.files import replacing
+from bench.runtime.processes import THREADS
 
 
 def begins() -> Callable[[Any], Any]:

@@ -18,7 +18,7 @@ import psutil
 import pytest
 import torch
 
-from bench.measure import MIB, Meter
+from bench.execution.measure import MIB, Meter
 from bench.training import save_weights
 from refiners.cascadepsp import CascadePsp
 from refiners.cascadepsp.network import METADATA, build

@@ -19,7 +19,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from bench.datasets.quickstart import Quickstart
-from bench.measure import MIB
+from bench.execution.measure import MIB
 from tests.benchmarks.conftest import Tables
 
 pytest.importorskip("pydensecrf", reason="the densecrf extra is not installed")

@@ -15,7 +15,7 @@ import pytest
 import torch
 from tabulate import tabulate
 
-from bench.environment import cpu_name, package_versions
+from bench.runtime.environment import cpu_name, package_versions
 
 Row = dict[str, str | int | float | None]
 

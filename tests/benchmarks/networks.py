@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.measure import MIB, Meter
+from bench.execution.measure import MIB, Meter
 from refiners.prn.fast_network import FastNetwork
 from refiners.prn.network import PrnNetwork
 from refiners.prn.released import ReleasedNetwork

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from bench.contracts import SPLITS, UserError
-from bench.datasets import scenes
-from bench.datasets.quickstart import Quickstart
+from bench.datasets.quickstart import Quickstart, scenes
 from tests.bench.datasets.files import samples
 
 NOWHERE = Path("/absent")

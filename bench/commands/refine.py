@@ -1,0 +1,174 @@
+"""`refine`: a refiner on a folder of images and maps that belong to no dataset and have no masks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from bench.config import Device, Grid, Settings, load, unknown
+from bench.contracts import ProbabilityMap, UserError
+from bench.images import IMAGE_SUFFIXES, MAP_SUFFIXES, read_image, read_map, to_uint16
+from bench.plugins.outputs import check_output
+from bench.plugins.trained import ready_refiner
+from bench.runtime.environment import pick_device
+from bench.runtime.files import replacing, sweep
+from bench.runtime.folders import files_by_id, make_out
+from bench.runtime.processes import crew
+from bench.runtime.progress import note, track
+
+MapFormat = Literal["like", "png8", "png16", "npy"]
+"""Of a refined map: its map's, an 8- or 16-bit PNG, or float32 NPY."""
+
+
+def refine(
+    *,
+    refiner: str,
+    images: Path,
+    maps: Path,
+    out: Path,
+    checkpoint: Path | None = None,
+    device: Device | None = None,
+    format: MapFormat = "like",
+    workers: int | None = None,
+    force: bool = False,
+    config: Path | None = None,
+) -> int:
+    """Refine a folder of maps, image by image; of images and maps, no more are in memory than there are workers.
+
+    Images and maps belong together by their path in the folder without its suffix. A refined map gets its map's
+    path in ``out``, with the suffix of its format. Maps that ``out`` already holds are left as they are, so that the
+    same call goes on where one was stopped.
+
+    Args:
+        refiner: ``name[key=value,...]``.
+        images: RGB images, each of its map's size; those without a map are left out.
+        maps: 8/16-bit PNG or NPY maps, see `bench.images.read_map`.
+        out: a folder, made where it is missing; neither ``images`` nor ``maps`` nor below ``maps``.
+        checkpoint: the trained refiner: a weights file or a run's folder, see `bench.plugins.trained.ready_refiner`.
+        format: of the refined maps. ``like`` keeps the map's: an 8-bit PNG stays one, as does a 16-bit one; NPY
+            becomes float32 NPY.
+        workers: processes that work side by side, one native thread each; with one of them the refiner works here,
+            with what threads it likes. None takes bench.toml's. See `bench.runtime.processes.crew` for their use in a
+            script.
+        force: refine all maps, those that ``out`` holds too.
+
+    Returns:
+        How many maps were written.
+
+    Raises:
+        UserError: folders or files do not fit together or cannot be read or written, or as `ready_refiner`.
+    """
+    if format not in get_args(MapFormat):
+        raise unknown("format", format, get_args(MapFormat), "--format")
+    options = Grid.of(refiner=[refiner], device=device, workers=workers)
+    settings = load(config)
+    chosen = options.over(settings.defaults)
+    image_files, map_files = _pairs(images, maps)
+    where = pick_device(chosen.device)
+    targets = {sample_id: out / _name(file.relative_to(maps), format) for sample_id, file in map_files.items()}
+    todo = [sample_id for sample_id in sorted(targets) if force or not targets[sample_id].is_file()]
+    tasks = (_Task(image_files[sample_id], map_files[sample_id], targets[sample_id]) for sample_id in todo)
+    make = partial(_Refining, refiner, checkpoint, settings, where, format)
+    with crew(make, min(chosen.workers, len(todo))) as each:
+        _make_out(out, images, maps)
+        sweep(set(targets.values()))
+        if len(map_files) < len(image_files):
+            note(f"{len(map_files)} of {len(image_files)} images have a map; the others are left out")
+        if len(todo) < len(targets):
+            kept = len(targets) - len(todo)
+            note(f"{kept} of {len(targets)} maps are in {out} and left as they are (--force redoes them)")
+        for _ in track(each(tasks), "refine", total=len(todo)):
+            pass
+    return len(todo)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """The files of one image; its name in errors is the map's."""
+
+    image: Path
+    map: Path
+    target: Path
+
+    def __str__(self) -> str:
+        return str(self.map)
+
+
+class _Refining:
+    """Refines maps, file to file."""
+
+    def __init__(self, spec: str, checkpoint: Path | None, settings: Settings, device: str, format: MapFormat) -> None:
+        self.spec, self.format = spec, format
+        self.refiner = ready_refiner(spec, checkpoint, settings, device)
+
+    def __call__(self, task: _Task) -> None:
+        image, probs = read_image(task.image), read_map(task.map)
+        if image.shape[:2] != probs.shape:
+            raise UserError(
+                f"the map is {_size(probs)} and its image {task.image} is {_size(image)} pixels (width x height)",
+                task.map,
+                "resize the map to the image",
+            )
+        (refined,) = self.refiner.refine([image], [probs])
+        check_output(refined, probs.shape, f"{self.spec}: {task.map}")
+        _write(refined, task.target, _format_of(task.map) if self.format == "like" else self.format)
+
+
+def _pairs(images: Path, maps: Path) -> tuple[dict[str, Path], dict[str, Path]]:
+    image_files = files_by_id(images, IMAGE_SUFFIXES, "--images")
+    map_files = files_by_id(maps, MAP_SUFFIXES, "--maps")
+    strangers = sorted(map_files.keys() - image_files.keys())
+    if strangers:
+        raise UserError(
+            f"{len(strangers)} maps have no image, e.g. {strangers[0]}", maps, "give both the same file names"
+        )
+    return image_files, map_files
+
+
+def _make_out(out: Path, images: Path, maps: Path) -> None:
+    """Make the folder, but not among the inputs: a refined map would replace one, or be refined the next time."""
+    if out.resolve() == images.resolve() or out.resolve().is_relative_to(maps.resolve()):
+        raise UserError("the output would mix with the input", out, "name another folder with --out")
+    make_out(out)
+
+
+def _name(path: Path, format: MapFormat) -> Path:
+    """The path with the suffix that the format wants; one that it has already is kept as it is spelt."""
+    suffix = path.suffix if format == "like" else f".{format.rstrip('0123456789')}"
+    return path if path.suffix.lower() == suffix else path.with_suffix(suffix)
+
+
+def _format_of(map_file: Path) -> MapFormat:
+    if map_file.suffix.lower() == ".npy":
+        return "npy"
+    with PillowImage.open(map_file) as picture:
+        return "png16" if picture.mode.startswith("I") else "png8"
+
+
+def _write(probs: ProbabilityMap, target: Path, format: MapFormat) -> None:
+    try:
+        with replacing(target) as temporary, temporary.open("wb") as stream:
+            if format == "npy":
+                np.save(stream, probs)
+            else:
+                codes = to_uint16(probs) if format == "png16" else to_uint8(probs)
+                PillowImage.fromarray(codes).save(stream, format="PNG")
+    except OSError as error:
+        raise UserError(f"cannot write, {error.strerror or error}", target, "free the disk or correct --out") from None
+
+
+def to_uint8(probs: ProbabilityMap) -> np.ndarray:
+    """uint8 codes of a map, rounded to nearest: the error is at most 1/510, and ``>= 0.5`` keeps its meaning.
+
+    0.5 itself lies between the codes 127 and 128; it rounds to the even one, 128. All below it rounds to 127.
+    """
+    return np.rint(np.asarray(probs, np.float64) * 255.0).astype(np.uint8)
+
+
+def _size(array: np.ndarray) -> str:
+    return f"{array.shape[1]}x{array.shape[0]}"

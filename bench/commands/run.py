@@ -1,0 +1,269 @@
+"""What the commands do to datasets, as functions: `run` a grid, `predict` a base's maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.config import Defaults, Device, EngineName, Grid, Kind, OnError, Settings, TrainingProtocol, load, unknown
+from bench.contracts import SPLITS, Split, UserError
+from bench.datasets.subset import Subset
+from bench.execution import engines
+from bench.execution import stages as runner
+from bench.execution.job import Job
+from bench.execution.plan import Cell, cells, chosen, narrowed, whole_splits
+from bench.images import write_map
+from bench.metrics.columns import Objective
+from bench.plugins.entry_points import check_parameters
+from bench.plugins.variants import Variant, digest
+from bench.registry import load_base, load_dataset
+from bench.runtime.environment import pick_device
+from bench.runtime.folders import make_out
+from bench.runtime.progress import note, track
+from bench.store import Manifest, Store
+
+
+@dataclass
+class RunResult:
+    """What a run did.
+
+    Attributes:
+        cells: all cells of the grid, in order.
+        reused: keys of those that the store already held.
+        failures: key -> one line, for the cells that failed.
+    """
+
+    store: Store
+    cells: list[Cell]
+    reused: set[str]
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+class CellError(Exception):
+    """A cell failed through a defect, not through anything the user can fix. Carries the stage's traceback."""
+
+
+def run(
+    *,
+    experiment: str | None = None,
+    dataset: Sequence[str] | None = None,
+    base: Sequence[str] | None = None,
+    refiner: Sequence[str] | None = None,
+    metric: Sequence[str] | None = None,
+    seed: Sequence[int] | None = None,
+    protocol: Sequence[TrainingProtocol] | None = None,
+    parameters: Sequence[str] = (),
+    store: Path | str | None = None,
+    device: Device | None = None,
+    engine: EngineName | None = None,
+    limit: int | None = None,
+    tune: int | None = None,
+    objective: Objective | None = None,
+    epochs: int | None = None,
+    on_error: OnError | None = None,
+    workers: int | None = None,
+    force: bool = False,
+    config: Path | None = None,
+) -> RunResult:
+    """Compute the cells of a grid that the store does not hold yet.
+
+    What is None comes from the experiment, else from ``[defaults]`` of bench.toml. The baseline refiner is always
+    part of the grid. ``force`` computes the grid's cells anew, but keeps the bases' checkpoints and maps.
+
+    The other options are those of `bench.config.Grid`.
+
+    Args:
+        experiment: a named grid of bench.toml.
+        parameters: ``"prn.size=96"``: parameters of a plug-in wherever it is used, below those that a name carries.
+
+    Raises:
+        UserError: something the user can fix.
+        CellError: a defect, with ``on_error="fail"``.
+    """
+    options = Grid.of(
+        dataset=dataset,
+        base=base,
+        refiner=refiner,
+        metric=metric,
+        seed=seed,
+        protocol=protocol,
+        limit=limit,
+        tune=tune,
+        objective=objective,
+        epochs=epochs,
+        device=device,
+        engine=engine,
+        workers=workers,
+        on_error=on_error,
+    )
+    settings = load(config, parameters)
+    check_parameters(settings)
+    target = Store(Path(store or settings.defaults.store).absolute())
+    jobs: dict[str, Job] = {}
+    wanted: set[str] = set()
+    parts = settings.grids(experiment, options)
+    for part in parts:
+        where = pick_device(part.device)
+        for cell in cells(part, settings):
+            key = cell.manifest.key
+            wanted |= {key} if cell.asked else set()
+            if key not in jobs or _replaces(cell.manifest, jobs[key].cell.manifest, part.baseline):
+                jobs[key] = Job(cell, target, where, part.workers)
+    target.open_for_writing()
+    manifests = [job.cell.manifest for job in jobs.values()]
+    for text in dict.fromkeys(f"{m.dataset}: {m.complete}" for m in manifests if m.complete):
+        note(f"warning: a partial copy of {text}")
+    if force:
+        for job in jobs.values():
+            if job.cell.manifest.key in wanted:
+                runner.forget(job)
+    done = {manifest.key for manifest in manifests if target.is_done(manifest)}
+    result = RunResult(target, [job.cell for job in jobs.values()], done)
+    # Of the parts of an experiment none says these two for itself.
+    _execute(_begin([*jobs.values()], result), result, engine=parts[0].engine, on_error=parts[0].on_error)
+    return result
+
+
+def _replaces(cell: Manifest, other: Manifest, baseline: str) -> bool:
+    """Of two names for one cell the first is shown, but for the baseline's, which gains are looked up by."""
+    named, before = ({kind: name.label() for kind, name in one.names.items()} for one in (cell, other))
+    for kind in named:
+        if named[kind] != before[kind]:
+            note(f"{kind} {named[kind]} is {before[kind]} by another name: one row for both")
+    return cell.refiner == baseline != other.refiner
+
+
+def in_experiment(settings: Settings, name: str) -> Callable[[Manifest], bool]:
+    """Whether a stored cell belongs to the experiment. Raises UserError where there is no such experiment."""
+    parts = [_belongs(settings, name, part) for part in settings.grids(name, Grid())]
+    return lambda cell: any(belongs(cell) for belongs in parts)
+
+
+def _belongs(settings: Settings, name: str, part: Defaults) -> Callable[[Manifest], bool]:
+    picked = chosen(part, settings, f"experiments.{name}")
+
+    def belongs(cell: Manifest) -> bool:
+        named = (
+            any(_is(variant, "dataset", cell) for variant in picked.datasets)
+            and any(_is(variant, "base", cell) for variant in picked.bases)
+            and any(_is(variant, "refiner", cell) for variant in picked.rows)
+        )
+        return named and cell.seed in part.seed and cell.protocol in part.protocol and cell.limit == part.limit
+
+    return belongs
+
+
+def _is(variant: Variant, kind: Kind, cell: Manifest) -> bool:
+    """Whether a stored cell is of the variant, whatever it was called then; an earlier layout has but its label."""
+    if kind not in cell.names:
+        return bool(getattr(cell, kind) == variant.label)
+    if cell.names[kind] == variant.name:
+        return True
+    # A dataset that is named by its folders is known by nothing else until its files are read.
+    if kind == "dataset" and any(isinstance(value, Path) for value in variant.parameters.values()):
+        return False
+    part = cell.identity[kind]["base"] if kind == "base" else cell.identity[kind]
+    return digest(part) == digest(variant.identity)
+
+
+def predict(
+    *,
+    dataset: str,
+    base: str,
+    out: Path,
+    splits: Sequence[Split] = SPLITS,
+    seed: int = 0,
+    device: Device | None = None,
+    limit: int | None = None,
+    config: Path | None = None,
+) -> int:
+    """Write a base's maps as 16-bit PNG, one a sample: what ``bench score`` and ``maps[path=...]`` read.
+
+    Maps that ``out`` already holds are not computed again. Bases that need training are for `run`.
+
+    Returns:
+        The number of maps in ``out`` for the chosen splits.
+
+    Raises:
+        UserError: as `run`; or the base has no checkpoint.
+    """
+    options = Grid.of(dataset=[dataset], base=[base], seed=[seed], device=device, limit=limit)
+    if unknown_splits := [split for split in splits if split not in SPLITS]:
+        raise unknown("split", unknown_splits[0], SPLITS, "--split")
+    settings = load(config)
+    chosen = options.over(settings.defaults)
+    network = load_base(base, settings=settings, device=pick_device(chosen.device), seed=chosen.seed[0])
+    if network.trainable:
+        raise UserError(
+            f"{base} has no checkpoint", "--base", "give one with weights=FILE, or train it with 'bench run'"
+        )
+    opened = narrowed(whole_splits(load_dataset(dataset, settings=settings)), network, chosen.limit)
+    make_out(out)
+    count = 0
+    for split in splits:
+        samples = opened[split]
+        missing = [sample_id for sample_id in samples.ids if not (out / f"{sample_id}.png").is_file()]
+        todo = Subset(samples, missing)
+        for index in track(range(len(todo)), f"{split} maps of {base}"):
+            sample = todo[index]
+            (probs,) = network.predict([sample])
+            write_map(out / f"{sample.id}.png", probs)
+        count += len(samples)
+    return count
+
+
+def _begin(jobs: list[Job], result: RunResult) -> list[Job]:
+    """Enter the cells that the store lacks into it; those of them that can be computed."""
+    pending = [job for job in jobs if job.cell.manifest.key not in result.reused]
+    _say_what_is_reused(len(jobs), len(pending))
+    result.store.refresh([job.cell.manifest for job in jobs])
+    for job in pending:
+        result.store.write(job.cell.manifest)
+        if job.cell.error:
+            _record_failure(result, job.cell.manifest, job.cell.error, said=True)
+    return [job for job in pending if not job.cell.error]
+
+
+def _say_what_is_reused(cells: int, pending: int) -> None:
+    if not pending:
+        note(f"all {cells} cells are in the store: nothing to compute (--force computes them again)")
+    elif pending < cells:
+        note(f"{cells - pending} of {cells} cells are in the store; {pending} to compute")
+
+
+def _execute(jobs: list[Job], result: RunResult, *, engine: str, on_error: str) -> None:
+    fatal: list[engines.Outcome] = []
+
+    def report(stage: runner.Stage, outcome: engines.Outcome) -> bool:
+        if outcome.error:
+            if on_error == "fail":
+                fatal.append(outcome)
+            if stage.cell is not None:
+                _record_failure(result, stage.cell, outcome.error, said=not fatal)
+            elif on_error == "fail":
+                # The cells that wait for this stage fail with it.
+                for job in jobs:
+                    if not result.store.is_done(job.cell.manifest) and _waits_for(job, stage):
+                        _record_failure(result, job.cell.manifest, outcome.error, said=False)
+        elif stage.cell is not None:
+            note(f"done: {stage.name}")
+        return not fatal
+
+    engines.load(engine)(list(runner.stages(jobs)), report)
+    if fatal:
+        raise fatal[0].user_error or CellError(fatal[0].trace)
+
+
+def _waits_for(job: Job, stage: runner.Stage) -> bool:
+    return any(stage.name in later.needs for later in runner.stages([job]))
+
+
+def _record_failure(result: RunResult, cell: Manifest, error: str, *, said: bool) -> None:
+    """Record it in the store; say it too where the run goes on, as the error that stops a run is said at its end."""
+    if said:
+        note(f"failed: {cell.dataset} > {cell.base} > {cell.refiner}: {error}")
+    result.failures[cell.key] = error
+    written = datetime.now(UTC).isoformat(timespec="seconds")
+    result.store.write(cell.model_copy(update={"status": "failed", "error": error, "written": written}))

@@ -1,0 +1,39 @@
+"""Stages as tasks of a Ray cluster; its machines must see the store and the data under the same paths.
+
+Joins the cluster that ``RAY_ADDRESS`` names, else starts one on this machine. A worker process serves one task
+(``max_calls=1``), so that the memory a stage measures is its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import ray
+
+from bench.execution.engines import Outcome, Report, attempt
+from bench.execution.stages import Stage
+
+
+def run(stages: Iterable[Stage], report: Report) -> None:
+    """See `bench.execution.engines`."""
+    ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False)
+    running: dict[str, Any] = {}
+    started: dict[Any, Stage] = {}
+    for stage in stages:
+        gpus = 1 if stage.job.device == "cuda" else 0
+        before = [running[name] for name in stage.needs]
+        running[stage.name] = _attempt.options(num_cpus=1, num_gpus=gpus).remote(stage, *before)
+        started[running[stage.name]] = stage
+    pending = list(started)
+    while pending:
+        (reference,), pending = ray.wait(pending, num_returns=1)
+        if not report(started[reference], ray.get(reference)):
+            for rest in pending:
+                ray.cancel(rest, force=True)
+            return
+
+
+@ray.remote(max_calls=1, max_retries=0)
+def _attempt(stage: Stage, *before: Outcome) -> Outcome:
+    return next((outcome for outcome in before if outcome.error), None) or attempt(stage)

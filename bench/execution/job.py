@@ -1,0 +1,100 @@
+"""A cell and where to work on it: its files in the store, its samples, its base, its refiner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bench.contracts import (
+    AsksBase,
+    BaseNetwork,
+    Dataset,
+    DatasetSource,
+    Image,
+    Metric,
+    ProbabilityMap,
+    Refiner,
+    Sample,
+    Split,
+)
+from bench.datasets.subset import Subset
+from bench.execution.maps import MapCache, MapSplit
+from bench.execution.plan import Cell, training_splits
+from bench.plugins import metrics as plugged_in
+from bench.store import Learned, Store
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell and where to work on it; everything a stage needs, and picklable.
+
+    Attributes:
+        workers: processes that the test images are spread over, see `bench.runtime.processes`; no part of the cell's
+            identity.
+    """
+
+    cell: Cell
+    store: Store
+    device: str
+    workers: int = 1
+
+    @property
+    def trained_base(self) -> Learned:
+        return self.store.trained_base(self.cell.base_key)
+
+    @property
+    def fitted_refiner(self) -> Learned:
+        return self.store.fitted_refiner(self.cell.fit_key)
+
+    def maps_folder(self, split: Split) -> Path:
+        return self.store.maps(self.cell.base_key, self.cell.prints[split])
+
+    def source(self) -> DatasetSource:
+        """The cell's dataset."""
+        source: DatasetSource = self.cell.dataset.make()
+        return source
+
+    def samples(self, split: Split) -> Dataset:
+        """The cell's samples of a split."""
+        return Subset(self.source().split(split), self.cell.ids[split])
+
+    def training_samples(self) -> tuple[Dataset, Dataset]:
+        """What the base is trained on, and what its best epoch is chosen on."""
+        return training_splits(self.samples("train"), self.samples("val"), self.cell.protocol)
+
+    def base(self) -> BaseNetwork:
+        """The cell's base, not fitted."""
+        base: BaseNetwork = self.cell.base.make(device=self.device, seed=self.cell.seed)
+        return base
+
+    def fitted_base(self) -> BaseNetwork:
+        """The cell's base, ready to predict."""
+        base = self.base()
+        if base.trainable:
+            base.fit(*self.training_samples(), self.trained_base.folder)
+        return base
+
+    def asked_base(self) -> Callable[[Sequence[Image]], list[ProbabilityMap]]:
+        """The base as a refiner may ask it: images of its own making -> their maps."""
+        base = self.fitted_base()
+
+        def predict(images: Sequence[Image]) -> list[ProbabilityMap]:
+            return base.predict([Sample("asked", image, np.zeros(image.shape[:2], np.bool_)) for image in images])
+
+        return predict
+
+    def metrics(self) -> dict[str, Metric]:
+        """The plugged-in metrics that the cell is scored by, by column."""
+        return plugged_in.made(self.cell.metrics)
+
+    def refiner(self) -> Refiner:
+        """The cell's refiner, fitted where it learns: from val, or from what an earlier call left."""
+        refiner: Refiner = self.cell.refiner.make(device=self.device, seed=self.cell.seed)
+        if isinstance(refiner, AsksBase):
+            refiner.ask(self.asked_base())
+        if refiner.trainable:
+            refiner.fit(MapSplit(self.samples("val"), MapCache(self.maps_folder("val"))), self.fitted_refiner.folder)
+        return refiner

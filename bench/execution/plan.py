@@ -1,0 +1,297 @@
+"""Grid -> cells. A cell's identity is a hash of everything that changes its numbers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Literal
+
+from bench.config import Defaults, Settings, TrainingProtocol
+from bench.contracts import SPLITS, AsksBase, BaseNetwork, Dataset, DatasetSource, PartialBase, Split, UserError
+from bench.datasets.subset import Joined, Subset
+from bench.execution.contamination import corpora, overlap, seen
+from bench.metrics import METRIC_VERSION
+from bench.plugins import metrics as plugged_in
+from bench.plugins.variants import Variant, digest, resolve
+from bench.store import LAYOUT, Manifest
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The unit of work, of storage and of resume. It is picklable; keys name what is cached.
+
+    Attributes:
+        base_key: identity of the base's checkpoint; with a split's fingerprint, of its maps.
+        fit_key: identity of the fitted refiner, "" where the refiner learns nothing.
+        ids: the samples of each split as this base sees them.
+        prints: the fingerprints of val and test.
+        metrics: the plugged-in metrics that it is scored by, too, by column.
+        manifest: what the store will hold, still without numbers.
+        asked: the grid names the refiner; False for a baseline that joined.
+        error: why the refiner cannot be made here, for a cell that is recorded as failed; else "".
+    """
+
+    dataset: Variant
+    base: Variant
+    refiner: Variant
+    seed: int
+    protocol: TrainingProtocol
+    base_trainable: bool
+    base_key: str
+    fit_key: str
+    ids: dict[Split, tuple[str, ...]]
+    prints: dict[Split, str]
+    metrics: dict[str, Variant]
+    manifest: Manifest
+    asked: bool = True
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The variants of a grid, each read once.
+
+    Attributes:
+        refiners: those that are named, with the grid's tuning.
+        baseline: joins every grid.
+    """
+
+    datasets: list[Variant]
+    bases: list[Variant]
+    refiners: list[Variant]
+    baseline: Variant
+    metrics: dict[str, Variant] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> list[Variant]:
+        """The refiners with the baseline, which comes first where it is not named."""
+        named = any(refiner.label == self.baseline.label for refiner in self.refiners)
+        return self.refiners if named else [self.baseline, *self.refiners]
+
+
+def chosen(grid: Defaults, settings: Settings, where: str = "") -> Chosen:
+    """The variants that a grid names.
+
+    Args:
+        where: what names them, for errors; by default the options of the command line.
+
+    Raises:
+        UserError: a name, parameter or file is wrong.
+    """
+
+    def variants(kind: Literal["dataset", "base", "refiner"], specs: Sequence[str]) -> list[Variant]:
+        return [resolve(kind, spec, settings, where and f"{where}.{kind}") for spec in specs]
+
+    return Chosen(
+        datasets=variants("dataset", grid.dataset),
+        bases=[base.having("epochs", grid.epochs) for base in variants("base", grid.base)],
+        refiners=[
+            refiner.having("epochs", grid.epochs).tuned(grid.tune, grid.objective)
+            for refiner in variants("refiner", grid.refiner)
+        ],
+        baseline=resolve("refiner", grid.baseline, settings, "defaults.baseline"),
+        metrics=plugged_in.chosen(grid.metric, settings, where and f"{where}.metric"),
+    )
+
+
+def cells(grid: Defaults, settings: Settings) -> list[Cell]:
+    """All cells of a grid, dataset > base > protocol > seed > refiner. Nothing is computed, but files are hashed.
+
+    Under protocol B nothing is left to fit a refiner on: those that learn have no cell there. With ``on_error="skip"``
+    a refiner that cannot be made (its weights are absent, say) gives cells with an ``error``.
+
+    Raises:
+        UserError: a name, parameter or file is wrong, or a split that a cell needs is empty.
+    """
+    picked = chosen(grid, settings)
+    contexts = _contexts(picked, grid, settings, scored=True)
+    found: list[Cell] = []
+    for context in contexts:
+        planned = (
+            context.cell(refiner, position, asked=refiner in picked.refiners, skip_errors=grid.on_error == "skip")
+            for position, refiner in enumerate(picked.rows)
+        )
+        found += [cell for cell in planned if context.protocol == "A" or not cell.fit_key]
+    return found
+
+
+def training(grid: Defaults, settings: Settings, refiner: Variant | None = None) -> Cell:
+    """The one cell of a training: it does without test images, as it is not scored.
+
+    Args:
+        grid: of several datasets, bases, protocols or seeds, the first of each counts.
+        refiner: None is the baseline, where a base alone is trained.
+
+    Raises:
+        UserError: as `cells`.
+    """
+    first = {key: getattr(grid, key)[:1] for key in ("dataset", "base", "protocol", "seed")}
+    narrow = grid.model_copy(update={**first, "refiner": [], "metric": []})
+    picked = chosen(narrow, settings)
+    (context,) = _contexts(picked, narrow, settings, scored=False)
+    return context.cell(refiner or picked.baseline, 0, asked=True, skip_errors=False)
+
+
+def _contexts(picked: Chosen, grid: Defaults, settings: Settings, *, scored: bool) -> list[_Context]:
+    @cache
+    def opened(dataset: int) -> tuple[DatasetSource, dict[Split, Dataset]]:
+        # Once for all bases and seeds: a split remembers the hash of its files.
+        source: DatasetSource = picked.datasets[dataset].make()
+        return source, whole_splits(source)
+
+    metrics = _MoreMetrics(picked.metrics)
+    return [
+        _Context(settings, picked.datasets[dataset], base, seed, protocol, grid.limit, opened(dataset), metrics, scored)
+        for dataset, base, protocol, seed in itertools.product(
+            range(len(picked.datasets)), picked.bases, grid.protocol, grid.seed
+        )
+    ]
+
+
+def training_splits(train: Dataset, val: Dataset, protocol: TrainingProtocol) -> tuple[Dataset, Dataset]:
+    """What `BaseNetwork.fit` gets under a protocol: what it trains on, and what it chooses its epoch on, or nothing."""
+    return (train, val) if protocol == "A" else (Joined(train, val), Subset(val, []))
+
+
+def whole_splits(source: DatasetSource) -> dict[Split, Dataset]:
+    """All splits of a dataset."""
+    return {name: source.split(name) for name in SPLITS}
+
+
+def narrowed(splits: dict[Split, Dataset], base: BaseNetwork, limit: int | None) -> dict[Split, Dataset]:
+    """The splits, cut to ``limit`` samples each and to those that a partial base has maps for."""
+    if isinstance(base, PartialBase):
+        # Both splits in one question, so that an error counts every gap at once.
+        covered = base.covered([sample_id for name in ("val", "test") for sample_id in splits[name].ids])
+        splits = splits | {name: Subset(splits[name], covered) for name in ("val", "test")}
+    if limit is not None:
+        splits = {name: Subset(split, split.ids[:limit]) for name, split in splits.items()}
+    return splits
+
+
+class _MoreMetrics:
+    """The plugged-in metrics that all cells of a grid are scored by."""
+
+    def __init__(self, variants: dict[str, Variant]) -> None:
+        self.variants = variants
+        self.columns = plugged_in.columns(plugged_in.made(variants))
+        # The label too: it is the name of the column in the records.
+        listed = [{"label": label, **variants[label].identity} for label in sorted(variants)]
+        self.identity = {"plugged_in_metrics": listed} if listed else {}
+
+
+class _Context:
+    """What the cells of one (dataset, base, protocol, seed) share."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        dataset: Variant,
+        base: Variant,
+        seed: int,
+        protocol: TrainingProtocol,
+        limit: int | None,
+        opened: tuple[DatasetSource, dict[Split, Dataset]],
+        more_metrics: _MoreMetrics,
+        scored: bool,
+    ) -> None:
+        self.dataset, self.base, self.seed, self.protocol, self.limit = dataset, base, seed, protocol, limit
+        self.settings, self.more_metrics = settings, more_metrics
+        network: BaseNetwork = base.make(device="cpu", seed=seed)
+        source, whole = opened
+        self.splits = narrowed(whole, network, limit)
+        self.base_trainable, self.partial = network.trainable, isinstance(network, PartialBase)
+        self.complete = source.completeness()
+        self.corpora = corpora(source, "test")
+        self.base_saw = overlap(self.corpora, seen(network, base, settings))
+        if scored:
+            self._need("test", "every cell is scored on it")
+        if protocol == "B" and not network.trainable:
+            raise UserError(
+                f"{base.spec} has its weights already", "protocol B", "it trains the base on train and val; use A"
+            )
+        identity: dict[str, Any] = {"base": base.identity, "protocol": protocol}
+        if network.trainable:
+            reason = f"{base.spec} is trained on it; give it a checkpoint with weights=FILE, or another dataset"
+            self._need("train", reason)
+            self._need("val", f"the best epoch of {base.spec} is chosen on it")
+            identity |= {"seed": seed, "train": self.splits["train"].fingerprint(), "val": self._print("val")}
+        self.base_identity, self.base_key = identity, digest(identity)
+
+    def cell(self, refiner: Variant, position: int, *, asked: bool, skip_errors: bool) -> Cell:
+        error, saw = "", []
+        try:
+            made = refiner.make(device="cpu", seed=self.seed)
+            if isinstance(made, AsksBase) and self.partial:
+                said = f"{refiner.spec} asks for maps of images of its own making"
+                raise UserError(said, f"--base {self.base.spec}", "name a base that is a network")
+            saw = overlap(self.corpora, seen(made, refiner, self.settings))
+        except UserError as problem:
+            if not skip_errors:
+                raise
+            made, error = refiner.entry.factory, str(problem)
+        fit_key = ""
+        # Of one that could not be made the class may not know: that may depend on its parameters.
+        if refiner.search is not None or getattr(made, "trainable", False):
+            self._need("val", f"{refiner.spec} is fitted on it")
+            fit = {"base": self.base_key, "refiner": refiner.identity, "seed": self.seed, "val": self._print("val")}
+            fit_key = digest(fit)
+        identity = {
+            "dataset": self.dataset.identity,
+            "base": self.base_identity,
+            "refiner": refiner.identity,
+            "fit": fit_key,
+            "test": self._print("test"),
+            "seed": self.seed,
+            "protocol": self.protocol,
+            "limit": self.limit,
+            "metrics": METRIC_VERSION,
+            **self.more_metrics.identity,
+        }
+        sources: dict[Literal["base", "refiner"], list[str]] = {"base": self.base_saw, "refiner": saw}
+        manifest = Manifest(
+            key=digest(identity),
+            layout=LAYOUT,
+            status="planned",
+            dataset=self.dataset.label,
+            base=self.base.label,
+            refiner=refiner.label,
+            names={"dataset": self.dataset.name, "base": self.base.name, "refiner": refiner.name},
+            seed=self.seed,
+            protocol=self.protocol,
+            limit=self.limit,
+            position=position,
+            uses_ground_truth=made.uses_ground_truth,
+            complete=self.complete,
+            metrics=self.more_metrics.columns,
+            contaminated=[name for name in self.corpora if name in (*self.base_saw, *saw)],
+            contaminated_by=[who for who, found in sources.items() if found],
+            identity=identity,
+        )
+        return Cell(
+            dataset=self.dataset,
+            base=self.base,
+            refiner=refiner,
+            seed=self.seed,
+            protocol=self.protocol,
+            base_trainable=self.base_trainable,
+            base_key=self.base_key,
+            fit_key=fit_key,
+            ids={name: tuple(split.ids) for name, split in self.splits.items()},
+            prints={"val": self._print("val"), "test": self._print("test")},
+            metrics=self.more_metrics.variants,
+            manifest=manifest,
+            asked=asked,
+            error=error,
+        )
+
+    def _print(self, split: Split) -> str:
+        return self.splits[split].fingerprint() if len(self.splits[split]) else ""
+
+    def _need(self, split: Split, reason: str) -> None:
+        if not len(self.splits[split]):
+            raise UserError(
+                f"{self.dataset.label} has no {split} images here", f"--dataset {self.dataset.spec}", reason
+            )
