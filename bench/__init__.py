@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bench.commands.export import export as export
+    from bench.commands.predict import predict as predict
     from bench.commands.refine import refine as refine
-    from bench.commands.run import predict as predict
     from bench.commands.run import run as run
     from bench.commands.score import score as score
     from bench.commands.train import train_base as train_base
     from bench.commands.train import train_refiner as train_refiner
-    from bench.commands.train import tune as tune
+    from bench.commands.tune import tune as tune
 
 _MODULES = {
     "export": "bench.commands.export",
-    "predict": "bench.commands.run",
+    "predict": "bench.commands.predict",
     "refine": "bench.commands.refine",
     "run": "bench.commands.run",
     "score": "bench.commands.score",
     "train_base": "bench.commands.train",
     "train_refiner": "bench.commands.train",
-    "tune": "bench.commands.train",
+    "tune": "bench.commands.tune",
 }
 
 __all__ = ["export", "predict", "refine", "run", "score", "train_base", "train_refiner", "tune"]

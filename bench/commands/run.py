@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.config import Defaults, Device, EngineName, Grid, Kind, OnError, Settings, TrainingProtocol, load, unknown
-from bench.contracts import SPLITS, Split, UserError
-from bench.datasets.subset import Subset
+from bench.config import Device, EngineName, Grid, OnError, TrainingProtocol, load
 from bench.execution import engines
 from bench.execution import stages as runner
 from bench.execution.job import Job
-from bench.execution.plan import Cell, cells, chosen, narrowed, whole_splits
-from bench.images import write_map
+from bench.execution.plan import Cell, cells
 from bench.metrics.columns import Objective
 from bench.plugins.entry_points import check_parameters
-from bench.plugins.variants import Variant, digest
-from bench.registry import load_base, load_dataset
 from bench.runtime.environment import pick_device
-from bench.runtime.folders import make_out
-from bench.runtime.progress import note, track
+from bench.runtime.progress import note
 from bench.store import Manifest, Store
 
 
@@ -133,85 +127,6 @@ def _replaces(cell: Manifest, other: Manifest, baseline: str) -> bool:
         if named[kind] != before[kind]:
             note(f"{kind} {named[kind]} is {before[kind]} by another name: one row for both")
     return cell.refiner == baseline != other.refiner
-
-
-def in_experiment(settings: Settings, name: str) -> Callable[[Manifest], bool]:
-    """Whether a stored cell belongs to the experiment. Raises UserError where there is no such experiment."""
-    parts = [_belongs(settings, name, part) for part in settings.grids(name, Grid())]
-    return lambda cell: any(belongs(cell) for belongs in parts)
-
-
-def _belongs(settings: Settings, name: str, part: Defaults) -> Callable[[Manifest], bool]:
-    picked = chosen(part, settings, f"experiments.{name}")
-
-    def belongs(cell: Manifest) -> bool:
-        named = (
-            any(_is(variant, "dataset", cell) for variant in picked.datasets)
-            and any(_is(variant, "base", cell) for variant in picked.bases)
-            and any(_is(variant, "refiner", cell) for variant in picked.rows)
-        )
-        return named and cell.seed in part.seed and cell.protocol in part.protocol and cell.limit == part.limit
-
-    return belongs
-
-
-def _is(variant: Variant, kind: Kind, cell: Manifest) -> bool:
-    """Whether a stored cell is of the variant, whatever it was called then; an earlier layout has but its label."""
-    if kind not in cell.names:
-        return bool(getattr(cell, kind) == variant.label)
-    if cell.names[kind] == variant.name:
-        return True
-    # A dataset that is named by its folders is known by nothing else until its files are read.
-    if kind == "dataset" and any(isinstance(value, Path) for value in variant.parameters.values()):
-        return False
-    part = cell.identity[kind]["base"] if kind == "base" else cell.identity[kind]
-    return digest(part) == digest(variant.identity)
-
-
-def predict(
-    *,
-    dataset: str,
-    base: str,
-    out: Path,
-    splits: Sequence[Split] = SPLITS,
-    seed: int = 0,
-    device: Device | None = None,
-    limit: int | None = None,
-    config: Path | None = None,
-) -> int:
-    """Write a base's maps as 16-bit PNG, one a sample: what ``bench score`` and ``maps[path=...]`` read.
-
-    Maps that ``out`` already holds are not computed again. Bases that need training are for `run`.
-
-    Returns:
-        The number of maps in ``out`` for the chosen splits.
-
-    Raises:
-        UserError: as `run`; or the base has no checkpoint.
-    """
-    options = Grid.of(dataset=[dataset], base=[base], seed=[seed], device=device, limit=limit)
-    if unknown_splits := [split for split in splits if split not in SPLITS]:
-        raise unknown("split", unknown_splits[0], SPLITS, "--split")
-    settings = load(config)
-    chosen = options.over(settings.defaults)
-    network = load_base(base, settings=settings, device=pick_device(chosen.device), seed=chosen.seed[0])
-    if network.trainable:
-        raise UserError(
-            f"{base} has no checkpoint", "--base", "give one with weights=FILE, or train it with 'bench run'"
-        )
-    opened = narrowed(whole_splits(load_dataset(dataset, settings=settings)), network, chosen.limit)
-    make_out(out)
-    count = 0
-    for split in splits:
-        samples = opened[split]
-        missing = [sample_id for sample_id in samples.ids if not (out / f"{sample_id}.png").is_file()]
-        todo = Subset(samples, missing)
-        for index in track(range(len(todo)), f"{split} maps of {base}"):
-            sample = todo[index]
-            (probs,) = network.predict([sample])
-            write_map(out / f"{sample.id}.png", probs)
-        count += len(samples)
-    return count
 
 
 def _begin(jobs: list[Job], result: RunResult) -> list[Job]:

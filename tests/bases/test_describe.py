@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bench.commands.inventory import inventory
+from bench.commands.list import inventory
 from bench.config import load
 from bench.registry import load_base
 from bench.training.profile import parameters

@@ -53,7 +53,7 @@ def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_help_loads_nothing_heavy() -> None:
     heavy = "('torch', 'pandas', 'cv2', 'scipy')"
-    code = f"import sys, bench.cli; bench.cli._parser(); print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, bench.cli; bench.cli.parser(); print([name for name in {heavy} if name in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "[]"
 

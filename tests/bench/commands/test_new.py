@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli import main
-from bench.cli.options import PLUGGED
+from bench.config import KINDS
 from tests.bench.packages import put_on_path
 from tests.conftest import REPOSITORY
 
@@ -23,7 +23,7 @@ def python(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", *arguments], cwd=folder, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("kind", PLUGGED)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_new_package_passes_its_own_tests_and_the_linter(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["new", kind, "my-own", "--out", "deep/down"]) == 0
     out = capsys.readouterr().out
@@ -45,7 +45,7 @@ def test_its_linter_is_as_strict_as_ours() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", PLUGGED)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_new_package_is_typed(kind: str) -> None:
     main(["new", kind, "my-own"])
     typed = python("mypy", "--config-file", str(REPOSITORY / "pyproject.toml"), ".", folder=Path("my-own").resolve())

@@ -1,0 +1,55 @@
+"""``bench run``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from bench.cli import options
+from bench.cli.parser import Commands
+from bench.config import EngineName, OnError
+from bench.contracts import PROTOCOLS
+
+
+def add(commands: Commands) -> None:
+    """See `bench.cli`."""
+    run = commands.add(
+        "run", "compute the cells of a grid that the store does not hold yet, and print their table", _run
+    )
+    run.add_argument("--experiment", metavar="E", help="a named grid of bench.toml; options below override its parts")
+    run.add_argument("--dataset", nargs="+", metavar="D")
+    run.add_argument("--base", nargs="+", metavar="B")
+    run.add_argument("--refiner", nargs="+", metavar="R")
+    options.metric(run)
+    run.add_argument("--seed", nargs="+", metavar="S")
+    meanings = "; ".join(f"{name}: {meaning}" for name, meaning in PROTOCOLS.items())
+    run.add_argument("--protocol", nargs="+", metavar="|".join(PROTOCOLS), help=meanings)
+    options.parameters(run)
+    run.add_argument("--store", type=Path, metavar="DIR", help="where finished cells are kept")
+    options.device(run)
+    run.add_argument("--engine", metavar=options.one_of(EngineName))
+    options.limit(run)
+    run.add_argument("--tune", metavar="N", help="tune every refiner that can be, with N trials on val")
+    options.objective(run)
+    run.add_argument("--epochs", metavar="N", help="of every base and refiner that is trained")
+    text = "stop at the first failed cell, or record it and go on"
+    run.add_argument("--on-error", metavar=options.one_of(OnError), help=text)
+    options.workers(run)
+    run.add_argument("--force", action="store_true", help="compute the named cells anew (base maps are kept)")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from bench.commands.run import CellError, run
+
+    try:
+        result = run(**options.given(arguments))
+    except CellError as defect:
+        print(f"{defect}\nbench: a defect in the harness or a plug-in; please report the lines above", file=sys.stderr)
+        return 1
+    from reports import FORMATS, build
+
+    keys = {cell.manifest.key for cell in result.cells}
+    baseline = options.settings_of(arguments).defaults.baseline
+    print(FORMATS["markdown"].render(build(result.store, baseline=baseline, keep=lambda cell: cell.key in keys)))
+    return 0

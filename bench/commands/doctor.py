@@ -1,0 +1,32 @@
+"""What to put into a bug report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench.commands.data import datasets
+from bench.config import Settings
+from bench.plugins.catalogue import catalogue
+from bench.runtime.environment import cpu_name, git_commit, gpu_names, package_versions
+
+
+def doctor(settings: Settings) -> dict[str, dict[str, str]]:
+    """Sections of lines, for a person to read."""
+    extras = {
+        f"{kind} {listed.name}": listed.problem or "ready"
+        for kind in ("base", "refiner", "metric")
+        for listed in catalogue(kind)
+    }
+    return {
+        "versions": {name: number or "not installed" for name, number in package_versions().items()},
+        "device": {"cpu": cpu_name(), "gpu": ", ".join(gpu_names()) or "none (NVML finds no driver)"},
+        "checkout": {"commit": git_commit() or "not a git checkout", "store": str(settings.defaults.store)},
+        "plug-ins": extras,
+        "datasets": {row["dataset"]: _sizes(row) for row in datasets(settings)},
+    }
+
+
+def _sizes(row: dict[str, Any]) -> str:
+    if row["test"] == "":
+        return str(row["state"])
+    return f"{row['train']} train, {row['val']} val, {row['test']} test; {row['state']}"

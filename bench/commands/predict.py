@@ -1,0 +1,62 @@
+"""`predict`: a base's maps, as files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.config import Device, Grid, load, unknown
+from bench.contracts import SPLITS, Split, UserError
+from bench.datasets.subset import Subset
+from bench.execution.plan import narrowed, whole_splits
+from bench.images import write_map
+from bench.registry import load_base, load_dataset
+from bench.runtime.environment import pick_device
+from bench.runtime.folders import make_out
+from bench.runtime.progress import track
+
+
+def predict(
+    *,
+    dataset: str,
+    base: str,
+    out: Path,
+    splits: Sequence[Split] = SPLITS,
+    seed: int = 0,
+    device: Device | None = None,
+    limit: int | None = None,
+    config: Path | None = None,
+) -> int:
+    """Write a base's maps as 16-bit PNG, one a sample: what ``bench score`` and ``maps[path=...]`` read.
+
+    Maps that ``out`` already holds are not computed again. Bases that need training are for `run`.
+
+    Returns:
+        The number of maps in ``out`` for the chosen splits.
+
+    Raises:
+        UserError: as `run`; or the base has no checkpoint.
+    """
+    options = Grid.of(dataset=[dataset], base=[base], seed=[seed], device=device, limit=limit)
+    if unknown_splits := [split for split in splits if split not in SPLITS]:
+        raise unknown("split", unknown_splits[0], SPLITS, "--split")
+    settings = load(config)
+    chosen = options.over(settings.defaults)
+    network = load_base(base, settings=settings, device=pick_device(chosen.device), seed=chosen.seed[0])
+    if network.trainable:
+        raise UserError(
+            f"{base} has no checkpoint", "--base", "give one with weights=FILE, or train it with 'bench run'"
+        )
+    opened = narrowed(whole_splits(load_dataset(dataset, settings=settings)), network, chosen.limit)
+    make_out(out)
+    count = 0
+    for split in splits:
+        samples = opened[split]
+        missing = [sample_id for sample_id in samples.ids if not (out / f"{sample_id}.png").is_file()]
+        todo = Subset(samples, missing)
+        for index in track(range(len(todo)), f"{split} maps of {base}"):
+            sample = todo[index]
+            (probs,) = network.predict([sample])
+            write_map(out / f"{sample.id}.png", probs)
+        count += len(samples)
+    return count
