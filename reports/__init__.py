@@ -11,8 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from bench.store import Manifest, Store
-from reports.formats import csv as delimited
-from reports.formats import latex, markdown
+from reports.formats import csv, latex, markdown
 from reports.selection import select
 from reports.tables import Report, assemble
 
@@ -34,7 +33,7 @@ class Format(NamedTuple):
 FORMATS = {
     "markdown": Format(".md", markdown.render),
     "latex": Format(".tex", latex.document),
-    "csv": Format(".csv", delimited.render),
+    "csv": Format(".csv", csv.render),
 }
 """By the name of the command line's option."""
 

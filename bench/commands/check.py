@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.config import KINDS, Kind, Settings, load, unknown
 from bench.conformance import checks
 from bench.conformance.declared import parameter_checks
-from bench.conformance.report import Check, ContractError, Line, Remark, run
+from bench.conformance.report import Check, ContractError, Line, Remark, results
 from bench.contracts import UserError
 from bench.plugins.catalogue import SECONDS
 from bench.plugins.entry_points import Entry, entries, names
@@ -78,7 +78,7 @@ def _isolated(kind: Kind, spec: str, settings: Settings, timeout: float) -> Iter
 
 def _check(kind: Kind, spec: str, settings: Settings) -> Iterator[Line]:
     with tempfile.TemporaryDirectory() as folder:
-        yield from run(_checks(kind, spec, settings, Path(folder)))
+        yield from results(_checks(kind, spec, settings, Path(folder)))
 
 
 def _checks(kind: Kind, spec: str, settings: Settings, workdir: Path) -> Iterator[Check]:

@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.config import Device, EngineName, Grid, OnError, TrainingProtocol, load
-from bench.execution import engines
-from bench.execution import stages as runner
+from bench.execution import engines, stages
 from bench.execution.job import Job
 from bench.execution.plan import Cell, cells
 from bench.metrics.columns import Objective
@@ -112,7 +111,7 @@ def run(
     if force:
         for job in jobs.values():
             if job.cell.manifest.key in wanted:
-                runner.forget(job)
+                stages.forget(job)
     done = {manifest.key for manifest in manifests if target.is_done(manifest)}
     result = RunResult(target, [job.cell for job in jobs.values()], done)
     # Of the parts of an experiment none says these two for itself.
@@ -148,10 +147,10 @@ def _say_what_is_reused(cells: int, pending: int) -> None:
         note(f"{cells - pending} of {cells} cells are in the store; {pending} to compute")
 
 
-def _execute(jobs: list[Job], result: RunResult, *, engine: str, on_error: str) -> None:
+def _execute(jobs: list[Job], result: RunResult, *, engine: EngineName, on_error: OnError) -> None:
     fatal: list[engines.Outcome] = []
 
-    def report(stage: runner.Stage, outcome: engines.Outcome) -> bool:
+    def told(stage: stages.Stage, outcome: engines.Outcome) -> bool:
         if outcome.error:
             if on_error == "fail":
                 fatal.append(outcome)
@@ -166,13 +165,13 @@ def _execute(jobs: list[Job], result: RunResult, *, engine: str, on_error: str) 
             note(f"done: {stage.name}")
         return not fatal
 
-    engines.load(engine)(list(runner.stages(jobs)), report)
+    engines.load(engine)(list(stages.stages(jobs)), told)
     if fatal:
         raise fatal[0].user_error or CellError(fatal[0].trace)
 
 
-def _waits_for(job: Job, stage: runner.Stage) -> bool:
-    return any(stage.name in later.needs for later in runner.stages([job]))
+def _waits_for(job: Job, stage: stages.Stage) -> bool:
+    return any(stage.name in later.needs for later in stages.stages([job]))
 
 
 def _record_failure(result: RunResult, cell: Manifest, error: str, *, said: bool) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.config import Device, Grid, Settings, TrainingProtocol, load
 from bench.contracts import UserError
-from bench.execution import stages as runner
+from bench.execution import stages
 from bench.execution.job import Job
 from bench.execution.plan import training
 from bench.plugins.entry_points import check_parameters
@@ -54,7 +54,7 @@ def train_base(
             f"{base} has nothing to learn", "bench train base", "name a base without a checkpoint of its own"
         )
     job.store.open_for_writing()
-    runner.fit_base(job)
+    stages.fit_base(job)
     return job.trained_base.folder
 
 
@@ -106,9 +106,9 @@ def fitted(job: Job) -> Learned:
     """Where the refiner's learning is, once the stages up to it have run."""
     job.store.open_for_writing()
     if job.cell.base_trainable:
-        runner.fit_base(job)
-    runner.predict_val(job)
-    runner.fit_refiner(job)
+        stages.fit_base(job)
+    stages.predict_val(job)
+    stages.fit_refiner(job)
     return job.fitted_refiner
 
 

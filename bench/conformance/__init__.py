@@ -23,7 +23,7 @@ from bench.conformance.datasets import dataset_checks
 from bench.conformance.declared import parameter_checks
 from bench.conformance.metrics import metric_checks
 from bench.conformance.refiners import refiner_checks
-from bench.conformance.report import Check, Line, demand, run
+from bench.conformance.report import Check, Line, demand, results
 from bench.plugins.entry_points import Entry, defaults_of
 from bench.plugins.variants import Variant
 from bench.store import VariantName
@@ -76,7 +76,8 @@ def checks(variant: Variant, workdir: Path, root: Path) -> Iterator[Check]:
 
 def _checked(kind: Kind, factory: type, parameters: dict[str, Any], root: Path = Path()) -> list[Line]:
     with tempfile.TemporaryDirectory() as folder:
-        lines = [line for line in run(_checks(kind, factory, parameters, Path(folder), root)) if line.status != "begun"]
+        found = results(_checks(kind, factory, parameters, Path(folder), root))
+        lines = [line for line in found if line.status != "begun"]
     demand(lines, factory.__name__)
     return lines
 

@@ -51,7 +51,7 @@ class Line:
         return f"{self.status:4}  {self.what:26}  {self.detail}".rstrip()
 
 
-def run(checks: Iterable[Check]) -> Iterator[Line]:
+def results(checks: Iterable[Check]) -> Iterator[Line]:
     """Two lines a check, the first as it begins. Whatever a check raises is its result and ends nothing else."""
     for check in checks:
         yield Line("begun", check.what)

@@ -44,7 +44,7 @@ class Search:
         return {"trials": self.trials, "objective": self.objective, "space": space, "metrics": METRIC_VERSION}
 
 
-class Tuned:
+class Tuned(Refiner):
     """A refiner with the parameters that did best on val: `bench.contracts.Refiner`.
 
     In a trial, a refiner that learns nothing is scored on all of val; one that learns is fitted on one half of val,
@@ -59,9 +59,6 @@ class Tuned:
         seed: of the proposals and of the halves.
     """
 
-    requires: tuple[str, ...] = ()
-    extra = ""
-    version = 1
     trainable = True
 
     def __init__(

@@ -1,7 +1,7 @@
 """Where cells run: one function behind one interface.
 
-An engine is a function ``run(stages, report)`` that runs each stage once those it needs are done, and hands every
-`Outcome` to ``report``; where that returns False the engine starts nothing more.
+An engine is a module here whose ``execute(stages, told)`` runs each stage once those it needs are done, and hands every
+`Outcome` to ``told``; where that returns False the engine starts nothing more. `bench.config.EngineName` names them.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Protocol
 
+from bench.config import EngineName
 from bench.contracts import UserError
 from bench.execution.stages import Stage
 
@@ -29,13 +31,14 @@ class Outcome:
     user_error: UserError | None = None
 
 
-Report = Callable[[Stage, Outcome], bool]
+Told = Callable[[Stage, Outcome], bool]
+"""Is told how a stage ended; whether to go on."""
 
 
 class Engine(Protocol):
     """What ``--engine`` names."""
 
-    def __call__(self, stages: Iterable[Stage], report: Report) -> None: ...
+    def __call__(self, stages: Iterable[Stage], told: Told) -> None: ...
 
 
 def attempt(stage: Stage) -> Outcome:
@@ -50,14 +53,12 @@ def attempt(stage: Stage) -> Outcome:
     return Outcome()
 
 
-def load(name: str) -> Engine:
+def load(name: EngineName) -> Engine:
     """The engine of that name. Raises UserError where its package is missing."""
-    if name == "ray":
-        try:
-            from bench.execution.engines import ray
-        except ImportError:
-            raise UserError("ray is not installed", "--engine ray", "pip install refinebench[ray]") from None
-        return ray.run
-    from bench.execution.engines import local
-
-    return local.run
+    try:
+        engine: Engine = import_module(f"{__name__}.{name}").execute
+    except ImportError as error:
+        raise UserError(
+            f"{error.name} is not installed", f"--engine {name}", f"pip install refinebench[{name}]"
+        ) from None
+    return engine

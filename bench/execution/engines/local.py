@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from multiprocessing.connection import Connection
 
 from bench.contracts import UserError
-from bench.execution.engines import Outcome, Report, attempt
+from bench.execution.engines import Outcome, Told, attempt
 from bench.execution.stages import Stage
 from bench.runtime.processes import follow_parent
 
 
-def run(stages: Iterable[Stage], report: Report) -> None:
+def execute(stages: Iterable[Stage], told: Told) -> None:
     """See `bench.execution.engines`."""
     failed: dict[str, Outcome] = {}
     for stage in stages:
@@ -24,7 +24,7 @@ def run(stages: Iterable[Stage], report: Report) -> None:
         outcome = broken or _isolate(stage)
         if outcome.error:
             failed[stage.name] = outcome
-        if not report(stage, outcome):
+        if not told(stage, outcome):
             return
 
 

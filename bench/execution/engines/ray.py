@@ -11,11 +11,11 @@ from typing import Any
 
 import ray
 
-from bench.execution.engines import Outcome, Report, attempt
+from bench.execution.engines import Outcome, Told, attempt
 from bench.execution.stages import Stage
 
 
-def run(stages: Iterable[Stage], report: Report) -> None:
+def execute(stages: Iterable[Stage], told: Told) -> None:
     """See `bench.execution.engines`."""
     ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False)
     running: dict[str, Any] = {}
@@ -28,7 +28,7 @@ def run(stages: Iterable[Stage], report: Report) -> None:
     pending = list(started)
     while pending:
         (reference,), pending = ray.wait(pending, num_returns=1)
-        if not report(started[reference], ray.get(reference)):
+        if not told(started[reference], ray.get(reference)):
             for rest in pending:
                 ray.cancel(rest, force=True)
             return

@@ -11,8 +11,7 @@ from PIL import Image
 
 from bench.config import Grid, Settings, load
 from bench.contracts import UserError
-from bench.execution import contamination as ledger
-from bench.execution import plan
+from bench.execution import contamination, plan
 from bench.images import write_map
 from bench.plugins.variants import resolve
 from bench.registry import load_dataset
@@ -161,13 +160,13 @@ def test_what_the_built_in_datasets_are_taken_from(
     dataset: str, train: list[str], val: list[str], test: list[str]
 ) -> None:
     source = load_dataset(dataset)
-    assert [list(ledger.corpora(source, split)) for split in ("train", "val", "test")] == [train, val, test]
+    assert [list(contamination.corpora(source, split)) for split in ("train", "val", "test")] == [train, val, test]
 
 
 def test_u2netp_is_known_by_its_file(shared: Path) -> None:
     settings = load()
     variant = resolve("base", f"onnx[path={shared / 'weights' / 'u2netp.onnx'}]", settings)
-    assert ledger.seen(variant.make(device="cpu"), variant, settings) == {"DUTS-TR"}
+    assert contamination.seen(variant.make(device="cpu"), variant, settings) == {"DUTS-TR"}
 
 
 @pytest.mark.parametrize("entry", ['"abc" = ["ECSSD"]', f'"{"g" * 64}" = ["ECSSD"]', f'"{"a" * 64}" = "ECSSD"'])
