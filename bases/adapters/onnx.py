@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,8 +22,29 @@ class Onnx(NetworkFile):
     fixed or free size; parameters as in `bases.adapters.network_file.NetworkFile`.
     """
 
-    requires = ("onnxruntime",)
+    requires = ("onnxruntime", "onnx")
     extra = "onnx"
+
+    @staticmethod
+    def referred_files(path: Path) -> dict[str, Path]:
+        """The files with the network's tensors that are not in its own: `bench.contracts.RefersToFiles`."""
+        import onnx
+        from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+
+        try:
+            model = onnx.load(path, load_external_data=False)
+        except Exception as error:
+            # Whatever protobuf and onnx raise for a file that is none of theirs.
+            reason = " ".join(str(error).split())[-120:]
+            raise UserError(f"no ONNX network, {reason}", path, "name a valid .onnx file") from None
+        names = {ExternalDataInfo(tensor).location for tensor in _tensors(model) if uses_external_data(tensor)}
+        files = {name: path.parent / name for name in names}
+        for name, file in files.items():
+            if not file.is_file():
+                raise UserError(
+                    f"no file {name}, which the network's weights are in", path, "put it beside the .onnx file"
+                )
+        return files
 
     def open(self) -> _Session:
         """See `NetworkFile.open`."""
@@ -40,6 +63,18 @@ class Onnx(NetworkFile):
             names = ", ".join(given.name for given in session.get_inputs())
             raise UserError(f"it has the inputs {names}", self.path, "name a network of one input, the image")
         return _Session(session, self.path)
+
+
+def _tensors(message: Any) -> Iterator[Any]:
+    """All tensors in a protobuf message: of the graph, of the graphs inside its nodes and of its functions."""
+    from onnx import TensorProto
+
+    for _, value in message.ListFields():
+        for part in [value] if hasattr(value, "ListFields") else value if isinstance(value, Iterable) else ():
+            if isinstance(part, TensorProto):
+                yield part
+            elif hasattr(part, "ListFields"):
+                yield from _tensors(part)
 
 
 class _Session:

@@ -9,8 +9,10 @@ import pytest
 from scipy.special import expit, softmax
 
 from bases.adapters.onnx import Onnx
+from bench.config import load
 from bench.contracts import Sample, UserError
 from bench.metrics import iou
+from bench.plugins.variants import resolve
 from bench.registry import load_dataset
 
 PLAIN: dict[str, Any] = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
@@ -143,3 +145,52 @@ def test_a_real_saliency_network(shared: Path, data: Path, monkeypatch: pytest.M
     base = Onnx(path=shared / "weights" / "u2netp.onnx", divide="max", stretch=True)
     ious = [iou(probs, sample.mask) for probs, sample in zip(base.predict(samples), samples, strict=True)]
     assert np.mean(ious) > 0.6  # 0.85 over the whole set; a wrong colour order or scale falls far below
+
+
+def with_weights_beside(folder: Path) -> Path:
+    """The image times the one weight of the file ``weights.bin``; a constant that is not used is inside a node."""
+    graph = """(float[1, 3, h, w] x) => (float[1, 3, h, w] y)
+    { one = Constant <value = float[1] {1.0}> ()  factor = Constant <value = float[1] {0.5}> ()  y = Mul(x, factor) }"""
+    path = written(folder / "net.onnx", graph)
+    model = onnx.load(path)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([0.5], np.float32), "weight"))
+    model.graph.node[-1].input[1] = "weight"
+    onnx.save(model, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    return path
+
+
+def test_a_file_of_weights_beside_the_network_is_part_of_its_identity(tmp_path: Path) -> None:
+    path = with_weights_beside(tmp_path)
+    assert Onnx.referred_files(path) == {"weights.bin": tmp_path / "weights.bin"}
+
+    def identity() -> dict[str, object]:
+        return resolve("base", f"onnx[path={path}]", load()).identity
+
+    before = identity()
+    assert identity() == before
+    content = bytearray((tmp_path / "weights.bin").read_bytes())
+    content[3] ^= 1
+    (tmp_path / "weights.bin").write_bytes(content)
+    assert identity() != before
+    (tmp_path / "weights.bin").unlink()
+    with pytest.raises(UserError, match=r"no file weights\.bin, .*net\.onnx.*: put it beside"):
+        identity()
+
+
+def test_a_tensor_inside_a_node_may_lie_beside_too(tmp_path: Path) -> None:
+    path = with_weights_beside(tmp_path)
+    model = onnx.load(path)
+    value = model.graph.node[0].attribute[0].t
+    value.ClearField("float_data")
+    value.data_location = onnx.TensorProto.EXTERNAL
+    place = value.external_data.add()
+    place.key, place.value = "location", "constant.bin"
+    path.write_bytes(model.SerializeToString())
+    (tmp_path / "constant.bin").write_bytes(b"1234")
+    assert "constant.bin" in Onnx.referred_files(path)
+
+
+def test_what_is_no_network_is_said_when_it_is_named(tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").write_bytes(b"none")
+    with pytest.raises(UserError, match="no ONNX network"):
+        _ = resolve("base", f"onnx[path={tmp_path / 'net.onnx'}]", load()).identity
