@@ -96,14 +96,20 @@ def run(
     target = Store(Path(store or settings.defaults.store).absolute())
     jobs: dict[str, Job] = {}
     wanted: set[str] = set()
+    same: set[str] = set()
     parts = settings.grids(experiment, options)
     for part in parts:
         where = pick_device(part.device)
         for cell in cells(part, settings):
             key = cell.manifest.key
             wanted |= {key} if cell.asked else set()
-            if key not in jobs or _replaces(cell.manifest, jobs[key].cell.manifest, part.baseline):
+            if key in jobs:
+                same |= _other_names(cell.manifest, jobs[key].cell.manifest)
+            # Of two names for one cell the first is shown, but for the baseline's, which gains are looked up by.
+            if key not in jobs or cell.manifest.refiner == part.baseline:
                 jobs[key] = Job(cell, target, where, part.workers)
+    for text in sorted(same):
+        note(text)
     target.open_for_writing()
     manifests = [job.cell.manifest for job in jobs.values()]
     for text in dict.fromkeys(f"{m.dataset}: {m.complete}" for m in manifests if m.complete):
@@ -119,13 +125,12 @@ def run(
     return result
 
 
-def _replaces(cell: Manifest, other: Manifest, baseline: str) -> bool:
-    """Of two names for one cell the first is shown, but for the baseline's, which gains are looked up by."""
-    named, before = ({kind: name.label() for kind, name in one.names.items()} for one in (cell, other))
-    for kind in named:
-        if named[kind] != before[kind]:
-            note(f"{kind} {named[kind]} is {before[kind]} by another name: one row for both")
-    return cell.refiner == baseline != other.refiner
+def _other_names(cell: Manifest, other: Manifest) -> set[str]:
+    """What is called otherwise in one of two manifests of the same cell, in words."""
+    both = {kind: (cell.names[kind].label(), other.names[kind].label()) for kind in cell.names}
+    return {
+        f"{kind} {one} is {two} by another name: one row for both" for kind, (one, two) in both.items() if one != two
+    }
 
 
 def _begin(jobs: list[Job], result: RunResult) -> list[Job]:
