@@ -107,7 +107,8 @@ def defaults_of(entry: Entry) -> dict[str, Any]:
 def hints_of(factory: Any) -> dict[str, Any]:
     """The annotations of a plug-in's parameters, by name."""
     # A dataclass inherits fields whose annotations are names of the parent's module.
-    return get_type_hints(factory if is_dataclass(factory) else factory.__init__)
+    hints = get_type_hints(factory if is_dataclass(factory) else factory.__init__)
+    return {name: hint for name, hint in hints.items() if name != "return"}
 
 
 def search_space(entry: Entry) -> SearchSpace:

@@ -29,7 +29,7 @@ def test_a_run_takes_up_what_was_trained(tmp_path: Path) -> None:
     result = bench.run(
         dataset=["quickstart"], base=[BASE], refiner=["identity"], epochs=1, limit=6, store=store, device="cpu"
     )
-    assert not result.failures and result.cells[0].base == f"{BASE[:-1]},epochs=1]"
+    assert not result.failures and result.cells[0].base.spec == f"{BASE[:-1]},epochs=1]"
     assert [path.parent for path in store.glob("bases/*/fit/weights.safetensors")] == [folder]
     assert (folder / "weights.safetensors").stat().st_mtime_ns == written
     again = bench.train_base(BASE, dataset="quickstart", epochs=1, limit=6, store=store, device="cpu")

@@ -256,7 +256,7 @@ def test_a_refiner_that_breaks_its_contract_is_told_where(factory: type, what: s
 
 def test_a_fault_in_the_code_is_told_with_its_line() -> None:
     (line,) = [line for line in failures(check_refiner, NeedsTwoRows) if "one row" in line]
-    assert "bench/test_conformance.py, line " in line
+    assert "conformance/test_conformance.py, line " in line
 
 
 class Copies(Refiner):
@@ -574,8 +574,11 @@ def test_deriving_from_a_contract_adds_no_ability() -> None:
 
 def lacking(name: str) -> type:
     """`Good` without an attribute; it derives from nothing, so that nothing stands in."""
-    members = {key: value for key, value in vars(Good).items() if key not in (name, "__dict__", "__weakref__")}
-    return type("Lacking", (), members)
+    given = {
+        key: getattr(Refiner, key) for key in ("requires", "extra", "version", "trainable", "uses_ground_truth", "fit")
+    }
+    members = {**given, **vars(Good)}
+    return type("Lacking", (), {key: members[key] for key in members if key not in (name, "__dict__", "__weakref__")})
 
 
 class NoRefine(Refiner):

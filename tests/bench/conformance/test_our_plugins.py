@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from bases.adapters.maps import Maps
 from bench.config import load
 from bench.conformance import Line, check_base, check_dataset, check_metric, check_refiner, checks
-from bench.contracts import Mask, ProbabilityMap, Sample
+from bench.contracts import Mask, Metric, ProbabilityMap, Sample
 from bench.images import write_map
-from bench.metrics import METRICS, score
-from bench.registry import load_refiner, resolve
+from bench.metrics.columns import IMAGE_METRICS, MetricFacts, Scored
+from bench.plugins.variants import resolve
+from bench.registry import load_refiner
 from bench.training import save_weights
 from tests.bench.datasets.files import write_image, write_mask
 
@@ -268,27 +269,23 @@ def test_a_refiner_that_takes_long_to_train_keeps_to_its_cost_with_weights(name:
     assert "; declared " in found and "default parameters" not in found
 
 
-class OfColumn:
-    """A built-in column as a plugged-in metric: the same promises hold for it."""
+class OfColumn(Metric):
+    """A built-in metric as a plugged-in one: the same promises hold for it."""
 
-    requires: tuple[str, ...] = ()
-    extra = ""
-    version = 1
-    column: ClassVar[str]
-    title: ClassVar[str]
-    meaning, scale, digits = "What the built-in column holds", 1.0, 4
-    better = "higher"
+    facts: ClassVar[MetricFacts]
 
     def __call__(self, probs: ProbabilityMap, mask: Mask) -> float:
-        return float(score(probs, mask)[self.column])
+        return float(self.facts.of(Scored(probs, mask)))
 
 
-@pytest.mark.parametrize("column", [name for name in METRICS if name != "iou_dataset"])  # that one is of a split
-def test_a_built_in_metric_keeps_what_is_asked_of_plugged_in_ones(column: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(OfColumn, "column", column, raising=False)
-    monkeypatch.setattr(OfColumn, "title", column, raising=False)
-    monkeypatch.setattr(OfColumn, "better", "lower" if column == "mae" else "higher")
+@pytest.mark.parametrize("facts", IMAGE_METRICS, ids=lambda facts: facts.key)  # the set's IoU is none of an image
+def test_a_built_in_metric_keeps_what_is_asked_of_plugged_in_ones(
+    facts: MetricFacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = {name: getattr(facts, name) for name in ("title", "meaning", "better", "digits")}
+    for name, value in {"facts": facts, "scale": float(facts.scale), **shown}.items():
+        monkeypatch.setattr(OfColumn, name, value, raising=False)
     found = {line.what: line for line in check_metric(OfColumn)}
     assert {line.status for line in found.values()} == {"ok"}
-    undefined = "boundary_accuracy" if column == "boundary_accuracy" else ""
+    undefined = "boundary_accuracy" if facts.key == "boundary_accuracy" else ""
     assert ("NaN" in found["hard cases"].detail) == bool(undefined)

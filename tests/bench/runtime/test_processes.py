@@ -130,7 +130,7 @@ def test_workers_end_with_the_parent(tmp_path: Path, end: signal.Signals) -> Non
     script, folder = tmp_path / "script.py", tmp_path / "out"
     script.write_text(SCRIPT)
     folder.mkdir()
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     command = [sys.executable, str(script), str(folder)]
     process = subprocess.Popen(
         command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True, cwd=tmp_path
