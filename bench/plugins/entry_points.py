@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 from collections.abc import Collection
 from dataclasses import dataclass, is_dataclass
+from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, get_type_hints
 
@@ -30,7 +31,7 @@ TUNING = {"tune", "objective"}
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry point, loaded where it can be. Pickled by its name: another process loads it anew.
+    """An entry point, loaded where it can be. Pickled by its name.
 
     Attributes:
         problem: why it cannot be used, e.g. ``"unavailable: pip install refinebench[densecrf]"``; else "".
@@ -49,7 +50,23 @@ class Entry:
         return "" if written in contracts else written.partition("\n")[0]
 
     def __reduce__(self) -> tuple[Any, tuple[Kind, str]]:
-        return _reloaded, (self.kind, self.name)
+        return _Sent, (self.kind, self.name)
+
+
+class _Sent(Entry):
+    """An entry in the process it was sent to, loaded once its class is asked for.
+
+    A stage imports what it uses and no more: the memory that it measures is the refiner's, not that of a base whose
+    maps it reads.
+    """
+
+    def __init__(self, kind: Kind, name: str) -> None:
+        super().__init__(kind, name)
+        del self.__dict__["factory"]
+
+    @cached_property
+    def factory(self) -> Any:
+        return usable(self.kind, self.name, "another process").factory
 
 
 def names(kind: Kind) -> set[str]:
@@ -150,7 +167,3 @@ def _load(kind: Kind, entry: EntryPoint) -> Entry:
         package = f"refinebench[{extra}]" if extra else " ".join(missing)
         return Entry(kind, entry.name, factory, f"unavailable: pip install {package}")
     return Entry(kind, entry.name, factory)
-
-
-def _reloaded(kind: Kind, name: str) -> Entry:
-    return usable(kind, name, "another process")

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -129,3 +132,16 @@ class Copies(Refiner):
         assert refined.shape == (2, 3)
         with pytest.raises(UserError, match="no parameter 'args'"):
             resolve("refiner", "copies[args=1]", settings)
+
+
+def test_what_was_sent_to_another_process_is_imported_there_when_it_is_made(settings: Settings, tmp_path: Path) -> None:
+    """Otherwise a stage that only reads the base's maps would count the base's libraries to the refiner's memory."""
+    file = tmp_path / "variant.pickle"
+    file.write_bytes(pickle.dumps(resolve("base", "unet[size=64]", settings)))
+    code = (
+        "import pathlib, pickle, sys; variant = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes());"
+        "before = 'torch' in sys.modules; made = variant.make(device='cpu', seed=0);"
+        "print(variant.label, before, type(made).__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["unet[size=64]", "False", "UNet"]
