@@ -134,6 +134,12 @@ class Manifest(BaseModel):
     environment: dict[str, Any] = {}
     identity: dict[str, Any] = {}
 
+    def variant(self, kind: str) -> dict[str, Any]:
+        """The part of the identity that is the dataset's, base's or refiner's variant alone; not in layout 1."""
+        part: dict[str, Any] = self.identity[kind]
+        # A base's key is made of its training, too.
+        return part["base"] if kind == "base" else part
+
     @property
     def file_stem(self) -> str:
         name = f"{self.dataset}__{self.base}__{self.refiner}__s{self.seed}"
@@ -282,14 +288,14 @@ class Store:
         and of the planned cells, the ledger may know more, and the dataset's copy may have grown.
         """
         by_key = {manifest.key: manifest for manifest in planned}
-        called = {_part(manifest, kind): (kind, manifest) for manifest in planned for kind in manifest.names}
+        called = {_part(manifest, kind): manifest for manifest in planned for kind in manifest.names}
         for stored in self.manifests():
             if stored.layout != LAYOUT:
                 continue
             marks = {key: getattr(by_key.get(stored.key, stored), key) for key in _MARKS}
             update: dict[str, Any] = {**marks, "names": dict(stored.names)}
             for kind in stored.names:
-                _, named = called.get(_part(stored, kind), (kind, stored))
+                named = called.get(_part(stored, kind), stored)
                 update[kind] = getattr(named, kind)
                 update["names"][kind] = named.names[kind]
             renewed = stored.model_copy(update=update)
@@ -320,9 +326,8 @@ _MARKS = ("contaminated", "contaminated_by", "complete")
 
 def _part(manifest: Manifest, kind: str) -> str:
     """What a name stands for: of a dataset, the plug-in and the images that are tested on."""
-    identity = manifest.identity
-    part = {"dataset": [identity["dataset"], identity["test"]], "base": identity["base"]["base"]}.get(kind)
-    return json.dumps([kind, identity[kind] if part is None else part], sort_keys=True, default=str)
+    tested_on = manifest.identity["test"] if kind == "dataset" else ""
+    return json.dumps([kind, manifest.variant(kind), tested_on], sort_keys=True, default=str)
 
 
 def _manifest(path: Path) -> Manifest:

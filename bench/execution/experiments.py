@@ -40,5 +40,4 @@ def _is(variant: Variant, kind: Kind, cell: Manifest) -> bool:
     # A dataset that is named by its folders is known by nothing else until its files are read.
     if kind == "dataset" and any(isinstance(value, Path) for value in variant.parameters.values()):
         return False
-    part = cell.identity[kind]["base"] if kind == "base" else cell.identity[kind]
-    return digest(part) == digest(variant.identity)
+    return digest(cell.variant(kind)) == digest(variant.identity)

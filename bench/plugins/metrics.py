@@ -30,7 +30,7 @@ def chosen(specs: Sequence[str], settings: Settings, where: str = "") -> dict[st
         where: the option or key that the specs came from, for errors; by default ``--metric``.
 
     Raises:
-        UserError: as `bench.registry.resolve`; or the metric is a built-in one, or takes its column's name.
+        UserError: as `bench.plugins.variants.resolve`; or the metric is a built-in one, or takes its column's name.
     """
     where = where or "--metric"
     found: dict[str, Variant] = {}

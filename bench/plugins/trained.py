@@ -21,7 +21,7 @@ def ready_refiner(spec: str, checkpoint: Path | None, settings: Settings, device
             a run left what this refiner learned, of whatever kind it is.
 
     Raises:
-        UserError: as `bench.registry.resolve`; the refiner needs training, the ground truth or the base; or the
+        UserError: as `bench.plugins.variants.resolve`; the refiner needs training, the ground truth or the base; or the
             checkpoint is of another one.
     """
     folder = checkpoint if checkpoint is not None and checkpoint.is_dir() else None
