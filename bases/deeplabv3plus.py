@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from bases.parts.origin import Origin
-from bases.parts.smp import SmpBase
+from bench.bases.parts.origin import Origin
+from bench.bases.parts.smp import SmpBase
 
 
 @dataclass(kw_only=True)

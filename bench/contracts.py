@@ -130,7 +130,7 @@ class DatasetSource(Protocol):
         ...
 
     def verify(self) -> list[Finding]:
-        """Read every file once and list what is not as the dataset's fact sheet says."""
+        """Read every file once and list what is not as the dataset's authors published it."""
         ...
 
 

@@ -60,8 +60,8 @@ class Calibration(Refiner):
     Each minimises the negative log-likelihood (isotonic: the squared error, which here has the same minimum) of val's
     pixels, every image counting the same, as it does in the reports' means. It is fitted to a histogram of 16-bit
     codes, so that its memory does not grow with val. The curves rise everywhere, hence what can be won in IoU on val
-    is bounded by `refiners.threshold.Threshold`, which tunes for it. The mean absolute error may well rise: it is no
-    proper score, and rewards a map for being surer than it should.
+    is bounded by `bench.refiners.threshold.Threshold`, which tunes for it. The mean absolute error may well rise: it
+    is no proper score, and rewards a map for being surer than it should.
 
     - ``temperature`` (Guo et al., ICML 2017): the logit divided by one number. One half stays one half, so that
       the mask and its IoU never change; only the map's values do.

@@ -21,10 +21,10 @@ from bench.contracts import (
     Span,
     UserError,
 )
+from bench.refiners.prn.pseudo_labels import patch_optimal
+from bench.refiners.threshold import remap
 from bench.runtime.files import replacing
 from bench.runtime.progress import track
-from refiners.prn.pseudo_labels import patch_optimal
-from refiners.threshold import remap
 
 Features: TypeAlias = NDArray[np.float32]
 
@@ -139,12 +139,12 @@ class PatchThreshold(Refiner):
 
 
 def patch_targets(probs: ProbabilityMap, mask: Mask, patch: int) -> NDArray[np.float64]:
-    """Each patch's best threshold by IoU, as `refiners.prn.pseudo_labels.patch_optimal` has it; 0.5 where that will do.
+    """Each patch's best threshold by IoU; 0.5 where that will do.
 
-    Where one half makes the same mask, in an all-background or all-foreground patch too, the target is one half. Else
-    it is halfway between the highest probability that the best mask leaves out and the lowest that it takes in: any
-    threshold between makes that mask. Where it takes none (no foreground in the patch), 1 stands for the lowest;
-    where it takes all, 0 for the highest.
+    The best is that of `bench.refiners.prn.pseudo_labels.patch_optimal`. Where one half makes the same mask, in an
+    all-background or all-foreground patch too, the target is one half. Else it is halfway between the highest
+    probability that the best mask leaves out and the lowest that it takes in: any threshold between makes that mask.
+    Where it takes none (no foreground in the patch), 1 stands for the lowest; where it takes all, 0 for the highest.
 
     Args:
         probs: float32 ``(H, W)`` in [0, 1].

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from bench.reports.formats import csv, latex, markdown
+from bench.reports.selection import select
+from bench.reports.tables import Report, assemble
 from bench.store import Manifest, Store
-from reports.formats import csv, latex, markdown
-from reports.selection import select
-from reports.tables import Report, assemble
 
 __all__ = ["FORMATS", "Format", "Report", "build"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from bench.contracts import PROTOCOLS
+from bench.reports.rows import Row
+from bench.reports.selection import Selected
 from bench.store import LAYOUT, Manifest
-from reports.rows import Row
-from reports.selection import Selected
 
 
 def remarks(cells: Sequence[Selected], rows: Sequence[Row]) -> tuple[str, ...]:

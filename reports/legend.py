@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports.columns import QUALITY, SPREAD, Column
-from reports.statistics import RESOLUTION
+from bench.reports.columns import QUALITY, SPREAD, Column
+from bench.reports.statistics import RESOLUTION
 
 
 def of_quality(columns: Sequence[Column], baseline: str, *, contaminated: bool) -> tuple[str, ...]:

@@ -9,11 +9,11 @@ from typing import Literal
 import pandas as pd
 
 from bench.metrics.columns import IMAGE_METRICS
+from bench.reports.columns import COST, QUALITY, SPREAD, Column, Records, headroom, per_image, plugged_in
+from bench.reports.notes import contaminated, contamination, tuning
+from bench.reports.selection import Selected
+from bench.reports.statistics import Gain, paired_gain, recovered
 from bench.store import Manifest
-from reports.columns import COST, QUALITY, SPREAD, Column, Records, headroom, per_image, plugged_in
-from reports.notes import contaminated, contamination, tuning
-from reports.selection import Selected
-from reports.statistics import Gain, paired_gain, recovered
 
 GAINS = tuple(column.key for column in QUALITY if column.gain)
 
@@ -123,7 +123,7 @@ def with_gains(row: Row, refined: Records, baseline: Records, name: str) -> Row:
 
 
 def with_headroom(row: Row, refined: Records, baseline: Records, oracles: Mapping[str, Records]) -> Row:
-    """The row with the part of each oracle's mIoU gain that it reaches, see `reports.statistics.recovered`.
+    """The row with the part of each oracle's mIoU gain that it reaches, see `bench.reports.statistics.recovered`.
 
     Args:
         row: as `finished` made it.

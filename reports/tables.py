@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from bench.reports import legend
+from bench.reports.captions import remarks
+from bench.reports.columns import COST, QUALITY, SPREAD, Column, Records, headroom
+from bench.reports.rows import Row, finished, unfinished, with_gains, with_gaps, with_headroom
+from bench.reports.selection import Selected, comparable
 from bench.store import LAYOUT, Store
-from reports import legend
-from reports.captions import remarks
-from reports.columns import COST, QUALITY, SPREAD, Column, Records, headroom
-from reports.rows import Row, finished, unfinished, with_gains, with_gaps, with_headroom
-from reports.selection import Selected, comparable
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def assemble(cells: Sequence[Selected], store: Store, baseline: str) -> Report:
     """Read the cells' records and lay them out.
 
     Args:
-        cells: as `reports.selection.select` gives them.
+        cells: as `bench.reports.selection.select` gives them.
         store: where their records are.
         baseline: canonical name of the refiner that gains are measured over.
 

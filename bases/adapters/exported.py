@@ -15,9 +15,9 @@ import torch
 from torch.export import ExportedProgram
 from torch.export.passes import move_to_device_pass
 
-from bases.adapters.inputs import ImageInput
-from bases.adapters.network_file import NetworkFile
-from bases.adapters.torch_program import TorchProgram
+from bench.bases.adapters.inputs import ImageInput
+from bench.bases.adapters.network_file import NetworkFile
+from bench.bases.adapters.torch_program import TorchProgram
 from bench.contracts import UserError
 
 PARTS = re.compile(
@@ -31,7 +31,7 @@ class Exported(NetworkFile):
     """A network in a ``.pt2`` file (``torch.export.save``), run by torch on the CPU or on CUDA.
 
     Its one input is 1x3xHxW or 1xHxWx3, of the type and with the sizes it was exported with, fixed or free.
-    Parameters as in `bases.adapters.network_file.NetworkFile`.
+    Parameters as in `bench.bases.adapters.network_file.NetworkFile`.
 
     ``torch.export.load`` by itself unpickles objects and loads compiled libraries that a file may hold. A file with
     either is refused here. What is left is a program still: use only a file whose maker you trust.

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bases.adapters.adapter import Adapter, at_least
-from bases.adapters.inputs import Triple, prepared
-from bases.adapters.logits import logits_to_map
+from bench.bases.adapters.adapter import Adapter, at_least
+from bench.bases.adapters.inputs import Triple, prepared
+from bench.bases.adapters.logits import logits_to_map
 from bench.contracts import Image, ProbabilityMap, Sample, UserError
 from bench.images import IMAGENET_MEAN, IMAGENET_STD
 from bench.training.hub import ModelId

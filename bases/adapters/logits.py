@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor
 from torch.nn import functional as F
 
-from bases.adapters.outputs import Foreground, planes_to_map
+from bench.bases.adapters.outputs import Foreground, planes_to_map
 from bench.contracts import ProbabilityMap, UserError
 
 
@@ -24,7 +24,7 @@ def logits_to_map(
     Args:
         logits: ``1xKxhxw``; one channel gets a sigmoid whatever ``activation`` says.
         shape: the image's rows and columns.
-        foreground, activation, where: see `bases.adapters.outputs.to_map`.
+        foreground, activation, where: see `bench.bases.adapters.outputs.to_map`.
 
     Raises:
         UserError: another shape, or no such class.

@@ -11,9 +11,9 @@ from typing import Protocol
 
 import numpy as np
 
-from bases.adapters.adapter import Adapter, at_least
-from bases.adapters.inputs import Channels, Divide, ImageInput, Triple, prepared
-from bases.adapters.outputs import Activation, Foreground, chosen_output, to_map
+from bench.bases.adapters.adapter import Adapter, at_least
+from bench.bases.adapters.inputs import Channels, Divide, ImageInput, Triple, prepared
+from bench.bases.adapters.outputs import Activation, Foreground, chosen_output, to_map
 from bench.contracts import ProbabilityMap, Sample, UserError
 from bench.images import IMAGENET_MEAN, IMAGENET_STD, resize
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bases.adapters.inputs import ImageInput
-from bases.adapters.network_file import NetworkFile
+from bench.bases.adapters.inputs import ImageInput
+from bench.bases.adapters.network_file import NetworkFile
 from bench.contracts import UserError
 
 TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
@@ -19,7 +19,7 @@ class Onnx(NetworkFile):
     """A network in an ONNX file, run by onnxruntime on the CPU or on CUDA.
 
     Any opset that the installed onnxruntime knows. Its one input is 1x3xHxW or 1xHxWx3, float32, float16 or uint8, of
-    fixed or free size; parameters as in `bases.adapters.network_file.NetworkFile`.
+    fixed or free size; parameters as in `bench.bases.adapters.network_file.NetworkFile`.
     """
 
     requires = ("onnxruntime", "onnx")

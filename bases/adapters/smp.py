@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from bases.parts.origin import Origin
-from bases.parts.smp import SmpBase
+from bench.bases.parts.origin import Origin
+from bench.bases.parts.smp import SmpBase
 from bench.contracts import UserError
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bases.adapters.inputs import ImageInput
+from bench.bases.adapters.inputs import ImageInput
 from bench.training.inference import whole_float32
 
 
 class TorchProgram:
-    """A torch callable as a `bases.adapters.network_file.Program`.
+    """A torch callable as a `bench.bases.adapters.network_file.Program`.
 
     Args:
         call: takes the image, Bx3xHxW or BxHxWx3; returns a tensor, several, or a mapping of them.

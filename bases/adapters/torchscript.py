@@ -6,9 +6,9 @@ import warnings
 
 import torch
 
-from bases.adapters.inputs import ImageInput
-from bases.adapters.network_file import NetworkFile
-from bases.adapters.torch_program import TorchProgram
+from bench.bases.adapters.inputs import ImageInput
+from bench.bases.adapters.network_file import NetworkFile
+from bench.bases.adapters.torch_program import TorchProgram
 from bench.contracts import UserError
 
 
@@ -16,7 +16,7 @@ class TorchScript(NetworkFile):
     """A network in a TorchScript file (``torch.jit.save``), run by torch on the CPU or on CUDA.
 
     Its forward takes 1x3xHxW of the floating-point type of its own weights. The file does not say its size: without
-    ``size`` images go in at their own. Parameters as in `bases.adapters.network_file.NetworkFile`.
+    ``size`` images go in at their own. Parameters as in `bench.bases.adapters.network_file.NetworkFile`.
 
     No Python object is unpickled, but the file is a program and runs as one: use only a file whose maker you trust.
     """

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights, list_models, segmentation
 
-from bases.adapters.adapter import Adapter, at_least
-from bases.adapters.inputs import Triple, prepared
-from bases.adapters.logits import logits_to_map
-from bases.adapters.outputs import Foreground
+from bench.bases.adapters.adapter import Adapter, at_least
+from bench.bases.adapters.inputs import Triple, prepared
+from bench.bases.adapters.logits import logits_to_map
+from bench.bases.adapters.outputs import Foreground
 from bench.contracts import Image, ProbabilityMap, Sample, UserError
 from bench.images import IMAGENET_MEAN, IMAGENET_STD
 from bench.training.checkpoints import load_state

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bases.arn.network import AdaptedRelationNetwork, BatchStatistics
-from bases.parts.episodes import FewShotBase
-from bases.parts.origin import Origin
+from bench.bases.arn.network import AdaptedRelationNetwork, BatchStatistics
+from bench.bases.parts.episodes import FewShotBase
+from bench.bases.parts.origin import Origin
 from bench.contracts import UserError
 from bench.training import Batch, Preprocessing, fit_state, load_state
 from bench.training.encoders import EncoderWeights, imagenet_state

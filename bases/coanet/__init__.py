@@ -1,3 +1,3 @@
 """CoANet (Mei et al., IEEE TIP 2021)."""
 
-from bases.coanet.base import CoANet as CoANet
+from bench.bases.coanet.base import CoANet as CoANet

@@ -8,11 +8,11 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from bases.coanet.loss import coanet_loss
-from bases.coanet.network import CoANetNetwork
-from bases.parts.origin import Origin
-from bases.parts.pooled_norm import check_statistics
-from bases.parts.trained import TrainedBase
+from bench.bases.coanet.loss import coanet_loss
+from bench.bases.coanet.network import CoANetNetwork
+from bench.bases.parts.origin import Origin
+from bench.bases.parts.pooled_norm import check_statistics
+from bench.bases.parts.trained import TrainedBase
 from bench.training.checkpoints import fit_state
 from bench.training.encoders import imagenet_state
 from bench.training.optimisers import Groups

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from bases.parts.losses import bce_dice
+from bench.bases.parts.losses import bce_dice
 
 NEAR, FAR = 2, 4
 """Pixels to the neighbours of either connectivity head; the released code's, whose names say 1 and 3."""

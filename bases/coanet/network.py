@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.resnet import Bottleneck, ResNet
 
-from bases.parts.pooled_norm import PooledBatchNorm
+from bench.bases.parts.pooled_norm import PooledBatchNorm
 
 NEIGHBOURS = 9
 STAGE3_DILATIONS = (2,) * 23

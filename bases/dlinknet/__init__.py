@@ -1,3 +1,3 @@
 """D-LinkNet (Zhou, Zhang and Wu, CVPR-W 2018)."""
 
-from bases.dlinknet.base import DLinkNet as DLinkNet
+from bench.bases.dlinknet.base import DLinkNet as DLinkNet

@@ -8,9 +8,9 @@ from typing import ClassVar, Literal
 from torch import nn
 from torchvision.transforms import v2
 
-from bases.dlinknet.network import DLinkNet34, DLinkNetOf
-from bases.parts.origin import Origin
-from bases.parts.trained import TrainedBase
+from bench.bases.dlinknet.network import DLinkNet34, DLinkNetOf
+from bench.bases.parts.origin import Origin
+from bench.bases.parts.trained import TrainedBase
 from bench.training.augment import Turn
 from bench.training.checkpoints import fit_state
 from bench.training.encoders import imagenet_state, load_encoder, preprocessing

@@ -1,3 +1,3 @@
 """EfficientLab with first-order meta-learning (Hendryx et al., MetaLearn workshop of NeurIPS 2020)."""
 
-from bases.efficientlab.base import EfficientLab as EfficientLab
+from bench.bases.efficientlab.base import EfficientLab as EfficientLab

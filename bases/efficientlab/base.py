@@ -11,11 +11,11 @@ import timm
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from bases.efficientlab.inner import InnerLoop, outer_loss
-from bases.efficientlab.loss import criterion
-from bases.efficientlab.network import ENCODER, EfficientLab63
-from bases.parts.episodes import FewShotBase
-from bases.parts.origin import Origin
+from bench.bases.efficientlab.inner import InnerLoop, outer_loss
+from bench.bases.efficientlab.loss import criterion
+from bench.bases.efficientlab.network import ENCODER, EfficientLab63
+from bench.bases.parts.episodes import FewShotBase
+from bench.bases.parts.origin import Origin
 from bench.contracts import UserError
 from bench.training import Batch, fit_state, read_state, seeded
 from bench.training.encoders import no_imagenet, silence_hub
@@ -30,15 +30,15 @@ class EfficientLab(FewShotBase):
     """EfficientLab-6-3 with FOMAML*, learns each class at test time: 2,071,714 parameters.
 
     EfficientNet-B0 up to its eleventh block (timm's, padded as in TensorFlow) and two residual skip-decoders. Training
-    looks for weights from which a few steps on a new class lead far: `bases.efficientlab.inner.outer_loss` is the loss
-    of a batch of classes, ``lr`` the meta-step. 50,000 meta-steps of five classes are 329 epochs of 760 classes.
+    looks for weights from which a few steps on a new class lead far: `bench.bases.efficientlab.inner.outer_loss` is the
+    loss of a batch of classes, ``lr`` the meta-step. 50,000 meta-steps of five classes are 329 epochs of 760 classes.
 
     At test time ``inner_steps`` steps of SGD on a class's support, in batches of 8 with dropout, augmentation and
     moving statistics, give the weights for that class; they are forgotten after its queries. The draws depend on
     ``seed`` and the support alone. That is most of the cost: 59 steps are 472 images forward and backward, for the
     first query of each class. Multiply-adds in ``bench list`` are those of one query's forward pass.
 
-    The fact sheet has no number for the inner loop of the training: ``train_steps`` is the 8 of the authors' command
+    No public source has a number for the inner loop of the training: ``train_steps`` is the 8 of the authors' command
     line, the rate is ``inner_lr``. Their meta-learned weights exist for TensorFlow only; module names here are ours, in
     the backbone timm's.
 
@@ -46,7 +46,8 @@ class EfficientLab(FewShotBase):
         inner_steps, inner_lr: of SGD on a class's support, at test time and for choosing the best epoch.
         train_steps: steps of a task in training, of which the last is on its queries.
         dropout: share of the last features dropped in every inner loop.
-        augment: ``recipe`` changes half of the images of the inner loops (six ways, `bases.efficientlab.augmentation`).
+        augment: ``recipe`` changes half of the images of the inner loops in one of six ways, see
+            `bench.bases.efficientlab.augmentation`.
         encoder_weights: ``imagenet`` is timm's ``tf_efficientnet_b0.in1k``; a file has timm's names.
 
     Example:
@@ -98,7 +99,7 @@ class EfficientLab(FewShotBase):
     def loss(self, outputs: Tensor, mask: Tensor) -> Tensor:
         """First-order MAML of cross-entropy minus ln(Dice).
 
-        The criterion alone, without the meta-step: see `bases.efficientlab.loss.criterion`.
+        The criterion alone, without the meta-step: see `bench.bases.efficientlab.loss.criterion`.
         """
         return criterion(outputs, mask)
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from bases.efficientlab.augmentation import augmented
-from bases.efficientlab.loss import criterion
+from bench.bases.efficientlab.augmentation import augmented
+from bench.bases.efficientlab.loss import criterion
 from bench.training import Preprocessing
 
 BATCH = 8

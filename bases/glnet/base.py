@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from bases.glnet.loss import glnet_loss
-from bases.glnet.network import MODES, Assembly, GLNetwork, Mode, frozen_copy
-from bases.glnet.patches import LEAST_OVERLAP
-from bases.parts.origin import Origin
-from bases.parts.trained import TrainedBase
+from bench.bases.glnet.loss import glnet_loss
+from bench.bases.glnet.network import MODES, Assembly, GLNetwork, Mode, frozen_copy
+from bench.bases.glnet.patches import LEAST_OVERLAP
+from bench.bases.parts.origin import Origin
+from bench.bases.parts.trained import TrainedBase
 from bench.contracts import Dataset, UserError
 from bench.training import Preprocessing, load_finished, seeded
 from bench.training.checkpoints import fit_state, read_state

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from bases.glnet.patches import PatchGrid
+from bench.bases.glnet.patches import PatchGrid
 
 GAMMA = 3
 DISTANCE_WEIGHT = 0.15

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bases.glnet.patches import Corner, PatchGrid
-from bases.glnet.pyramid import CLASSES, Backbone, Features, Place, Pyramid, convolution
+from bench.bases.glnet.patches import Corner, PatchGrid
+from bench.bases.glnet.pyramid import CLASSES, Backbone, Features, Place, Pyramid, convolution
 
 Mode: TypeAlias = Literal["global", "local", "both"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -30,7 +30,7 @@ class GLNetwork(nn.Module):
             and the whole image with the patches' features; patches then read the features of a frozen copy of the
             global branch, ``resnet_fixed`` and ``fpn_fixed``, that the other modes lack.
         patch: a patch's side in pixels, and what the whole image is resized to; an image is no smaller.
-        assembly: see `bases.glnet.GLNet`.
+        assembly: see `bench.bases.glnet.GLNet`.
         at_once: patches that go through the local branch together.
     """
 

@@ -20,7 +20,7 @@ Corner: TypeAlias = tuple[int, int]
 class PatchGrid:
     """The square patches that cover a square image, as evenly spaced as whole pixels allow.
 
-    They are as few a side as overlap by 50 pixels or more: 3 for 508 pixels in 1024, 6 in 2448 (sheet, section 5).
+    They are as few a side as overlap by 50 pixels or more: 3 for 508 pixels in 1024, 6 in 2448 (the authors' code).
 
     Attributes:
         size: the image's side in pixels.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck, ResNet
 
-from bases.glnet.patches import bilinear
+from bench.bases.glnet.patches import bilinear
 
 Place: TypeAlias = list[Tensor]
 """One map a level, coarsest first: strides 32, 16, 8, 4."""

@@ -1,3 +1,3 @@
 """ISDNet (Guo et al., CVPR 2022)."""
 
-from bases.isdnet.base import ISDNet as ISDNet
+from bench.bases.isdnet.base import ISDNet as ISDNet

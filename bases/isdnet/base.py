@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from bases.isdnet.loss import isdnet_loss
-from bases.isdnet.network import ISDNetNetwork, Outputs, renamed
-from bases.parts.origin import Origin
-from bases.parts.pooled_norm import check_statistics
-from bases.parts.trained import TrainedBase
+from bench.bases.isdnet.loss import isdnet_loss
+from bench.bases.isdnet.network import ISDNetNetwork, Outputs, renamed
+from bench.bases.parts.origin import Origin
+from bench.bases.parts.pooled_norm import check_statistics
+from bench.bases.parts.trained import TrainedBase
 from bench.training.checkpoints import fit_state
 from bench.training.encoders import imagenet_state
 from bench.training.recipe import Optimizer, Schedule

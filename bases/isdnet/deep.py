@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock, ResNet
 
-from bases.isdnet.parts import Predictor, conv_norm_relu
+from bench.bases.isdnet.parts import Predictor, conv_norm_relu
 
 STAGE3_DILATIONS = (1, 2)
 STAGE4_DILATIONS = (2, 4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from bases.isdnet.network import Outputs
+from bench.bases.isdnet.network import Outputs
 
 STAGE_WEIGHT, DETAIL_WEIGHT, STRUCTURE_WEIGHT = 0.4, 0.1, 1.0
 

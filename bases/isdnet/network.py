@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bases.isdnet.deep import Backbone, DeepHead, StageHead, SuperResolution
-from bases.isdnet.parts import Predictor, conv_norm, conv_norm_relu
-from bases.isdnet.shallow import Detail, Shallow
+from bench.bases.isdnet.deep import Backbone, DeepHead, StageHead, SuperResolution
+from bench.bases.isdnet.parts import Predictor, conv_norm, conv_norm_relu
+from bench.bases.isdnet.shallow import Detail, Shallow
 
 SHRINK = 4
 """The image's side over the deep branch's."""

@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 
-from bases.parts.pooled_norm import PooledBatchNorm
+from bench.bases.parts.pooled_norm import PooledBatchNorm
 
 
 def conv_norm(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bases.isdnet.parts import conv_norm_relu
+from bench.bases.isdnet.parts import conv_norm_relu
 
 
 class Detail(nn.Module):

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from bases.parts.losses import bce_dice
-from bases.parts.origin import Origin, input_text, recipe_text
-from bases.parts.parameters import BaseParameters
+from bench.bases.parts.losses import bce_dice
+from bench.bases.parts.origin import Origin, input_text, recipe_text
+from bench.bases.parts.parameters import BaseParameters
 from bench.contracts import Description
 from bench.training import Preprocessing
 from bench.training.augment import Turn

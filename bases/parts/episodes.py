@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bases.parts.framing import framed, framed_mask
-from bases.parts.trained import TrainedBase
+from bench.bases.parts.framing import framed, framed_mask
+from bench.bases.parts.trained import TrainedBase
 from bench.contracts import DECISION, Dataset, ProbabilityMap, Sample, UserError
 from bench.training import Augment, Batch, TrainingArrays, ious
 from bench.training.augment import cropped, jointly

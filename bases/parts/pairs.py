@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bases.parts.framing import Framing, framed, framed_mask
+from bench.bases.parts.framing import Framing, framed, framed_mask
 from bench.contracts import DECISION, Dataset
 from bench.training import Augment, TrainingArrays, ious
 from bench.training.augment import Turn, cropped, jointly

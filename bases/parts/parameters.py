@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from bases.parts.framing import Framing
+from bench.bases.parts.framing import Framing
 from bench.contracts import UserError
 from bench.training import Recipe
 from bench.training.encoders import EncoderWeights

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bases.parts.framing import Framing, framed, unframed
+from bench.bases.parts.framing import Framing, framed, unframed
 from bench.contracts import Image, ProbabilityMap
 from bench.training.inference import Model, in_batches, tiled
 

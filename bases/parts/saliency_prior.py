@@ -32,9 +32,9 @@ class SaliencyPrior(nn.Module):
     - ``U_i = exp(-|p_i - (0.5, 0.5)|^2 / (2 / 9))``, the centre prior.
 
     Orientation is the mean grey value gradient in double angle: ``|g| (cos 2a, sin 2a)``. The map is interpolated
-    between the cells. The formula, but for the division by each maximum, is the fact sheet's reconstruction
-    (rfcn.md 3). Cells, orientation, U and the division are choices; undivided, the largest contrast of orientation
-    is 0.02 on average, of colour 0.85. On ECSSD's 1,000 images the map's mean AUC is 0.88, that of U alone 0.87.
+    between the cells. The formula, but for the division by each maximum, is our reconstruction: the paper prints none.
+    Cells, orientation, U and the division are choices; undivided, the largest contrast of orientation is 0.02 on
+    average, of colour 0.85. On ECSSD's 1,000 images the map's mean AUC is 0.88, that of U alone 0.87.
 
     No gradient passes to the image.
 

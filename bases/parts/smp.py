@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from bases.parts.trained import TrainedBase
+from bench.bases.parts.trained import TrainedBase
 from bench.training import Preprocessing
 from bench.training.encoders import load_encoder, no_such_encoder, preprocessing
 

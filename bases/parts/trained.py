@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bases.parts import pairs
-from bases.parts.definition import NetworkDefinition
-from bases.parts.losses import as_float
-from bases.parts.predicting import resized_map, tiled_map
+from bench.bases.parts import pairs
+from bench.bases.parts.definition import NetworkDefinition
+from bench.bases.parts.losses import as_float
+from bench.bases.parts.predicting import resized_map, tiled_map
 from bench.contracts import BaseNetwork, Dataset, ProbabilityMap, Sample
 from bench.training import Augment, Batch, Loss, TrainingArrays, load_finished, load_state, seeded, train
 from bench.training.augment import Turn

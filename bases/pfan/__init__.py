@@ -1,3 +1,3 @@
 """Pyramid Feature Attention Network (Zhao and Wu, CVPR 2019)."""
 
-from bases.pfan.base import Pfan as Pfan
+from bench.bases.pfan.base import Pfan as Pfan

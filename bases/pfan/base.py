@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from bases.parts.framing import Framing
-from bases.parts.origin import Origin
-from bases.parts.trained import TrainedBase
-from bases.parts.vgg import load_vgg16
-from bases.pfan.loss import pfan_loss
-from bases.pfan.network import High, PyramidFeatureAttention
+from bench.bases.parts.framing import Framing
+from bench.bases.parts.origin import Origin
+from bench.bases.parts.trained import TrainedBase
+from bench.bases.parts.vgg import load_vgg16
+from bench.bases.pfan.loss import pfan_loss
+from bench.bases.pfan.network import High, PyramidFeatureAttention
 from bench.contracts import UserError
 from bench.training.encoders import imagenet_state
 from bench.training.recipe import Schedule

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bases.parts.vgg import outputs_at, vgg16_convolutions
+from bench.bases.parts.vgg import outputs_at, vgg16_convolutions
 
 High = Literal["3x3", "1x1"]
 

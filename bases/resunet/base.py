@@ -8,11 +8,11 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from bases.parts.losses import dice_loss
-from bases.parts.origin import Origin
-from bases.parts.polyps import polyp_augmentation
-from bases.parts.trained import TrainedBase
-from bases.resunet.network import ResUNetwork, Variant
+from bench.bases.parts.losses import dice_loss
+from bench.bases.parts.origin import Origin
+from bench.bases.parts.polyps import polyp_augmentation
+from bench.bases.parts.trained import TrainedBase
+from bench.bases.resunet.network import ResUNetwork, Variant
 from bench.training.encoders import EncoderWeights
 from bench.training.preprocessing import UNIT, Preprocessing
 from bench.training.recipe import Optimizer, Schedule

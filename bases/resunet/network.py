@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bases.parts.blocks import ResidualBlock, shortcut, stem
+from bench.bases.parts.blocks import ResidualBlock, shortcut, stem
 
 Variant = Literal["code", "paper"]
 

@@ -8,10 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from bases.parts.origin import Origin
-from bases.parts.trained import TrainedBase
-from bases.resunet_a.loss import tanimoto_loss, targets
-from bases.resunet_a.network import Depth, ResUNetANetwork
+from bench.bases.parts.origin import Origin
+from bench.bases.parts.trained import TrainedBase
+from bench.bases.resunet_a.loss import tanimoto_loss, targets
+from bench.bases.resunet_a.network import Depth, ResUNetANetwork
 from bench.training.encoders import EncoderWeights
 from bench.training.preprocessing import UNIT, Preprocessing
 

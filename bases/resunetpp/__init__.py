@@ -1,3 +1,3 @@
 """ResUNet++ (Jha et al., ISM 2019)."""
 
-from bases.resunetpp.base import ResUNetPlusPlus as ResUNetPlusPlus
+from bench.bases.resunetpp.base import ResUNetPlusPlus as ResUNetPlusPlus

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bases.parts.blocks import ResidualBlock, activated, shortcut, stem, twice_activated
+from bench.bases.parts.blocks import ResidualBlock, activated, shortcut, stem, twice_activated
 
 
 class SqueezeExcitation(nn.Sequential):

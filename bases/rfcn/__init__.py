@@ -1,3 +1,3 @@
 """Recurrent fully convolutional network for saliency (Wang et al., ECCV 2016)."""
 
-from bases.rfcn.base import Rfcn as Rfcn
+from bench.bases.rfcn.base import Rfcn as Rfcn

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
-from bases.parts.origin import Origin
-from bases.parts.saliency_prior import Prior
-from bases.parts.trained import TrainedBase
-from bases.parts.vgg import load_vgg16
-from bases.rfcn.network import Fcn8s, RecurrentFcn, Variant
+from bench.bases.parts.origin import Origin
+from bench.bases.parts.saliency_prior import Prior
+from bench.bases.parts.trained import TrainedBase
+from bench.bases.parts.vgg import load_vgg16
+from bench.bases.rfcn.network import Fcn8s, RecurrentFcn, Variant
 from bench.contracts import UserError
 from bench.training.checkpoints import fit_state
 from bench.training.encoders import imagenet_state

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bases.parts.saliency_prior import Prior, SaliencyPrior
-from bases.parts.vgg import outputs_at, vgg16_convolutions
+from bench.bases.parts.saliency_prior import Prior, SaliencyPrior
+from bench.bases.parts.vgg import outputs_at, vgg16_convolutions
 
 POOL3, POOL4, POOL5 = 16, 23, 30
 """VGG16's layers whose results FCN-8s reads."""

@@ -1,3 +1,3 @@
 """SSFormer-S (Wang et al., MICCAI 2022)."""
 
-from bases.ssformer.base import SSFormer as SSFormer
+from bench.bases.ssformer.base import SSFormer as SSFormer

@@ -8,11 +8,11 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from bases.parts.origin import Origin
-from bases.parts.trained import TrainedBase
-from bases.ssformer.augmentation import Border, Sharpness
-from bases.ssformer.loss import ssformer_loss
-from bases.ssformer.network import ENCODER, SSFormerNetwork
+from bench.bases.parts.origin import Origin
+from bench.bases.parts.trained import TrainedBase
+from bench.bases.ssformer.augmentation import Border, Sharpness
+from bench.bases.ssformer.loss import ssformer_loss
+from bench.bases.ssformer.network import ENCODER, SSFormerNetwork
 from bench.training.encoders import load_encoder
 from bench.training.optimisers import Groups
 from bench.training.recipe import Optimizer, Schedule

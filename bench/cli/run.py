@@ -47,7 +47,7 @@ def _run(arguments: argparse.Namespace) -> int:
     except CellError as defect:
         print(f"{defect}\nbench: a defect in the harness or a plug-in; please report the lines above", file=sys.stderr)
         return 1
-    from reports import FORMATS, build
+    from bench.reports import FORMATS, build
 
     keys = {cell.manifest.key for cell in result.cells}
     baseline = options.settings_of(arguments).defaults.baseline

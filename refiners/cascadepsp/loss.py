@@ -50,7 +50,7 @@ def cascade_loss(outputs: Mapping[str, Tensor], truth: Tensor) -> Tensor:
 def edges(values: Tensor) -> Tensor:
     """Length of the gradient of a map ``Bx1xHxW``: a mean of 3 x 3, then Sobel by 1/4, ``sqrt(gx^2 + gy^2 + 1e-4)``.
 
-    Beyond the border both see zeros; the fact sheet does not say.
+    Beyond the border both see zeros; the paper does not say.
     """
     across = torch.tensor([[1.0, 0.0, -1.0], [2.0, 0.0, -2.0], [1.0, 0.0, -1.0]], device=values.device) / 4
     kernels = torch.stack([across, across.T])[:, None]

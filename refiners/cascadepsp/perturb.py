@@ -17,8 +17,8 @@ LEAST, MOST = 3, 9
 """Sides of a dilation's or an erosion's kernel, pixels."""
 
 SPECK = 0.25
-"""How often a pixel is set anew before a dilation or an erosion. The sheet has no such step; without it neither would
-ever change an empty or a full mask, nor make a hole."""
+"""How often a pixel is set anew before a dilation or an erosion. Ours: without it neither would ever change an
+empty or a full mask, nor make a hole."""
 
 LEANING = 200
 """Changes after which a new balance of dilations and erosions is drawn. At an even balance a full mask stays full."""

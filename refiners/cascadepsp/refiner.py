@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from bench.contracts import DECISION, Budget, Image, MapDataset, ProbabilityMap, Refiner, SearchSpace, Span, UserError
+from bench.refiners.cascadepsp import network as networks
+from bench.refiners.cascadepsp.steps import HIGHEST, LEAST_CROP, Levels, Steps
+from bench.refiners.cascadepsp.training import Course, train_network
 from bench.training import load_finished
 from bench.training.encoders import EncoderWeights
 from bench.training.inference import whole_float32
-from refiners.cascadepsp import network as networks
-from refiners.cascadepsp.steps import HIGHEST, LEAST_CROP, Levels, Steps
-from refiners.cascadepsp.training import Course, train_network
 
 
 class CascadePsp(Refiner):
@@ -100,7 +100,7 @@ class CascadePsp(Refiner):
     def fit(self, val: MapDataset, workdir: Path) -> None:
         """With ``weights=train``: train on val's images and masks, or load what a finished call left in ``workdir``.
 
-        The base's maps are not looked at: what is learned is to undo `refiners.cascadepsp.perturb`.
+        The base's maps are not looked at: what is learned is to undo `bench.refiners.cascadepsp.perturb`.
         """
         if not self.trainable:
             return

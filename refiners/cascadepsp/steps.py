@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from refiners.cascadepsp.network import STRIDE
+from bench.refiners.cascadepsp.network import STRIDE
 
 BORDER = 16
 """Pixels at a crop's sides that are thrown away, but for those at the image's own edge."""

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from bench.contracts import MapDataset, UserError
+from bench.refiners.cascadepsp.loss import cascade_loss
+from bench.refiners.cascadepsp.network import METADATA, STRIDE, normalised, signed
+from bench.refiners.cascadepsp.perturb import perturbed
 from bench.training import Batch, Recipe, TrainingArrays, train
-from refiners.cascadepsp.loss import cascade_loss
-from refiners.cascadepsp.network import METADATA, STRIDE, normalised, signed
-from refiners.cascadepsp.perturb import perturbed
 
 WEIGHT_DECAY = 1e-4
 TARGETS = (0.8, 1.0)

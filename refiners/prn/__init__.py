@@ -1,5 +1,5 @@
 """PatchRefineNet: network, pseudo-labels, loss and the refiner that joins them."""
 
-from refiners.prn.refiner import PatchRefineNet
+from bench.refiners.prn.refiner import PatchRefineNet
 
 __all__ = ["PatchRefineNet"]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from refiners.prn.network import convolution
+from bench.refiners.prn.network import convolution
 
 STRIDE = 32
 """The input's side is a multiple of this: the encoder's last stage."""

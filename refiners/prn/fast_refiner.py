@@ -14,6 +14,8 @@ from torch.nn import functional as F
 
 from bench.contracts import DECISION, Budget, Image, MapDataset, ProbabilityMap, Refiner, SearchSpace, Span, UserError
 from bench.images import resize, resize_mask, to_uint16
+from bench.refiners.prn.fast_network import STRIDE, FastNetwork, bounded_logits, corrected
+from bench.refiners.prn.refiner import PAPER_SIZE, architecture, probabilities
 from bench.training import (
     Batch,
     Recipe,
@@ -27,8 +29,6 @@ from bench.training import (
 )
 from bench.training.encoders import EncoderWeights, load_encoder, no_such_encoder, preprocessing
 from bench.training.inference import whole_float32
-from refiners.prn.fast_network import STRIDE, FastNetwork, bounded_logits, corrected
-from refiners.prn.refiner import PAPER_SIZE, architecture, probabilities
 
 BATCH = 8
 

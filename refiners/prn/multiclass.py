@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from refiners.prn.translation_search import Ascent
+from bench.refiners.prn.translation_search import Ascent
 
 CHUNK = 1 << 15
 """Pixels that are searched at once: few enough to stay in a processor's cache."""

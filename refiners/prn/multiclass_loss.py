@@ -1,4 +1,4 @@
-"""PatchRefineNet's loss for m classes: `refiners.prn.loss` with softmax in sigmoid's place.
+"""PatchRefineNet's loss for m classes: `bench.refiners.prn.loss` with softmax in sigmoid's place.
 
 With two classes, whose logits differ by z, it is the binary loss of the logit z.
 """
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from refiners.prn.loss import FLOOR, boundary_strength
+from bench.refiners.prn.loss import FLOOR, boundary_strength
 
 
 def focal(logits: Tensor, target: Tensor, gamma: float) -> Tensor:

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from bench.contracts import UserError
 from bench.images import resize, to_uint16
+from bench.refiners.prn.multiclass import patch_optimal_multiclass
+from bench.refiners.prn.multiclass_loss import multiclass_loss
+from bench.refiners.prn.network import PrnNetwork
+from bench.refiners.prn.refiner import BATCH, LR_END, PATIENCE, probabilities, settle_batch_norm
 from bench.training import Batch, Recipe, TrainingArrays, load_finished, seeded, train
 from bench.training.inference import whole_float32
-from refiners.prn.multiclass import patch_optimal_multiclass
-from refiners.prn.multiclass_loss import multiclass_loss
-from refiners.prn.network import PrnNetwork
-from refiners.prn.refiner import BATCH, LR_END, PATIENCE, probabilities, settle_batch_norm
 
 RESTARTS = 2
 """Of the search for pseudo-labels. On 20 real maps of three classes in patches of 8 pixels (`test_multiclass_kvasir`)

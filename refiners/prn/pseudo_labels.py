@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.contracts import Mask
-from refiners.prn.candidates import (
+from bench.refiners.prn.candidates import (
     COARSE,
     KEYS,
     Candidates,
@@ -24,7 +24,7 @@ from refiners.prn.candidates import (
     histogram,
     spread,
 )
-from refiners.prn.multiclass import patch_optimal_multiclass
+from bench.refiners.prn.multiclass import patch_optimal_multiclass
 
 __all__ = ["PatchLabels", "Probabilities", "image_optimal", "patch_optimal", "patch_optimal_multiclass"]
 

@@ -14,6 +14,9 @@ from torch import Tensor, nn
 
 from bench.contracts import Budget, Image, MapDataset, ProbabilityMap, Refiner, SearchSpace, Span, UserError
 from bench.images import resize, resize_mask, to_uint16
+from bench.refiners.prn.loss import TERMS, prn_loss
+from bench.refiners.prn.network import Branches, PrnNetwork, patch_sides
+from bench.refiners.prn.pseudo_labels import patch_optimal
 from bench.training import (
     Batch,
     Recipe,
@@ -26,9 +29,6 @@ from bench.training import (
     train,
 )
 from bench.training.inference import whole_float32
-from refiners.prn.loss import TERMS, prn_loss
-from refiners.prn.network import Branches, PrnNetwork, patch_sides
-from refiners.prn.pseudo_labels import patch_optimal
 
 PAPER_SIZE = 512
 LR_END = 5e-8

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contracts import UserError
+from bench.refiners.prn.network import STRIDE, cut, tile
 from bench.training import fit_state, read_state
-from refiners.prn.network import STRIDE, cut, tile
 
 GRIDS = (8, 4, 0)
 """Patches a side that the local decoder sees one by one; 0 is a network without local decoder."""

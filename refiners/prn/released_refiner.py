@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contracts import Budget, SearchSpace, Span, UserError
+from bench.refiners.prn.refiner import PAPER_SIZE, PatchRefineNet
+from bench.refiners.prn.released import ReleasedNetwork, load_released
 from bench.training import read_metadata
-from refiners.prn.refiner import PAPER_SIZE, PatchRefineNet
-from refiners.prn.released import ReleasedNetwork, load_released
 
 
 class PrnReleased(PatchRefineNet):

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from bench.contracts import Image, Mask, UserError
 from bench.images import resize
+from bench.refiners.samrefiner.prompts import Prompts
 from bench.training.inference import whole_float32
-from refiners.samrefiner.prompts import Prompts
 
 
 @dataclass(frozen=True, slots=True)

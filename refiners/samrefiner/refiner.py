@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.contracts import DECISION, Budget, Image, Mask, ProbabilityMap, Refiner, SearchSpace, Span, UserError
+from bench.refiners.samrefiner.prompts import prompts_for, regions
 from bench.training.hub import ModelId
-from refiners.samrefiner.prompts import prompts_for, regions
 
 if TYPE_CHECKING:
-    from refiners.samrefiner.model import Scene, Segmenter
+    from bench.refiners.samrefiner.model import Scene, Segmenter
 
 SIMILAR = 0.5
 """Cosine of features above which the elastic box takes a pixel for part of the region (the authors' number)."""
@@ -27,12 +27,12 @@ class SamRefiner(Refiner):
     """A Segment-Anything model prompted with the map's points, boxes and masks (SAMRefiner, Lin et al., ICLR 2025).
 
     The map's mask is split into connected regions, those that lie like one object are merged, and the model is asked
-    about each: with distance-guided points, an elastic box and a Gaussian-style mask (`refiners.samrefiner.prompts`).
-    Of its three masks one is kept, and becomes the coarse mask of the next round. The result is the highest
-    probability of all regions; regions that were not asked about, or to which the model answered with nothing, keep
-    the map's values. A map without foreground stays as it is, as does one so narrow that the model's square (1024
-    pixels a side) would hold nothing of it. Defaults are those of the authors' code; SAMRefiner++,
-    which tunes the model's IoU head, is not included.
+    about each: with distance-guided points, an elastic box and a Gaussian-style mask, see
+    `bench.refiners.samrefiner.prompts`. Of its three masks one is kept, and becomes the coarse mask of the next round.
+    The result is the highest probability of all regions; regions that were not asked about, or to which the model
+    answered with nothing, keep the map's values. A map without foreground stays as it is, as does one so narrow that
+    the model's square (1024 pixels a side) would hold nothing of it. Defaults are those of the authors' code;
+    SAMRefiner++, which tunes the model's IoU head, is not included.
 
     Models: any that transformers loads as `SamModel` (SAM ViT-B/L/H, SlimSAM, MedSAM, your own), not SAM-HQ or SAM 2.
     SAM itself was trained on SA-1B, which none of our test images comes from. What others fine-tuned a model on
@@ -153,7 +153,7 @@ class SamRefiner(Refiner):
 
     @cached_property
     def _segmenter(self) -> Segmenter:
-        from refiners.samrefiner.model import Segmenter
+        from bench.refiners.samrefiner.model import Segmenter
 
         return Segmenter(self.model, self.revision, self.device)
 

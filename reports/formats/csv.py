@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import io
 
-from reports.columns import COST, QUALITY, SPREAD
-from reports.rows import GAINS, Row
-from reports.tables import Group, Report
+from bench.reports.columns import COST, QUALITY, SPREAD
+from bench.reports.rows import GAINS, Row
+from bench.reports.tables import Group, Report
 
 
 def render(report: Report) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from reports.columns import NOT_AVAILABLE, QUALITY, Column
-from reports.formats import layout
-from reports.tables import Block, Group, Report, Section
+from bench.reports.columns import NOT_AVAILABLE, QUALITY, Column
+from bench.reports.formats import layout
+from bench.reports.tables import Block, Group, Report, Section
 
 ROWS_PER_TABLE = 40
 """More do not fit a page; the next base then starts a new table."""

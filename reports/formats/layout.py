@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Literal, Protocol
 
-from reports.columns import NOT_AVAILABLE, Column
-from reports.rows import Row
-from reports.tables import Block, Group
+from bench.reports.columns import NOT_AVAILABLE, Column
+from bench.reports.rows import Row
+from bench.reports.tables import Block, Group
 
 LONG_NAME = 40
 """Characters. Longer variant names lose the folders of the paths in them."""

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from reports.columns import NOT_AVAILABLE, QUALITY, Column
-from reports.formats import layout
-from reports.tables import Block, Group, Report
+from bench.reports.columns import NOT_AVAILABLE, QUALITY, Column
+from bench.reports.formats import layout
+from bench.reports.tables import Block, Group, Report
 
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _ARROWS = {"up": "↑ ", "down": "↓ ", "none": ""}

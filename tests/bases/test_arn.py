@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bases.arn import Arn
-from bases.arn.network import AdaptedRelationNetwork
+from bench.bases.arn import Arn
+from bench.bases.arn.network import AdaptedRelationNetwork
 from bench.contracts import Sample, UserError
 from bench.datasets.subset import Subset
 from tests.bases.few_shot import blobs

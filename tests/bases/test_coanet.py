@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torchvision import tv_tensors
 
-from bases.coanet import CoANet
-from bases.coanet.loss import coanet_loss, connectivity
-from bases.coanet.network import CoANetNetwork, StripBlock, shear, unshear
+from bench.bases.coanet import CoANet
+from bench.bases.coanet.loss import coanet_loss, connectivity
+from bench.bases.coanet.network import CoANetNetwork, StripBlock, shear, unshear
 from bench.contracts import UserError
 from bench.training import seeded
 from tests.bases.goldens import golden
@@ -55,7 +55,7 @@ def test_it_computes_the_authors_network(shared: Path) -> None:
     assert len(middle) == 7
 
 
-def test_parameters_are_the_sheets_by_part() -> None:
+def test_parameters_are_those_of_the_authors_code_by_part() -> None:
     network = small().network()
     parts = {name: sum(p.numel() for p in part.parameters()) for name, part in network.named_children()}
     laterals = 262_656 + 65_792 + 16_512
@@ -160,7 +160,7 @@ def test_frozen_gates_stay_out_of_the_optimiser() -> None:
     base = small(squeeze="frozen")
     network = base.network()
     backbone, head = (sum(p.numel() for p in group["params"]) for group in base.groups(network))
-    # The numbers of the fact sheet, section 7.
+    # Counted in the authors' code.
     assert (backbone, head) == (42_500_160, 16_646_451)
     assert [group.get("lr", base.lr) for group in base.groups(network)] == [0.01, 0.1]
     gates = [p for name, p in network.named_parameters() if ".fc." in name]

@@ -1,4 +1,4 @@
-"""What `bench list bases --verbose` says of the bases: the fact sheets' parameter counts, and costs that add up."""
+"""What `bench list bases --verbose` says of the bases: the authors' parameter counts, and costs that add up."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.config import load
 from bench.registry import load_base
 from bench.training.profile import parameters
 
-# Measured on the authors' code, by the fact sheets.
+# Measured on the authors' code.
 PUBLISHED = {
     "unet": 24_436_369,
     "deeplabv3plus": 45_669_713,

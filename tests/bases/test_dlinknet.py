@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.models import resnet34
 
-from bases.dlinknet import DLinkNet
-from bases.dlinknet.network import DLinkNet34, DLinkNetOf
+from bench.bases.dlinknet import DLinkNet
+from bench.bases.dlinknet.network import DLinkNet34, DLinkNetOf
 from bench.contracts import UserError
 from bench.training import seeded
 from bench.training.augment import jointly

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bases.efficientlab import EfficientLab
-from bases.efficientlab.inner import BATCH, InnerLoop, cycled, outer_loss
-from bases.efficientlab.loss import criterion
-from bases.efficientlab.network import EfficientLab63, unit
+from bench.bases.efficientlab import EfficientLab
+from bench.bases.efficientlab.inner import BATCH, InnerLoop, cycled, outer_loss
+from bench.bases.efficientlab.loss import criterion
+from bench.bases.efficientlab.network import EfficientLab63, unit
 from bench.contracts import UserError
 from bench.training import seeded
 from bench.training.preprocessing import IMAGENET
@@ -52,7 +52,7 @@ def test_parameters() -> None:
     assert description.parameters == 2_071_714 and description.multiply_adds > 1e9
 
 
-def test_features_are_those_of_the_sheet() -> None:
+def test_features_are_those_of_the_authors_code() -> None:
     network = small().eval()
     with torch.no_grad():
         shallow, deep = network.backbone(torch.zeros(1, 3, 224, 224))

@@ -7,7 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bases.efficientlab.augmentation import CHANGES, add_noise, augmented, erase, expose, mirror, rotate, translate
+from bench.bases.efficientlab.augmentation import (
+    CHANGES,
+    add_noise,
+    augmented,
+    erase,
+    expose,
+    mirror,
+    rotate,
+    translate,
+)
 from bench.training import seeded
 
 SIDE = 56
@@ -67,7 +76,7 @@ def test_mirroring_twice_is_nothing() -> None:
     assert all(torch.equal(*both) for both in zip(mirror(*once), (image, mask), strict=True))
 
 
-def test_noise_and_exposure_are_as_strong_as_the_sheet_says() -> None:
+def test_noise_and_exposure_are_as_strong_as_in_the_authors_code() -> None:
     noise, shift = [], []
     image, mask = torch.full((3, SIDE, SIDE), 0.5), torch.ones(1, SIDE, SIDE)
     with seeded(0):

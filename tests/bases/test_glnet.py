@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from bases.glnet import GLNet
-from bases.glnet.loss import focal
-from bases.glnet.network import MODES, GLNetwork, frozen_copy
-from bases.glnet.patches import PatchGrid
-from bases.glnet.pyramid import Backbone
+from bench.bases.glnet import GLNet
+from bench.bases.glnet.loss import focal
+from bench.bases.glnet.network import MODES, GLNetwork, frozen_copy
+from bench.bases.glnet.patches import PatchGrid
+from bench.bases.glnet.pyramid import Backbone
 from bench.contracts import UserError
 from bench.training import seeded
 from tests.bases.goldens import Golden, golden
@@ -92,7 +92,8 @@ def test_parameters_and_description() -> None:
 
 
 TRAINED = {
-    # Sheet, section 4: the path of mode 1; both local parts and the ensemble; a ResNet and what is left of the pyramid.
+    # Of the authors' code: the path of mode 1; both local parts and the ensemble; a ResNet and what is left of the
+    # pyramid.
     "global": 28_041_794,
     "local": 23_508_032 + 13_774_850 + 18_434,
     "both": 23_508_032 + 18_299_394 - (28_041_794 - 23_508_032 - 9_218) + 18_434,
@@ -118,7 +119,7 @@ def test_a_stage_trains_its_parts_and_holds_the_others() -> None:
 
 
 @pytest.mark.parametrize(("size", "offsets"), [(1024, [0, 258, 516]), (2448, list(range(0, 1941, 388))), (508, [0])])
-def test_patches_of_the_sheet(size: int, offsets: list[int]) -> None:
+def test_patches_of_the_authors_code(size: int, offsets: list[int]) -> None:
     assert PatchGrid(size, 508).offsets == offsets
 
 

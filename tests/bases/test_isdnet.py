@@ -12,10 +12,10 @@ from torch.nn import functional as F
 from torchvision import tv_tensors
 from torchvision.models import resnet18
 
-from bases.isdnet import ISDNet
-from bases.isdnet.loss import isdnet_loss, similarity
-from bases.isdnet.network import ISDNetNetwork, Outputs, foreground, renamed
-from bases.isdnet.shallow import Detail
+from bench.bases.isdnet import ISDNet
+from bench.bases.isdnet.loss import isdnet_loss, similarity
+from bench.bases.isdnet.network import ISDNetNetwork, Outputs, foreground, renamed
+from bench.bases.isdnet.shallow import Detail
 from bench.contracts import Split, UserError
 from bench.training import save_weights, seeded
 from tests.bases.goldens import golden
@@ -63,7 +63,7 @@ def test_it_computes_the_authors_network(shared: Path, name: str) -> None:
     torch.testing.assert_close(logits.sigmoid(), classes.softmax(dim=1)[:, 1:], atol=1e-6, rtol=0)
 
 
-def test_parameters_are_the_sheets_by_part() -> None:
+def test_parameters_are_those_of_the_authors_code_by_part() -> None:
     network = small().network()
     parts = {name: sum(p.numel() for p in part.parameters()) for name, part in network.named_children()}
     expected = {"backbone": 11_195_744, "decode_head": 2_639_618, "refine_head": 3_795_533, "auxiliary_head": 147_714}

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bases.arn import Arn
-from bases.efficientlab import EfficientLab
+from bench.bases.arn import Arn
+from bench.bases.efficientlab import EfficientLab
 from bench.contracts import Dataset, Sample
 from bench.datasets.fss1000 import Fss1000
 from bench.images import resize, resize_mask

@@ -10,10 +10,10 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.models import vgg16
 
-from bases.parts.vgg import outputs_at
-from bases.pfan import Pfan
-from bases.pfan.loss import edges
-from bases.pfan.network import TAPS, High, PyramidFeatureAttention
+from bench.bases.parts.vgg import outputs_at
+from bench.bases.pfan import Pfan
+from bench.bases.pfan.loss import edges
+from bench.bases.pfan.network import TAPS, High, PyramidFeatureAttention
 from bench.contracts import Sample, UserError
 from tests.bases.goldens import Golden, golden
 
@@ -36,7 +36,7 @@ def cross_entropy(probs: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("high", "count"), [("3x3", 16_381_607), ("1x1", 16_184_999)])
-def test_parameters_are_the_fact_sheets(high: High, count: int) -> None:
+def test_parameters_are_the_published_ones(high: High, count: int) -> None:
     with torch.device("meta"):
         network = Pfan(high=high).network().eval()
         assert network(torch.zeros(1, 3, 256, 256)).shape == (1, 1, 256, 256)
@@ -90,7 +90,7 @@ def test_edges_are_where_a_pixel_exceeds_its_neighbours() -> None:
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-def test_the_loss_is_the_fact_sheets(precision: torch.dtype) -> None:
+def test_the_loss_is_the_published_one(precision: torch.dtype) -> None:
     draw = torch.Generator().manual_seed(0)
     logits = torch.randn(2, 1, 8, 9, generator=draw) * 3
     mask = (torch.rand(2, 1, 8, 9, generator=draw) > 0.6).float()

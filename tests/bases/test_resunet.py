@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from bases.resunet import ResUNet
-from bases.resunet.network import ResUNetwork
+from bench.bases.resunet import ResUNet
+from bench.bases.resunet.network import ResUNetwork
 from bench.training import seeded
 from bench.training.augment import jointly
 from tests.bases.goldens import golden

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bases.resunet_a import ResUNetA
-from bases.resunet_a.loss import boundary, distance, tanimoto_loss, targets
-from bases.resunet_a.network import PyramidPooling, ResUNetANetwork
+from bench.bases.resunet_a import ResUNetA
+from bench.bases.resunet_a.loss import boundary, distance, tanimoto_loss, targets
+from bench.bases.resunet_a.network import PyramidPooling, ResUNetANetwork
 from bench.training import seeded
 from tests.bases.usage import check_maps, frozen, saved
 
@@ -35,14 +35,14 @@ def test_parameters(network: ResUNetANetwork) -> None:
         assert count(ResUNetA(depth=7).network()) == 184_532_994
 
 
-def test_parts_have_the_sheet_s_parameters(network: ResUNetANetwork) -> None:
-    # The sheet counts five bands, here there are three: 32 weights of the first convolution a band.
+def test_parts_have_the_published_parameters(network: ResUNetANetwork) -> None:
+    # The authors count five bands, here there are three: 32 weights of the first convolution a band.
     encoder = sum(map(count, (network.first, network.encoder, network.down, network.pooling)))
     assert encoder == 37_836_000 - 2 * 32
     assert [count(part) for part in network.combine] == [656_896, 164_608, 41_344, 10_432, 2_656]
     assert [count(part) for part in network.decoder] == [14_163_456, 3_542_784, 1_182_208, 296_192, 74_368]
     assert count(network.last_pooling) == 5_248
-    # The sheet's heads have six classes, here one: 33 weights a class, and 9 * 32 a class that comes in.
+    # The authors' heads have six classes, here one: 33 weights a class, and 9 * 32 a class that comes in.
     assert count(network.mask) == 22_214 - 5 * 33 - 2 * 5 * 288
     assert count(network.boundary) == 11_206 - 5 * 33 - 5 * 288
     assert count(network.distance) == 27_974 - 5 * 33
@@ -112,7 +112,7 @@ def test_every_weight_learns(network: ResUNetANetwork) -> None:
 
 
 def formula(probs: np.ndarray, target: np.ndarray) -> float:
-    """The sheet's formula, image by image and channel by channel."""
+    """The published formula, image by image and channel by channel."""
     losses = []
     for image in range(len(probs)):
         coefficients = []

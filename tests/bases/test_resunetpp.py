@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from bases.resunetpp import ResUNetPlusPlus
-from bases.resunetpp.network import Attention, OfficialNetwork, PrnNetwork
+from bench.bases.resunetpp import ResUNetPlusPlus
+from bench.bases.resunetpp.network import Attention, OfficialNetwork, PrnNetwork
 from bench.training import seeded
 from tests.bases.goldens import golden
 from tests.bases.usage import check_maps, frozen, saved
@@ -55,7 +55,7 @@ def test_parameters(variant: Variant, expected: int) -> None:
     assert sum(parameter.numel() for parameter in network.parameters()) == expected
 
 
-def test_parts_have_the_sheet_s_parameters() -> None:
+def test_parts_have_the_published_parameters() -> None:
     parts = {"c1": 2_960, "c2": 14_848, "c3": 58_880, "c4": 234_496, "b1": 1_248_512, "d1": 1_891_712}
     parts |= {"d2": 473_792, "d3": 118_880, "aspp": 18_896, "output": 17}
     network = OfficialNetwork()

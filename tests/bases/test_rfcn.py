@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bases.parts.saliency_prior import SaliencyPrior
-from bases.rfcn import Rfcn
-from bases.rfcn.network import Fcn8s, Fcn8sDecoder, FcnLite, RecurrentFcn, Variant
+from bench.bases.parts.saliency_prior import SaliencyPrior
+from bench.bases.rfcn import Rfcn
+from bench.bases.rfcn.network import Fcn8s, Fcn8sDecoder, FcnLite, RecurrentFcn, Variant
 from bench.contracts import Sample, UserError
 from bench.training.preprocessing import IMAGENET
 from bench.training.profile import parameters
@@ -31,7 +31,7 @@ def eight() -> RecurrentFcn:
 
 
 @pytest.mark.parametrize(("variant", "count"), [("8s", 134_272_006), ("lite", 14_756_421)])
-def test_parameters_are_the_fact_sheets(variant: Variant, count: int) -> None:
+def test_parameters_are_the_published_ones(variant: Variant, count: int) -> None:
     with torch.device("meta"):
         network = Rfcn(variant=variant).network()
         outputs = network(torch.zeros(2, 3, 256, 256))

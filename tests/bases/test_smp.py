@@ -11,9 +11,9 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
-from bases.deeplabv3plus import DeepLabV3Plus
-from bases.parts.losses import bce_dice
-from bases.unet import UNet
+from bench.bases.deeplabv3plus import DeepLabV3Plus
+from bench.bases.parts.losses import bce_dice
+from bench.bases.unet import UNet
 from bench.contracts import UserError
 from bench.training import seeded
 from bench.training.encoders import preprocessing

@@ -1,4 +1,4 @@
-"""SSFormer-S computes what its authors' network does; its loss is the sheet's, with one sigmoid or two."""
+"""SSFormer-S computes what its authors' network does; its loss is the published one, with one sigmoid or two."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import torch
 from scipy.ndimage import binary_dilation, binary_erosion
 from torchvision import tv_tensors
 
-from bases.ssformer import SSFormer
-from bases.ssformer.augmentation import Border
-from bases.ssformer.network import SSFormerNetwork
+from bench.bases.ssformer import SSFormer
+from bench.bases.ssformer.augmentation import Border
+from bench.bases.ssformer.network import SSFormerNetwork
 from bench.training import seeded
 from bench.training.augment import jointly
 from tests.bases.goldens import golden
@@ -43,7 +43,7 @@ def test_parameters_and_description() -> None:
     described = SSFormer().describe()
     assert described.parameters == 29_572_545
     assert described.multiply_adds > 1e10
-    # What the sheet counts as active.
+    # What the authors count as active.
     (group,) = SSFormer().groups(SSFormerNetwork())
     assert sum(value.numel() for value in group["params"]) == 29_309_889
 
@@ -60,7 +60,7 @@ def test_every_weight_learns_but_those_nothing_uses() -> None:
 
 
 @pytest.mark.parametrize("sigmoid", ["once", "released"])
-def test_the_loss_is_the_sheet_s(sigmoid: Any) -> None:
+def test_the_loss_is_the_published_one(sigmoid: Any) -> None:
     draw = np.random.default_rng(0)
     logits, mask = 4 * draw.normal(size=(2, 1, 5, 5)), draw.random((2, 1, 5, 5)) > 0.7
     probs = 1 / (1 + np.exp(-logits))

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bases.parts.trained import TrainedBase
+from bench.bases.parts.trained import TrainedBase
 from bench.contracts import Sample
 from tests.weights import changed
 

@@ -19,9 +19,9 @@ import pytest
 import torch
 
 from bench.execution.measure import MIB, Meter
+from bench.refiners.cascadepsp import CascadePsp
+from bench.refiners.cascadepsp.network import METADATA, build
 from bench.training import save_weights
-from refiners.cascadepsp import CascadePsp
-from refiners.cascadepsp.network import METADATA, build
 from tests.benchmarks.conftest import Tables
 
 SIZE = 512

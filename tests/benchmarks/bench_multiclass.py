@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from refiners.prn.multiclass import patch_optimal_multiclass
+from bench.refiners.prn.multiclass import patch_optimal_multiclass
 from tests.benchmarks.conftest import Tables
 
 SIDE, PATCH = 512, 64

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.execution.measure import MIB, Meter
-from refiners.prn.fast_network import FastNetwork
-from refiners.prn.network import PrnNetwork
-from refiners.prn.released import ReleasedNetwork
+from bench.refiners.prn.fast_network import FastNetwork
+from bench.refiners.prn.network import PrnNetwork
+from bench.refiners.prn.released import ReleasedNetwork
 
 SIZE = 512
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.contracts import Sample, UserError
-from refiners.calibration import Calibration, Isotonic, Logistic, Method, fit_isotonic, fit_logistic
-from refiners.threshold import Threshold
+from bench.refiners.calibration import Calibration, Isotonic, Logistic, Method, fit_isotonic, fit_logistic
+from bench.refiners.threshold import Threshold
 from tests.toys import Pair, ToyMaps
 
 METHODS: tuple[Method, ...] = ("temperature", "platt", "isotonic")

@@ -17,7 +17,7 @@ from pydensecrf.utils import unary_from_softmax
 
 from bench.contracts import Span, UserError
 from bench.images import read_image, read_mask, resize
-from refiners.densecrf import DenseCrf
+from bench.refiners.densecrf import DenseCrf
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.contracts import UserError
-from refiners.fast_bilateral_solver import FastBilateralSolver, bilateral_grid, solve
+from bench.refiners.fast_bilateral_solver import FastBilateralSolver, bilateral_grid, solve
 
 PALETTE = np.array([[200, 60, 40], [30, 90, 160], [120, 120, 120], [150, 150, 150], [140, 120, 100]], np.uint8)
 

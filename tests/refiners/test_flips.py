@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bench.contracts import AsksBase, Image, ProbabilityMap
-from refiners.flips import FlipAverage, Flips
+from bench.refiners.flips import FlipAverage, Flips
 
 COUNTS: list[tuple[Flips, int]] = [("horizontal", 2), ("both", 4), ("turns", 8)]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.contracts import UserError
-from refiners.grabcut import GrabCut
+from bench.refiners.grabcut import GrabCut
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.contracts import UserError
-from refiners.guided_filter import GuidedFilter
+from bench.refiners.guided_filter import GuidedFilter
 
 
 def by_windows(guide: np.ndarray, target: np.ndarray, radius: int, eps: float) -> np.ndarray:

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
 from bench.contracts import UserError
-from refiners.morphology import Morphology
+from bench.refiners.morphology import Morphology
 
 CROSS = ndimage.generate_binary_structure(2, 1)  # the disk of radius 1
 SQUARE = ndimage.generate_binary_structure(2, 2)

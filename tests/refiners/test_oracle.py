@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from refiners.oracle import ImageOracle, PatchOracle
+from bench.refiners.oracle import ImageOracle, PatchOracle
 
 PROBS = np.array([[0.1, 0.3, 0.9, 0.8], [0.3, 0.1, 0.7, 0.6]], np.float32)
 MASK = np.array([[0, 1, 1, 1], [1, 0, 0, 0]], bool)

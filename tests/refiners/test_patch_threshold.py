@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.contracts import ProbabilityMap, Sample, UserError
-from refiners.patch_threshold import PatchThreshold, patch_features, patch_targets
+from bench.refiners.patch_threshold import PatchThreshold, patch_features, patch_targets
 from tests.toys import Pair, ToyMaps
 
 PATCH = 8

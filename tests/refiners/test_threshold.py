@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.contracts import Sample
-from refiners.threshold import Threshold, remap
+from bench.refiners.threshold import Threshold, remap
 from tests.toys import Pair, ToyMaps
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from bench.contracts import UserError
+from bench.reports import build
+from bench.reports.selection import comparable, latest, select, told_apart
 from bench.store import LAYOUT, Manifest, Store, VariantName
-from reports import build
-from reports.selection import comparable, latest, select, told_apart
 from tests.reports.stores import add
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reports.statistics import paired_gain, recovered
+from bench.reports.statistics import paired_gain, recovered
 
 
 def test_mean_and_lost_by_hand() -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.reports import Report, build
+from bench.reports.columns import QUALITY
+from bench.reports.rows import Row
 from bench.store import Store
-from reports import Report, build
-from reports.columns import QUALITY
-from reports.rows import Row
 from tests.reports.stores import NAN, add, records
 
 MIOU = QUALITY[0]

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bases.adapters.exported import Exported
-from bases.adapters.onnx import Onnx
+from bench.bases.adapters.exported import Exported
+from bench.bases.adapters.onnx import Onnx
 from bench.contracts import Sample, UserError
 from tests.bases.adapters import eager
 

@@ -21,7 +21,7 @@ from transformers import (
     SegformerModel,
 )
 
-from bases.adapters.huggingface import HuggingFace, ModelId
+from bench.bases.adapters.huggingface import HuggingFace, ModelId
 from bench.contracts import Sample, UserError
 from tests.bases.adapters import eager
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bases.adapters.maps import Maps
+from bench.bases.adapters.maps import Maps
 from bench.contracts import Sample, UserError
 
 

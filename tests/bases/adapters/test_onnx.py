@@ -8,7 +8,7 @@ import onnx
 import pytest
 from scipy.special import expit, softmax
 
-from bases.adapters.onnx import Onnx
+from bench.bases.adapters.onnx import Onnx
 from bench.config import load
 from bench.contracts import Sample, UserError
 from bench.metrics import iou

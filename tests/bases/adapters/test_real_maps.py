@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bases.adapters.maps import Maps
+from bench.bases.adapters.maps import Maps
 from bench.contracts import SPLITS
 from bench.metrics import iou
 from bench.registry import load_dataset

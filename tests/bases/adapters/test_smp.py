@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from torch import nn
 
-from bases.adapters.smp import SmpAny
+from bench.bases.adapters.smp import SmpAny
 from bench.contracts import UserError
 from tests.bases.test_smp import TEST
 from tests.toys import discs

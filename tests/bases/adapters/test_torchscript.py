@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bases.adapters.torchscript import TorchScript
+from bench.bases.adapters.torchscript import TorchScript
 from bench.contracts import Sample, UserError
 from tests.bases.adapters import eager
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models import get_model
 
-from bases.adapters.torchvision import TorchVision
+from bench.bases.adapters.torchvision import TorchVision
 from bench.contracts import Sample, UserError
 from bench.images import resize
 from bench.training.preprocessing import IMAGENET

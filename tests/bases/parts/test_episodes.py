@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from torch import Tensor, nn
 
-from bases.parts.episodes import FewShotBase
-from bases.parts.origin import Origin
+from bench.bases.parts.episodes import FewShotBase
+from bench.bases.parts.origin import Origin
 from bench.contracts import Sample, UserError
 from bench.datasets.subset import Joined, Subset
 from bench.training import Batch

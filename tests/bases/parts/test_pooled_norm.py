@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from bases.parts.pooled_norm import PooledBatchNorm, check_statistics
+from bench.bases.parts.pooled_norm import PooledBatchNorm, check_statistics
 from bench.contracts import UserError
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bases.parts.saliency_prior import Prior, SaliencyPrior
+from bench.bases.parts.saliency_prior import Prior, SaliencyPrior
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -20,7 +20,7 @@ def prior(rgb: np.ndarray, kind: Prior = "contrast") -> np.ndarray:
 
 
 def contrast(features: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """The fact sheet's G of ``N x F`` features at ``N x 2`` places, cell by cell, over its maximum."""
+    """G of ``N x F`` features at ``N x 2`` places, cell by cell, over its maximum."""
     values = []
     for feature, place in zip(features, places, strict=True):
         weights = np.exp(-((places - place) ** 2).sum(1) / (2 * 0.5**2))

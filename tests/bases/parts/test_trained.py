@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from bases.parts.framing import framed, framed_mask, unframed
-from bases.unet import UNet
+from bench.bases.parts.framing import framed, framed_mask, unframed
+from bench.bases.unet import UNet
 from bench.contracts import Sample, UserError
 from bench.training import save_weights, seeded
 from tests.toys import ToyDataset

@@ -14,7 +14,7 @@ from tests.bench.datasets.files import truncate, write_image, write_mask
 Verified = tuple[int, str, list[tuple[str, ...]]]
 
 WRONG_MASK = "ILSVRC2012_test_00036002"
-"""An image of DUTS-TE whose mask is another image's (its fact sheet)."""
+"""An image of DUTS-TE whose mask is another image's."""
 
 
 def pairs(root: Path, count: int = 10) -> str:

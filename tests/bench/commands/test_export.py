@@ -16,9 +16,9 @@ import bench
 from bench.cli import main
 from bench.contracts import UserError
 from bench.images import read_map, resize
+from bench.refiners.prn.network import PrnNetwork
 from bench.registry import load_refiner
 from bench.training import export_onnx, save_weights, seeded
-from refiners.prn.network import PrnNetwork
 from tests.bench.conftest import Toy
 from tests.bench.trained import Times, install
 

@@ -30,7 +30,7 @@ from tests.bench.trained import Times, install
 FACTOR = 0.25
 
 ASKER = """
-from refiners.identity import Identity
+from bench.refiners.identity import Identity
 
 
 class Asker(Identity):

@@ -39,7 +39,7 @@ from bench.contracts import (
 from bench.datasets.quickstart import Quickstart
 from bench.datasets.subset import Subset
 from bench.plugins.entry_points import Entry, defaults_of, hints_of
-from refiners.oracle import ImageOracle
+from bench.refiners.oracle import ImageOracle
 
 CALLS = itertools.count()
 MUCH: Any = "much"

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bases.adapters.maps import Maps
+from bench.bases.adapters.maps import Maps
 from bench.config import load
 from bench.conformance import Line, check_base, check_dataset, check_metric, check_refiner, checks
 from bench.contracts import Mask, Metric, ProbabilityMap, Sample

@@ -19,10 +19,10 @@ import pytest
 
 import bench
 from bench.contracts import UserError
+from bench.reports import build
+from bench.reports.formats import markdown
 from bench.runtime.processes import crew
 from bench.store import Manifest, Store
-from reports import build
-from reports.formats import markdown
 from tests.bench.conftest import Toy
 from tests.bench.crews import begins, cannot_begin, dies_at_once, misbehaves
 from tests.bench.records import METRIC_COLUMNS

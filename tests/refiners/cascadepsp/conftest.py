@@ -10,7 +10,7 @@ import torch
 
 pytest.importorskip("segmentation_refinement", reason="the cascadepsp extra is not installed")
 
-from refiners.cascadepsp import network
+from bench.refiners.cascadepsp import network
 from tests.bases.goldens import golden
 
 

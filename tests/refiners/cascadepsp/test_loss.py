@@ -5,18 +5,18 @@ import pytest
 import torch
 from scipy.ndimage import correlate
 
-from refiners.cascadepsp.loss import cascade_loss, edges
+from bench.refiners.cascadepsp.loss import cascade_loss, edges
 
 
 def gradient(values: np.ndarray) -> np.ndarray:
-    """The sheet's edge map of one ``(H, W)``, by scipy."""
+    """The published edge map of one ``(H, W)``, by scipy."""
     smooth = correlate(values, np.full((3, 3), 1 / 9), mode="constant")
     sobel = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 4
     across, down = correlate(smooth, sobel, mode="constant"), correlate(smooth, sobel.T, mode="constant")
     return np.sqrt(across**2 + down**2 + 1e-4)
 
 
-def test_the_loss_is_the_sheets() -> None:
+def test_the_loss_is_the_published_one() -> None:
     draw = np.random.default_rng(0)
     # Section 5's order, and its rows of weights.
     order = ("out_224", "out_28", "out_56", "out_28_2", "out_28_3", "out_56_2")

@@ -9,8 +9,8 @@ from torchvision.models import resnet50
 from torchvision.transforms.functional import normalize, to_tensor
 
 from bench.contracts import UserError
+from bench.refiners.cascadepsp.network import build, loaded, normalised, pretrain
 from bench.training import save_weights
-from refiners.cascadepsp.network import build, loaded, normalised, pretrain
 from tests.bases.goldens import golden
 
 OUTPUTS = ("out_28", "out_28_2", "out_56", "out_224", "out_28_3", "out_56_2", "pred_224")

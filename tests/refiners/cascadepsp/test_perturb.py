@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from refiners.cascadepsp.perturb import perturbed
+from bench.refiners.cascadepsp.perturb import perturbed
 
 MASKS = arrays.arrays(np.bool_, arrays.array_shapes(min_dims=2, max_dims=2, max_side=24))
 

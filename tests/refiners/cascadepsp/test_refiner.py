@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from bench.contracts import Costed, PubliclyTrained, Tunable, UserError
+from bench.refiners.cascadepsp import CascadePsp, network
+from bench.refiners.cascadepsp.network import build
 from bench.training import save_weights
-from refiners.cascadepsp import CascadePsp, network
-from refiners.cascadepsp.network import build
 from tests.refiners.cascadepsp.scenes import scene
 
 

@@ -11,8 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refiners.cascadepsp import CascadePsp
-from refiners.cascadepsp.steps import LEAST_CROP, Levels, crops
+from bench.refiners.cascadepsp import CascadePsp
+from bench.refiners.cascadepsp.steps import LEAST_CROP, Levels, crops
 from tests.refiners.cascadepsp.scenes import by_the_package, scene
 
 SCENES = (

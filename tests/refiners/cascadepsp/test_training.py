@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from bench.contracts import Sample, UserError
+from bench.refiners.cascadepsp import CascadePsp
+from bench.refiners.cascadepsp.training import Course, Crops
 from bench.training import TrainingArrays
-from refiners.cascadepsp import CascadePsp
-from refiners.cascadepsp.training import Course, Crops
 from tests.refiners.cascadepsp.scenes import scene
 from tests.toys import Pair, ToyMaps
 from tests.weights import changed

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from bench.contracts import Sample, UserError
-from refiners.prn.fast_network import CONFIDENT, bounded_logits, corrected
-from refiners.prn.fast_refiner import PrnFast, bce_iou
+from bench.refiners.prn.fast_network import CONFIDENT, bounded_logits, corrected
+from bench.refiners.prn.fast_refiner import PrnFast, bce_iou
 from tests.refiners.prn.test_refiner import biased, mean_iou
 from tests.toys import Pair, ToyMaps
 from tests.weights import changed

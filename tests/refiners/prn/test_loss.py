@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from refiners.prn.loss import FLOOR, boundary, boundary_strength, focal, prn_loss
+from bench.refiners.prn.loss import FLOOR, boundary, boundary_strength, focal, prn_loss
 
 LAPLACIAN = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]])
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from refiners.prn.multiclass import patch_optimal_multiclass
+from bench.refiners.prn.multiclass import patch_optimal_multiclass
 
 
 def mean_iou(labels: np.ndarray, truth: np.ndarray, classes: int) -> np.ndarray:

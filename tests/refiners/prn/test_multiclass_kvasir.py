@@ -17,8 +17,8 @@ import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from bench.images import read_image, read_mask, resize, resize_mask
-from refiners.prn.multiclass import patch_optimal_multiclass
-from refiners.prn.multiclass_refiner import MulticlassPrn
+from bench.refiners.prn.multiclass import patch_optimal_multiclass
+from bench.refiners.prn.multiclass_refiner import MulticlassPrn
 
 SIDE, PATCH, CLASSES = 64, 8, 3
 OUTSIDE, MUCOSA, POLYP = range(CLASSES)

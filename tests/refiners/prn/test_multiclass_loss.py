@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from refiners.prn.loss import FLOOR, prn_loss
-from refiners.prn.multiclass_loss import multiclass_loss
+from bench.refiners.prn.loss import FLOOR, prn_loss
+from bench.refiners.prn.multiclass_loss import multiclass_loss
 
 LAPLACIAN = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]])
 

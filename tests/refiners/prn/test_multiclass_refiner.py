@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from bench.contracts import UserError
+from bench.refiners.prn.multiclass_refiner import MulticlassPrn
+from bench.refiners.prn.network import PrnNetwork
 from bench.training import seeded
-from refiners.prn.multiclass_refiner import MulticlassPrn
-from refiners.prn.network import PrnNetwork
 
 SIDE = 40
 Case = tuple[list[np.ndarray], list[np.ndarray]]

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from bench.contracts import UserError
+from bench.refiners.prn.network import Branches, PrnNetwork, cut, patch_sides, tile
 from bench.training import seeded
-from refiners.prn.network import Branches, PrnNetwork, cut, patch_sides, tile
 
 SIZE, PATCH = 32, 16
 
@@ -84,7 +84,7 @@ def test_one_patch_leaves_nothing_to_cut() -> None:
 
 
 def layers(width: int) -> dict[str, int]:
-    """Parameters by the sheet's section 3, counted with pencil and paper; a norm has two a channel."""
+    """Parameters by the paper's description, counted with pencil and paper; a norm has two a channel."""
 
     def conv_norm(inside: int, outside: int, kernel: int) -> int:
         return kernel * kernel * inside * outside + 2 * outside
@@ -108,7 +108,7 @@ def test_the_layers_are_the_papers(width: int) -> None:
     network = PrnNetwork(64, 8, width)
     found = {name: sum(p.numel() for p in part.parameters()) for name, part in network.named_children()}
     assert found == layers(width)
-    # Pyramid pooling has the released code's form, of which the sheet gives the count.
+    # Pyramid pooling has the released code's form, whose parameters were counted there.
     assert width != 32 or found["pooling"] == 590_080
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refiners.prn.pseudo_labels import image_optimal, patch_optimal
+from bench.refiners.prn.pseudo_labels import image_optimal, patch_optimal
 from tests.benchmarks.grid_as_written import grid_as_written, iou_of_booleans, iou_of_floats
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from bench.contracts import Sample, UserError
-from refiners.prn import PatchRefineNet
-from refiners.prn.refiner import default_patch
+from bench.refiners.prn import PatchRefineNet
+from bench.refiners.prn.refiner import default_patch
 from tests.toys import Pair, ToyMaps
 from tests.weights import changed
 

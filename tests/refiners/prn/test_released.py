@@ -17,9 +17,9 @@ from scipy import ndimage
 from torch import Tensor
 
 from bench.contracts import Sample, UserError
+from bench.refiners.prn.released import ReleasedNetwork, load_released
+from bench.refiners.prn.released_refiner import PrnReleased, released_rule
 from bench.training import save_weights, seeded
-from refiners.prn.released import ReleasedNetwork, load_released
-from refiners.prn.released_refiner import PrnReleased, released_rule
 from tests.toys import Pair, ToyMaps
 from tests.weights import changed
 
@@ -225,7 +225,7 @@ def test_what_is_no_state_dict_is_refused_and_its_code_not_run(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_released_rule_is_the_sheets(seed: int) -> None:
+def test_the_released_rule_is_the_authors(seed: int) -> None:
     draw = np.random.default_rng(seed)
     # Blobs, and values at the threshold itself.
     whole, local = (ndimage.gaussian_filter(draw.random((2, 1, 30, 41)), (0, 0, 2, 2)) for _ in range(2))

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from refiners.prn import PatchRefineNet
+from bench.refiners.prn import PatchRefineNet
 from tests.refiners.prn.test_refiner import biased
 
 EPOCHS = 24

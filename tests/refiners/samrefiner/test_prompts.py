@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refiners.samrefiner.prompts import deepest, elastic_box, gaussian_weight, prompts_for, regions, tight_box
+from bench.refiners.samrefiner.prompts import deepest, elastic_box, gaussian_weight, prompts_for, regions, tight_box
 
 
 def rectangle(shape: tuple[int, int], x1: int, y1: int, x2: int, y2: int) -> np.ndarray:

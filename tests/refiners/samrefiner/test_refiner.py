@@ -13,9 +13,9 @@ import torch
 from transformers import SamImageProcessor, SamModel, SamProcessor, SegformerConfig, SegformerModel
 
 from bench.contracts import Image, ProbabilityMap, UserError
-from refiners.samrefiner import SamRefiner
-from refiners.samrefiner.model import Segmenter
-from refiners.samrefiner.prompts import prompts_for
+from bench.refiners.samrefiner import SamRefiner
+from bench.refiners.samrefiner.model import Segmenter
+from bench.refiners.samrefiner.prompts import prompts_for
 from tests.refiners.samrefiner.tiny import SIDE, tiny_sam
 
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from bench.plugins.metrics import TAKEN
+from bench.reports import FORMATS, build
 from bench.store import Store
-from reports import FORMATS, build
 from tests.reports.stores import add, records
 
 

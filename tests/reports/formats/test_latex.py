@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.reports import FORMATS, build
+from bench.reports.formats import latex
+from bench.reports.tables import Report
 from bench.store import Store
-from reports import FORMATS, build
-from reports.formats import latex
-from reports.tables import Report
 from tests.reports.stores import add
 
 NASTY = r"x[a=\b{c}~d^e&f$g#h_i%j<k>l|m--n`o'p§é→\alpha]"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.reports import FORMATS, build
 from bench.store import Store
-from reports import FORMATS, build
 from tests.reports.stores import add, records
 
 
