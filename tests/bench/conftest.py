@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,3 +126,4 @@ def install(site: Path, module: str, source: str, entry_points: str, monkeypatch
     (info / "entry_points.txt").write_text(entry_points)
     (site / f"{module}.py").write_text(source)
     monkeypatch.syspath_prepend(str(site))
+    monkeypatch.delitem(sys.modules, module, raising=False)  # of an earlier test, in another folder

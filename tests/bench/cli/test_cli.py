@@ -62,7 +62,18 @@ Break = Callable[[Toy, Path], list[str]]
 
 
 def command(toy: Toy, *more: str, dataset: str = "", base: str = "") -> list[str]:
-    return ["run", "--dataset", dataset or toy.dataset, "--base", base or toy.base, "--device", "cpu", *more]
+    return [
+        "run",
+        "--dataset",
+        dataset or toy.dataset,
+        "--base",
+        base or toy.base,
+        "--device",
+        "cpu",
+        "--engine",
+        "inline",
+        *more,
+    ]
 
 
 def missing_dataset_folder(toy: Toy, folder: Path) -> list[str]:

@@ -43,8 +43,9 @@ class Slope(BaseNetwork):
 
 def test_the_base_is_asked_about_the_flipped_image(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path / "site", "toy_slope", SLOPE, "[bench.bases]\nslope = toy_slope:Slope\n", monkeypatch)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))  # for the processes that the stages run in
-    result = bench.run(dataset=[toy.dataset], base=["slope"], refiner=["test-time-flip"], store=tmp_path / "store")
+    result = bench.run(
+        dataset=[toy.dataset], base=["slope"], refiner=["test-time-flip"], store=tmp_path / "store", engine="inline"
+    )
     cell = result.cells[-1].manifest
     assert cell.refiner == "test-time-flip"
     records = Store(tmp_path / "store").records(cell).set_index("id")

@@ -35,7 +35,9 @@ def test_the_assignment_is_written_beside_the_maps(tmp_path: Path, monkeypatch: 
     (tmp_path / "bench.toml").write_text(f'[datasets]\nfss1000 = "{root}"\n')
 
     def run(shots: int) -> RunResult:
-        return bench.run(dataset=[f"fss1000[shots={shots}]"], base=["counting"], refiner=["threshold"], device="cpu")
+        return bench.run(
+            dataset=[f"fss1000[shots={shots}]"], base=["counting"], refiner=["threshold"], device="cpu", engine="inline"
+        )
 
     result = run(3)
     recorded = [json.loads(path.read_text()) for path in result.store.root.glob("bases/*/maps-*/episodes.json")]

@@ -102,7 +102,6 @@ def toys(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     text = "[bench.refiners]\ndial = toy_keys:Dial\n[bench.bases]\ndrawn = toy_keys:Drawn\n"
     text += "[bench.metrics]\nshare = toy_keys:Share\n"
     install(tmp_path / "site", "toy_keys", PLUGINS, text, monkeypatch)
-    monkeypatch.delitem(sys.modules, "toy_keys", raising=False)  # of an earlier test, in another folder
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TOY_LOG", str(tmp_path / "log"))
     given = {

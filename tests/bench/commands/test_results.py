@@ -64,7 +64,7 @@ def test_a_report_comes_in_every_form_and_a_notebook_shows_the_tables(toy: Toy) 
     assert "\\toprule" in result.report("latex") and result.report("csv").startswith("dataset,")
     assert result._repr_markdown_() == result.report() == str(result) and "| threshold" in result.report()
     assert repr(result) == "RunResult('" + str(Path.cwd() / "store") + "': 2 cells, 0 reused, 0 failed)"
-    with pytest.raises(UserError, match="no such format 'latx'.*'latex'"):
+    with pytest.raises(UserError, match=r"no such format 'latx'.*'latex'"):
         result.report("latx")
 
 

@@ -33,7 +33,7 @@ def run(toy: Toy, *refiners: str, **options: Any) -> RunResult:
         base=[toy.base],
         refiner=list(refiners),
         device="cpu",
-        **options,
+        **{"engine": "inline", **options},
     )
 
 
@@ -46,7 +46,7 @@ def metrics(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_from_maps_to_records(toy: Toy) -> None:
-    result = run(toy, "threshold")
+    result = run(toy, "threshold", engine="local")
     cells = frames(result.store)
     assert set(cells) == {"identity", "threshold"}  # the baseline is always run
     assert len(cells["identity"]) == 2  # 20 % of ten
@@ -130,22 +130,25 @@ def test_a_missing_map_is_counted_and_named_or_dropped(toy: Toy) -> None:
     (toy.maps / f"{gone}.png").unlink()
     with pytest.raises(UserError, match=rf"1 of 4 samples have no map: {gone} .*missing=drop"):
         run(toy, "identity")
-    rest = bench.run(dataset=[toy.dataset], base=[f"maps[path={toy.maps},missing=drop]"], refiner=["identity"])
+    rest = bench.run(
+        dataset=[toy.dataset], base=[f"maps[path={toy.maps},missing=drop]"], refiner=["identity"], engine="inline"
+    )
     assert [cell.images for cell in rest.store.manifests() if "drop" in cell.base] == [1]
 
 
 @pytest.mark.usefixtures("plugins")
 @pytest.mark.parametrize(
-    ("wrong", "error"),
+    ("engine", "wrong", "error"),
     [
-        ("raises", "ZeroDivisionError: a defect of the plug-in"),
-        ("shape", "returned float32"),
-        ("nan", "NaN"),
-        ("dies", "died with exit code 9"),
+        ("inline", "raises", "ZeroDivisionError: a defect of the plug-in"),
+        ("inline", "shape", "returned float32"),
+        ("inline", "nan", "NaN"),
+        ("local", "raises", "ZeroDivisionError: a defect of the plug-in"),
+        ("local", "dies", "died with exit code 9"),
     ],
 )
-def test_a_failing_refiner_fails_its_cell_alone(toy: Toy, wrong: str, error: str) -> None:
-    result = run(toy, f"half[wrong={wrong}]", "half", on_error="skip")
+def test_a_failing_refiner_fails_its_cell_alone(toy: Toy, engine: str, wrong: str, error: str) -> None:
+    result = run(toy, f"half[wrong={wrong}]", "half", on_error="skip", engine=engine)
     by_name = {cell.refiner: cell for cell in result.store.manifests()}
     assert by_name["identity"].status == by_name["half"].status == "done"
     failed = by_name[f"half[wrong={wrong}]"]
@@ -183,6 +186,7 @@ def test_protocol_b_trains_the_base_on_train_and_val_and_has_no_refiner_that_lea
         refiner=["half", "threshold"],
         protocol=["A", "B"],
         device="cpu",
+        engine="inline",
     )
     cells = {(cell.protocol, cell.refiner): result.store.records(cell) for cell in result.store.manifests()}
     assert set(cells) == {("A", "identity"), ("A", "half"), ("A", "threshold"), ("B", "identity"), ("B", "half")}
@@ -217,7 +221,7 @@ def test_parameters_are_set_wherever_a_plug_in_is_used_and_a_name_overrules_them
 @pytest.mark.slow
 def test_ray_computes_what_the_local_engine_does(toy: Toy, tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="the ray extra is not installed")
-    local = frames(run(toy, "threshold", store=tmp_path / "local").store)
+    local = frames(run(toy, "threshold", store=tmp_path / "local", engine="local").store)
     ray = frames(run(toy, "threshold", store=tmp_path / "ray", engine="ray").store)
     for name, frame in local.items():
         pd.testing.assert_frame_equal(metrics(ray[name]), metrics(frame))

@@ -27,7 +27,14 @@ def test_a_run_takes_up_what_was_trained(tmp_path: Path) -> None:
     written = (folder / "weights.safetensors").stat().st_mtime_ns
     assert folder.is_relative_to(store)
     result = bench.run(
-        dataset=["quickstart"], base=[BASE], refiner=["identity"], epochs=1, limit=6, store=store, device="cpu"
+        dataset=["quickstart"],
+        base=[BASE],
+        refiner=["identity"],
+        epochs=1,
+        limit=6,
+        store=store,
+        device="cpu",
+        engine="inline",
     )
     assert not result.failures and result.cells[0].base.spec == f"{BASE[:-1]},epochs=1]"
     assert [path.parent for path in store.glob("bases/*/fit/weights.safetensors")] == [folder]

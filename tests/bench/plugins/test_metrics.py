@@ -89,7 +89,12 @@ def run(folders: tuple[Path, Path], *metrics: str, **options: Any) -> RunResult:
     masks, maps = folders
     dataset = f"folder[images={maps},masks={masks},val=0,test=1]"
     return bench.run(
-        dataset=[dataset], base=[f"maps[path={maps}]"], refiner=["identity"], metric=metrics or None, **options
+        dataset=[dataset],
+        base=[f"maps[path={maps}]"],
+        refiner=["identity"],
+        metric=metrics or None,
+        engine="inline",
+        **options,
     )
 
 

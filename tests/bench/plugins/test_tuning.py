@@ -137,6 +137,7 @@ def test_a_run_with_one_budget_tunes_what_can_be_tuned(toy: Toy, tmp_path: Path)
         tune=4,
         objective="boundary_iou",
         store=tmp_path / "store",
+        engine="inline",
     )
     assert [cell.manifest.refiner for cell in result.cells] == [
         "identity",

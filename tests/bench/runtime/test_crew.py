@@ -112,10 +112,9 @@ from pathlib import Path
 from bench.runtime.crew import crew
 from tests.bench.crews import misbehaves
 
-if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs have it ignored
-    with crew(misbehaves, 2) as each:
-        list(each([Path(sys.argv[1], name) for name in "ab"]))
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs have it ignored
+with crew(misbehaves, 2) as each:
+    list(each([Path(sys.argv[1], name) for name in "ab"]))
 """
 
 
@@ -155,7 +154,8 @@ def test_workers_end_with_the_parent(tmp_path: Path, end: signal.Signals) -> Non
 
 def _run(toy: Toy, store: Path, *refiners: str, **options: Any) -> dict[str, tuple[Manifest, pd.DataFrame]]:
     dataset = toy.dataset.replace("]", ",val=0.2,test=0.6]")
-    result = bench.run(dataset=[dataset], base=[toy.base], refiner=list(refiners), device="cpu", store=store, **options)
+    given: dict[str, Any] = {"dataset": [dataset], "base": [toy.base], "refiner": refiners, "device": "cpu"}
+    result = bench.run(**given, store=store, **{"engine": "inline", **options})
     done = [cell for cell in result.store.manifests() if cell.status == "done"]
     return {cell.refiner: (cell, result.store.records(cell)) for cell in done}
 
@@ -167,7 +167,7 @@ def test_a_run_with_workers_ends_as_one_without(toy: Toy, tmp_path: Path) -> Non
     partial = tmp_path / "shared" / "partial" / f"{manifest.key}.jsonl"
     partial.parent.mkdir(parents=True)
     partial.write_text(frame.assign(seconds=123.0)[2:3].to_json(orient="records", lines=True))
-    together = _run(toy, tmp_path / "shared", "threshold", workers=2)
+    together = _run(toy, tmp_path / "shared", "threshold", workers=2, engine="local")
     for name, (manifest, frame) in together.items():
         assert manifest.key == alone[name][0].key and "workers" not in alone[name][0].environment
         assert manifest.environment["workers"] == 2
