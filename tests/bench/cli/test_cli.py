@@ -237,12 +237,20 @@ def test_predict_exports_maps_that_score_reads(toy: Toy, capsys: pytest.CaptureF
     assert main(["score", "--masks", str(toy.masks), "--maps", "out"]) == 0
 
 
-def test_list_and_doctor_speak_of_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_and_doctor_speak_of_what_is_missing_and_of_what_is_too_much(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    info = tmp_path / "site" / "frappe_bench-5.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: frappe-bench\nVersion: 5.0\n")
+    (info / "RECORD").write_text("bench/patches.py,,\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
     assert main(["list", "refiners", "--json"]) == 0
     assert '"name": "densecrf"' in capsys.readouterr().out
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
     assert "torch" in out and "no folder of the dataset 'ecssd'" in out
+    assert "mixed with the files of frappe-bench 5.0: give refinebench an environment of its own" in out
 
 
 @pytest.mark.usefixtures("plugins")
