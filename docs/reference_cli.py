@@ -21,18 +21,19 @@ def page() -> str:
     """The Markdown text."""
     whole = parser()
     commands = dict(_commands(whole))
+    codes = re.findall(r"(\d+) ([^,.]+)", inspect.getdoc(main) or "")
     rows = [(f"[`{name}`]({anchor(name)})", _sentence(command)) for name, command in commands.items()]
     return "\n\n".join(
         [
             "# Command line",
-            f"{whole.description}\n{whole.epilog}",
+            f"{whole.description}\n{_plain((whole.epilog or '').partition(' Exit codes:')[0])}",
             "A default marked *bench.toml* is the one of its `[defaults]`, which a `bench.toml` of yours, or a named "
             "experiment, overrides.",
             table(("command", ""), rows),
             "Each takes `-h` or `--help`.",
             *([f"`bench` itself takes:\n\n{_options(whole)}"] if _options(whole) else []),
             "## Exit codes",
-            table(("code", "meaning"), re.findall(r"(\d+) ([^,.]+)", inspect.getdoc(main) or "")),
+            table(("code", "meaning"), sorted(codes, key=lambda code: int(code[0]))),
             *(_section(name, command) for name, command in commands.items()),
         ]
     )
@@ -78,9 +79,10 @@ def _spelling(action: argparse.Action) -> str:
 def _default(action: argparse.Action) -> str:
     if action.required:
         return "(required)" if action.option_strings else ""
-    if action.option_strings and action.default is None and action.dest in DEFAULTS:
-        return f"{_value(DEFAULTS[action.dest])} *bench.toml*".strip()
-    return "" if action.default in (None, False, argparse.SUPPRESS) else _value(action.default)
+    if action.option_strings and action.default is None and DEFAULTS.get(action.dest):
+        return f"{_value(DEFAULTS[action.dest])} *bench.toml*"
+    none = action.default is None or action.default is False or action.default == argparse.SUPPRESS
+    return "" if none else _value(action.default)
 
 
 def _value(value: Any) -> str:

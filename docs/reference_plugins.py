@@ -10,17 +10,21 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from docstrings import Link, anchor, inline, prose, read, table
 
 from bench.config import KINDS, Kind
-from bench.contracts import Costed
+from bench.contracts import Costed, SearchSpace, Span
 from bench.metrics.columns import METRICS, OBJECTIVES
 from bench.plugins.catalogue import cost, searched
 from bench.plugins.entry_points import Entry, defaults_of, entries, foreign, hints_of, search_space
 
 PAGE = "plugins.md"
+REQUIRED = inspect.Parameter.empty
+EACH = object()
+"""The default of a shared parameter that every base sets for itself."""
+
 ABOUT: dict[Kind, str] = {
     "dataset": "Each has a folder below the data root: see `[datasets]` of `bench.toml`.",
     "base": "What several bases take alike stands once, [below](#shared-parameters-of-bases).",
     "refiner": "`bench tune`, or the parameters `tune=TRIALS` and `objective=METRIC`, search what the column "
-    "*searched* names. Costs are for one image of 512 x 512 pixels on one CPU core, at most, with the defaults.",
+    "*searched* names, on a logarithmic scale where it says (log).",
     "metric": "Scored always. An *objective* is what a tuning may go by.",
 }
 
@@ -89,38 +93,24 @@ class Plugins:
         return "\n\n".join(blocks)
 
     def _section(self, entry: Entry, link: Link) -> str:
-        doc, words, defaults = read(entry.factory), _words(entry.factory), defaults_of(entry)
-        lists = [one for one in self.shared if entry.kind == "base" and issubclass(entry.factory, one)]
-        elsewhere = {name: value for one in reversed(lists) for name, value in self._defaults(one).items()}
-        own = {
-            name: value
-            for name, value in defaults.items()
-            if name not in elsewhere or name in read(entry.factory).words()
-        }
-        others = {n: v for n, v in defaults.items() if n not in own and v != elsewhere[n]}
-        space, hints = search_space(entry), hints_of(entry.factory)
-        rows = [
-            (
-                f"`{n}`",
-                _type(hints[n]),
-                _default(v),
-                searched(space[n]) if n in space else "",
-                inline(words.get(n, ""), link),
-            )
-            for n, v in own.items()
-        ]
-        facts = [f"Its folder: {inline(words['root'], link)}"] if entry.kind == "dataset" else []
-        facts += [f"Needs `pip install 'refinebench[{entry.factory.extra}]'`."] if _extra(entry) else []
-        facts += [f"Cost at most: {cost(entry.factory.cost)}."] if isinstance(entry.factory, Costed) else []
-        shared = ", ".join(f"[{one.__name__}]({anchor(_heading_of(one))})" for one in lists)
-        changed = ", ".join(f"`{name}={_text(value)}`" for name, value in others.items())
-        blocks = [f"### {_heading(entry)}", inline(doc.summary, link), prose(doc.body, link, examples=False), *facts]
-        blocks += [table(("parameter", "type", "default", "searched", "meaning"), rows)] if rows else []
-        blocks += (
-            [f"And those of {shared}" + (f", with defaults of its own: {changed}." if changed else ".")]
-            if shared
-            else []
-        )
+        factory, doc, defaults = entry.factory, read(entry.factory), defaults_of(entry)
+        lists = [one for one in factory.__mro__ if one in self.shared]
+        elsewhere = {name: value for one in lists for name, value in self._defaults(one).items()}
+        own = {name: value for name, value in defaults.items() if name not in elsewhere or name in doc.words()}
+        changed = [f"`{n}={_text(v)}`" for n, v in defaults.items() if n not in own and v != elsewhere[n]]
+        blocks = [f"### {_heading(entry)}", inline(doc.summary, link), prose(doc.body, link, examples=False)]
+        if entry.kind == "dataset":
+            blocks.append(f"Folder: {inline(_words(factory)['root'], link)}")
+        if _extra(entry):
+            blocks.append(f"Needs `pip install 'refinebench[{factory.extra}]'`.")
+        if isinstance(factory, Costed):
+            blocks.append(f"Cost at most: {cost(factory.cost)}.")
+        if own:
+            blocks.append(_parameters(factory, own, search_space(entry), link))
+        if lists:
+            where = " and ".join(f"[{one.__name__}]({anchor(_heading_of(one))})" for one in lists)
+            but = f", with defaults of its own: {', '.join(changed)}." if changed else "."
+            blocks.append(f"{'And those of' if own else 'Takes the parameters of'} {where}{but}")
         return "\n\n".join(filter(None, blocks))
 
     def _defaults(self, one: type) -> dict[str, Any]:
@@ -132,14 +122,22 @@ class Plugins:
         return {each.name: each.default for each in found if each.name in _words(one).keys() - below}
 
     def _shared_section(self, one: type, link: Link) -> str:
-        doc, words, hints = read(one), _words(one), hints_of(one)
-        users = ", ".join(f"[`{name}`]({anchor(_heading(self.entries['base'][name]))})" for name in self.shared[one])
-        rows = [
-            (f"`{n}`", _type(hints[n]), _default(v), inline(words.get(n, ""), link))
-            for n, v in self._defaults(one).items()
-        ]
+        doc, bases = read(one), self.entries["base"]
+        users = ", ".join(f"[`{name}`]({anchor(_heading(bases[name]))})" for name in self.shared[one])
+        required = {name for user in self.shared[one] for name, v in defaults_of(bases[user]).items() if v is REQUIRED}
+        defaults = {n: EACH if v is REQUIRED and n not in required else v for n, v in self._defaults(one).items()}
         blocks = [f"### {_heading_of(one)}", inline(doc.summary, link), prose(doc.body, link), f"Taken by {users}."]
-        return "\n\n".join(filter(None, [*blocks, table(("parameter", "type", "default", "meaning"), rows)]))
+        return "\n\n".join(filter(None, [*blocks, _parameters(one, defaults, {}, link)]))
+
+
+def _parameters(factory: type, defaults: dict[str, Any], space: SearchSpace, link: Link) -> str:
+    """The table of those with ``defaults``; a type stands as what may be written behind ``key=``."""
+    words, hints = _words(factory), hints_of(factory)
+    rows = [
+        (f"`{n}`", _type(hints[n]), _default(v), _searched(space.get(n)), inline(words.get(n, ""), link))
+        for n, v in defaults.items()
+    ]
+    return table(("parameter", "type", "default", "searched", "meaning"), rows)
 
 
 def _heading(entry: Entry) -> str:
@@ -160,24 +158,33 @@ def _words(factory: type) -> dict[str, str]:
 
 
 def _type(hint: Any) -> str:
-    """An annotation in words: what may be written behind ``key=``."""
+    """An annotation in words."""
     hint = getattr(hint, "__value__", hint)  # of a named type
     origin, inside = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return _type(inside[0])
-    if origin is Literal:
-        return ", ".join(f"`{choice}`" for choice in inside)
     if origin is tuple:
         return f"list of {_type(inside[0])}" + ("" if inside[-1] is Ellipsis else f" ({len(inside)})")
     if origin is not None:
-        return " or ".join(_type(one) for one in inside)
+        return _either([f"`{one}`" if origin is Literal else _type(one) for one in inside])
     return {str: "text", Path: "path", type(None): "None"}.get(hint, hint.__name__)
 
 
 def _default(value: Any) -> str:
-    return "(required)" if value is inspect.Parameter.empty else f"`{_text(value)}`"
+    if value is REQUIRED:
+        return "(required)"
+    return "each its own" if value is EACH else f"`{_text(value)}`"
 
 
 def _text(value: Any) -> str:
     """As one writes it behind ``key=``."""
     return json.dumps(value).replace(", ", ",") if isinstance(value, bool | list | tuple) else str(value)
+
+
+def _searched(values: Span | tuple[Any, ...] | None) -> str:
+    return searched(values) if isinstance(values, Span) else ", ".join(f"`{_text(value)}`" for value in values or ())
+
+
+def _either(choices: list[str]) -> str:
+    *most, last = choices
+    return f"{', '.join(most)} or {last}" if most else last

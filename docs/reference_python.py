@@ -48,8 +48,8 @@ def entries() -> dict[str, dict[str, Any]]:
     listed = [*calls.values(), *contracts.values()]
     results = {_path(kind): kind for call in calls.values() for kind in _answers(call) if kind not in listed}
     return {
-        "Commands as functions": calls,
-        "What they return and raise": results,
+        "The package": calls,
+        "What its functions return and raise": results,
         "Contracts": contracts,
         "Metrics": metrics,
     }
@@ -74,8 +74,11 @@ def page(link: Link) -> str:
         "`import bench` for the commands, `from bench.contracts import ...` for what a plug-in derives from, "
         "`from bench.metrics import ...` for the scores.",
     ]
+    contents = []
     for title, listed in entries().items():
-        blocks += [f"- [{title}]({anchor(title)}): " + ", ".join(f"[`{_short(n)}`]({anchor(n)})" for n in listed)]
+        names = ", ".join(f"[`{_short(name)}`]({anchor(name)})" for name in listed)
+        contents.append(f"- [{title}]({anchor(title)}): {names}")
+    blocks.append("\n".join(contents))
     for title, listed in entries().items():
         blocks += [f"## {title}", *(_entry(name, value, link) for name, value in listed.items())]
     return "\n\n".join(blocks)
@@ -172,12 +175,12 @@ def _parts(doc: Docstring, link: Link) -> str:
     blocks = [inline(doc.summary, link), prose(doc.body, link)]
     for section, title in (("Args", "Parameters"), ("Attributes", "Attributes"), ("Raises", "Raises")):
         if section == "Raises" and "Returns" in doc.texts:
-            blocks.append(f"**Returns** {prose(doc.texts['Returns'], link)}")
+            blocks.append(f"**Returns:** {prose(doc.texts['Returns'], link)}")
         if doc.lists.get(section):
-            blocks.append(f"**{title}**")
+            blocks.append(f"**{title}:**")
             blocks.append("\n".join(_item(names, words, link) for names, words in doc.lists[section]))
     if "Example" in doc.texts:
-        blocks.append(f"**Example**\n\n{prose(doc.texts['Example'], link)}")
+        blocks.append(f"**Example:**\n\n{prose(doc.texts['Example'], link)}")
     return "\n\n".join(filter(None, blocks))
 
 
@@ -218,4 +221,6 @@ def _signature(name: str, called: Any, *, inside: bool = False) -> str:
 def _parameter(parameter: inspect.Parameter) -> str:
     empty = inspect.Parameter.empty
     text = parameter.name if parameter.annotation is empty else f"{parameter.name}: {parameter.annotation}"
-    return text if parameter.default is empty else f"{text} = {parameter.default!r}"
+    # A dataclass has no better word for a default that is made anew each time.
+    default = "..." if repr(parameter.default) == "<factory>" else repr(parameter.default)
+    return text if parameter.default is empty else f"{text} = {default}"
