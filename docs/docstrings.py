@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,7 +98,7 @@ def prose(text: str, link: Link, *, examples: bool = True) -> str:
     return "\n\n".join(filter(None, blocks))
 
 
-def table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """A table without the columns that are empty throughout."""
     used = [column for column in range(len(headings)) if any(row[column] for row in rows)]
     lines = [headings, ("---",) * len(headings), *rows]

@@ -76,17 +76,13 @@ class Plugins:
             title = f"{kind.capitalize()}s"
             blocks += [f"## {title}", ABOUT[kind]]
             if kind == "metric":
-                rows = [
-                    (f"`{m.key}`", m.title, m.meaning, m.better or "", "yes" if m.key in OBJECTIVES else "")
-                    for m in METRICS
-                ]
-                blocks.append(table(("name", "heading", "meaning", "better", "objective"), rows))
+                blocks.append(_built_in_metrics())
             else:
-                rows = [
+                about = [
                     (f"[`{e.name}`]({anchor(_heading(e))})", inline(e.summary, link), _extra(e))
                     for e in listed.values()
                 ]
-                blocks.append(table(("name", "", "extra"), rows))
+                blocks.append(table(("name", "", "extra"), about))
             blocks += [self._section(entry, link) for entry in listed.values()]
             if kind == "base":
                 blocks += ["## Shared parameters of bases", *(self._shared_section(one, link) for one in self.shared)]
@@ -128,6 +124,11 @@ class Plugins:
         defaults = {n: EACH if v is REQUIRED and n not in required else v for n, v in self._defaults(one).items()}
         blocks = [f"### {_heading_of(one)}", inline(doc.summary, link), prose(doc.body, link), f"Taken by {users}."]
         return "\n\n".join(filter(None, [*blocks, _parameters(one, defaults, {}, link)]))
+
+
+def _built_in_metrics() -> str:
+    rows = [(f"`{m.key}`", m.title, m.meaning, m.better or "", "yes" if m.key in OBJECTIVES else "") for m in METRICS]
+    return table(("name", "heading", "meaning", "better", "objective"), rows)
 
 
 def _parameters(factory: type, defaults: dict[str, Any], space: SearchSpace, link: Link) -> str:

@@ -57,7 +57,7 @@ def entries() -> dict[str, dict[str, Any]]:
 
 def targets() -> dict[str, str]:
     """What a docstring may refer to -> its address. Classes go by their bare name, too."""
-    found = {}
+    found: dict[str, str] = {}
     for listed in entries().values():
         for name, value in listed.items():
             address = f"{PAGE}{anchor(name)}"

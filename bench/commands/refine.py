@@ -56,6 +56,7 @@ def refine(
             with what threads it likes. None takes bench.toml's. See `bench.runtime.processes.crew` for their use in a
             script.
         force: refine all maps, those that ``out`` holds too.
+        device, config: as `bench.commands.run.run`.
 
     Returns:
         How many maps were written.
