@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from textwrap import dedent
 from typing import Any
 
 SECTIONS = ("Args", "Attributes", "Returns", "Raises", "Example")
@@ -91,7 +92,7 @@ def prose(text: str, link: Link, *, examples: bool = True) -> str:
         if block.lstrip().startswith(">>>"):
             blocks += [f"```python\n{block}\n```"] if examples else []
         elif literal and block.startswith(" "):
-            blocks.append(f"```\n{inspect.cleandoc(block)}\n```")
+            blocks.append(f"```\n{dedent(block)}\n```")
         else:
             literal = block.endswith("::")
             blocks.append(inline(block.removesuffix(":") if literal else block, link))

@@ -39,6 +39,9 @@ class Plugins:
 
     def __init__(self) -> None:
         self.entries = {kind: entries(kind, without=foreign(kind)) for kind in KINDS}
+        for entry in (entry for listed in self.entries.values() for entry in listed.values()):
+            if entry.factory is None:
+                raise RuntimeError(f"{entry.kind} {entry.name} is {entry.problem}")
         bases = self.entries["base"]
         own = {entry.factory for entry in bases.values()}
         users: dict[type, list[str]] = {}
@@ -165,7 +168,10 @@ def _type(hint: Any) -> str:
     if origin is Annotated:
         return _type(inside[0])
     if origin is tuple:
-        return f"list of {_type(inside[0])}" + ("" if inside[-1] is Ellipsis else f" ({len(inside)})")
+        each = _type(inside[0])
+        return f"list of {f'({each})' if ' or ' in each else each}" + (
+            "" if inside[-1] is Ellipsis else f" ({len(inside)})"
+        )
     if origin is not None:
         return _either([f"`{one}`" if origin is Literal else _type(one) for one in inside])
     return {str: "text", Path: "path", type(None): "None"}.get(hint, hint.__name__)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, is_dataclass
 from types import FunctionType, ModuleType
-from typing import Any, get_type_hints
+from typing import Any, get_type_hints, is_typeddict
 
 from docstrings import Docstring, Link, anchor, inline, prose, read
 
@@ -141,7 +141,8 @@ def _entry(name: str, value: Any, link: Link) -> str:
 def _class(kind: type, link: Link) -> str:
     doc = read(kind)
     own = "__init__" in vars(kind) and (is_dataclass(kind) or "Args" in doc.lists)
-    parents = [parent.__name__ for parent in kind.__bases__ if parent.__name__ not in ("object", "Generic", "dict")]
+    parents = [parent.__name__ for parent in kind.__bases__ if parent.__name__ not in ("object", "Generic")]
+    parents = ["TypedDict"] if is_typeddict(kind) else parents
     head = _signature(kind.__name__, kind) if own else kind.__name__ + (f"({', '.join(parents)})" if parents else "")
     members = {name: getattr(member, "__func__", member) for name, member in vars(kind).items()}
     methods = [
@@ -149,8 +150,10 @@ def _class(kind: type, link: Link) -> str:
         for name, member in members.items()
         if isinstance(member, FunctionType) and (not name.startswith("_") or name in SPECIAL)
     ]
-    fields = {name: str(type_) for name, type_ in inspect.get_annotations(kind).items() if not name.startswith("_")}
-    words = doc.words()
+    # A TypedDict has the texts of its annotations in objects.
+    written = {name: getattr(hint, "__forward_arg__", hint) for name, hint in inspect.get_annotations(kind).items()}
+    fields = {name: str(hint) for name, hint in written.items() if not name.startswith("_")}
+    words = {name: said for parent in reversed(kind.__mro__) for name, said in read(parent).words().items()}
     for name, member in members.items():
         if isinstance(member, property) and not name.startswith("_"):
             fields[name] = str(inspect.signature(member.fget).return_annotation)  # type: ignore[arg-type]
