@@ -53,16 +53,16 @@ def read(documented: Any) -> Docstring:
         if name in ("Returns", "Example"):
             found.texts[name] = text
         else:
-            found.lists[name] = _pairs(text)
+            found.lists[name] = _pairs(text, f"{name} of {documented.__qualname__}")
     return found
 
 
-def _pairs(text: str) -> list[tuple[str, str]]:
+def _pairs(text: str, where: str) -> list[tuple[str, str]]:
     """``name, name: words``, whose further lines are indented."""
     entries = re.split(r"\n(?=\S)", text)
     pairs = [re.fullmatch(r"([\w, ]+): (.*)", entry, re.DOTALL) for entry in entries]
     if None in pairs:
-        raise ValueError(f"no 'name: words' in a section of a docstring:\n{text}")
+        raise ValueError(f"{where}: not all of the form 'name: words':\n{text}")
     return [(pair[1], " ".join(pair[2].split())) for pair in pairs if pair]
 
 

@@ -9,6 +9,7 @@ import pkgutil
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, is_dataclass
+from functools import cached_property
 from types import FunctionType, ModuleType
 from typing import Any, get_type_hints, is_typeddict
 
@@ -20,6 +21,7 @@ import bench.metrics
 
 PAGE = "python.md"
 WIDTH = 100
+KEYWORD_ONLY, POSITIONAL_ONLY = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_ONLY
 SPECIAL = ("__call__", "__len__", "__getitem__")
 
 
@@ -155,8 +157,9 @@ def _class(kind: type, link: Link) -> str:
     fields = {name: str(hint) for name, hint in written.items() if not name.startswith("_")}
     words = {name: said for parent in reversed(kind.__mro__) for name, said in read(parent).words().items()}
     for name, member in members.items():
-        if isinstance(member, property) and not name.startswith("_"):
-            fields[name] = str(inspect.signature(member.fget).return_annotation)  # type: ignore[arg-type]
+        if isinstance(member, property | cached_property) and not name.startswith("_"):
+            getter: Any = member.fget if isinstance(member, property) else member.func
+            fields[name] = str(inspect.signature(getter).return_annotation)
             words[name] = words.get(name) or " ".join((member.__doc__ or "").split())
     doc.lists["Attributes"] = [(f"{name}: {type_}", words.get(name, "")) for name, type_ in fields.items()]
     return "\n\n".join([f"```python\nclass {head}\n```", _parts(doc, link), *methods])
@@ -198,23 +201,22 @@ def _item(names: str, words: str, link: Link) -> str:
 
 
 def _signature(name: str, called: Any, *, inside: bool = False) -> str:
-    """As it is written, one parameter a line where one line is too long."""
+    """As it is written, one parameter a line where one line is too long.
+
+    Args:
+        inside: it is a method: on one line, without ``self``.
+    """
     signature = inspect.signature(called)
-    own = [one for one in signature.parameters.values() if not (inside and one.name == "self")]
-    parts: list[str] = []
-    for number, parameter in enumerate(own):
-        before = own[number - 1].kind if number else inspect.Parameter.POSITIONAL_OR_KEYWORD
-        if parameter.kind is parameter.KEYWORD_ONLY is not before:
-            parts.append("*")
-        parts.append(_parameter(parameter))
-        if parameter.kind is parameter.POSITIONAL_ONLY and parameter is own[-1]:
-            parts.append("/")
-    returned = (
-        ""
-        if isinstance(called, type) or signature.return_annotation is signature.empty
-        else signature.return_annotation
-    )
-    end = f") -> {returned}" if returned else ")"
+    own = [each for each in signature.parameters.values() if not (inside and each.name in ("self", "cls"))]
+    kinds = [each.kind for each in own]
+    parts = [_parameter(each) for each in own]
+    if KEYWORD_ONLY in kinds and inspect.Parameter.VAR_POSITIONAL not in kinds:
+        parts.insert(kinds.index(KEYWORD_ONLY), "*")
+    if POSITIONAL_ONLY in kinds:
+        parts.insert(kinds.count(POSITIONAL_ONLY), "/")
+    end = ")"
+    if not isinstance(called, type) and signature.return_annotation is not signature.empty:
+        end = f") -> {signature.return_annotation}"
     line = f"{name}({', '.join(parts)}{end}"
     if inside or len(line) <= WIDTH:
         return line
@@ -222,8 +224,10 @@ def _signature(name: str, called: Any, *, inside: bool = False) -> str:
 
 
 def _parameter(parameter: inspect.Parameter) -> str:
-    empty = inspect.Parameter.empty
-    text = parameter.name if parameter.annotation is empty else f"{parameter.name}: {parameter.annotation}"
+    stars = (
+        "*" if parameter.kind is parameter.VAR_POSITIONAL else "**" if parameter.kind is parameter.VAR_KEYWORD else ""
+    )
+    hint = "" if parameter.annotation is parameter.empty else f": {parameter.annotation}"
     # A dataclass has no better word for a default that is made anew each time.
     default = "..." if repr(parameter.default) == "<factory>" else repr(parameter.default)
-    return text if parameter.default is empty else f"{text} = {default}"
+    return f"{stars}{parameter.name}{hint}" + ("" if parameter.default is parameter.empty else f" = {default}")
