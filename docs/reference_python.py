@@ -162,7 +162,9 @@ def _class(kind: type, link: Link) -> str:
             fields[name] = str(inspect.signature(getter).return_annotation)
             words[name] = words.get(name) or " ".join((member.__doc__ or "").split())
     doc.lists["Attributes"] = [(f"{name}: {type_}", words.get(name, "")) for name, type_ in fields.items()]
-    return "\n\n".join([f"```python\nclass {head}\n```", _parts(doc, link), *methods])
+    known = [inline(f"`{parent}`", link) for parent in parents if link(parent)]
+    derived = f"Has all that {' and '.join(known)} has, and:" if known else ""
+    return "\n\n".join(filter(None, [f"```python\nclass {head}\n```", _parts(doc, link, derived), *methods]))
 
 
 def _text(function: Any, link: Link) -> str:
@@ -177,8 +179,8 @@ def _text(function: Any, link: Link) -> str:
     return _parts(doc, link)
 
 
-def _parts(doc: Docstring, link: Link) -> str:
-    blocks = [inline(doc.summary, link), prose(doc.body, link)]
+def _parts(doc: Docstring, link: Link, before_lists: str = "") -> str:
+    blocks = [inline(doc.summary, link), prose(doc.body, link), before_lists]
     for section, title in (("Args", "Parameters"), ("Attributes", "Attributes"), ("Raises", "Raises")):
         if section == "Raises" and "Returns" in doc.texts:
             blocks.append(f"**Returns:** {prose(doc.texts['Returns'], link)}")
