@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint bench venv clean
+.PHONY: demo test lint docs bench venv clean
 
 demo: venv
 	$(BIN)/bench run --experiment quickstart --store runs/quickstart
@@ -26,6 +26,11 @@ lint: venv
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
+
+# docs/reference/, from docstrings and help texts.
+docs: venv
+	$(BIN)/python docs/generate.py
 
 venv: $(INSTALLED)
 

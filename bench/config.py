@@ -71,11 +71,15 @@ class Grid(_Section):
     Attributes:
         dataset, base, refiner: names, ``name[key=value,...]``.
         metric: plug-ins to score by, beside the built-in metrics.
+        seed: of all that is drawn; each gives cells of its own.
+        protocol: ``A`` or ``B``, see `bench.contracts.PROTOCOLS`.
         limit: use only the first so many samples of each split; None uses all.
         tune: trials of every refiner that can be tuned, so that all get the same budget; None tunes those alone whose
             name says so.
         objective: what the tuning goes by; None is the first of `bench.metrics.columns.OBJECTIVES`.
         epochs: the parameter ``epochs`` of every base and refiner that has one, over what their names say.
+        device: ``auto`` is ``cuda`` where there is a GPU, else ``cpu``.
+        engine: what runs the stages: a module of `bench.execution.engines`.
         workers: processes that a cell's test images are spread over, one native thread each; with one of them the
             refiner takes what threads it likes.
         on_error: ``fail`` stops at the first failed cell, ``skip`` records it and goes on.

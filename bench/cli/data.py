@@ -12,8 +12,10 @@ from bench.cli.parser import Commands
 def add(commands: Commands) -> None:
     """See `bench.cli`."""
     listing = commands.add("data list", "each dataset's folder and the sizes of its splits", _list)
-    listing.add_argument("--json", action="store_true")
-    verify = commands.add("data verify", "read every file and list what is not as it should be", _verify)
+    listing.add_argument("--json", action="store_true", help="as JSON")
+    verify = commands.add(
+        "data verify", "read every file and list what is wrong; exit code 2 where there are errors", _verify
+    )
     verify.add_argument("dataset", nargs="*", metavar="D", help="default: every dataset found here")
 
 

@@ -14,7 +14,7 @@ def add(commands: Commands) -> None:
     text = "write a trained refiner as an ONNX file, which runs without this program"
     export = commands.add("export", text, _export)
     options.trained_refiner(export)
-    export.add_argument("--onnx", type=Path, required=True, metavar="FILE")
+    export.add_argument("--onnx", type=Path, required=True, metavar="FILE", help="where it is written")
 
 
 def _export(arguments: argparse.Namespace) -> None:

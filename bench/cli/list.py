@@ -16,7 +16,7 @@ def add(commands: Commands) -> None:
     listing = commands.add("list", "what can be named: datasets, bases, refiners, metrics, experiments", _list)
     listing.add_argument("kind", nargs="*", choices=[[], *KINDS], default=[], metavar="KIND", help=", ".join(KINDS))
     listing.add_argument("--verbose", action="store_true", help="with their parameters and defaults")
-    listing.add_argument("--json", action="store_true")
+    listing.add_argument("--json", action="store_true", help="as JSON")
 
 
 def _list(arguments: argparse.Namespace) -> None:

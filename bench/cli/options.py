@@ -38,7 +38,7 @@ def whole_seconds(text: str) -> int:
 
 
 def device(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--device", metavar=one_of(Device))
+    command.add_argument("--device", metavar=one_of(Device), help="auto: cuda where there is a GPU, else cpu")
 
 
 def limit(command: argparse.ArgumentParser) -> None:
@@ -71,7 +71,7 @@ def parameters(command: argparse.ArgumentParser) -> None:
 
 def learning(command: argparse.ArgumentParser) -> None:
     """What a command that trains one thing takes."""
-    command.add_argument("--seed", default=0, metavar="S")
+    command.add_argument("--seed", default=0, metavar="S", help="of all that is drawn")
     parameters(command)
     limit(command)
     command.add_argument("--store", type=Path, metavar="DIR", help="where a run will look for what was trained")
@@ -79,7 +79,7 @@ def learning(command: argparse.ArgumentParser) -> None:
 
 
 def trained_refiner(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--refiner", required=True, metavar="R")
+    command.add_argument("--refiner", required=True, metavar="R", help="see 'bench list refiners'")
     command.add_argument(
         "--checkpoint",
         type=Path,

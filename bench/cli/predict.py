@@ -14,11 +14,12 @@ def add(commands: Commands) -> None:
     """See `bench.cli`."""
     text = "write a base's maps as 16-bit PNG, for 'bench score' and 'maps[path=...]'"
     predict = commands.add("predict", text, _predict)
-    predict.add_argument("--dataset", required=True, metavar="D")
-    predict.add_argument("--base", required=True, metavar="B")
-    predict.add_argument("--out", type=Path, required=True, metavar="DIR")
-    predict.add_argument("--split", dest="splits", nargs="+", metavar="|".join(SPLITS), default=[*SPLITS])
-    predict.add_argument("--seed", default=0, metavar="S")
+    predict.add_argument("--dataset", required=True, metavar="D", help="see 'bench list datasets'")
+    predict.add_argument("--base", required=True, metavar="B", help="one that needs no training")
+    predict.add_argument("--out", type=Path, required=True, metavar="DIR", help="the maps, named by sample id")
+    text = "which samples; default: all"
+    predict.add_argument("--split", dest="splits", nargs="+", metavar="|".join(SPLITS), default=[*SPLITS], help=text)
+    predict.add_argument("--seed", default=0, metavar="S", help="of all that is drawn")
     options.device(predict)
     options.limit(predict)
 

@@ -14,7 +14,7 @@ def add(commands: Commands) -> None:
     text = "refine a folder of maps, matched with their images by file name; no masks needed"
     refine = commands.add("refine", text, _refine)
     options.trained_refiner(refine)
-    refine.add_argument("--images", type=Path, required=True, metavar="DIR")
+    refine.add_argument("--images", type=Path, required=True, metavar="DIR", help="RGB images")
     text = "8/16-bit PNG or NPY, of the images' sizes"
     refine.add_argument("--maps", type=Path, required=True, metavar="DIR", help=text)
     refine.add_argument("--out", type=Path, required=True, metavar="DIR", help="refined maps, of the same names")

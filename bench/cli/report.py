@@ -12,7 +12,7 @@ from bench.cli.parser import Commands
 def add(commands: Commands) -> None:
     """See `bench.cli`."""
     report = commands.add("report", "tables of a store: Markdown unless another form is named", _report)
-    report.add_argument("--store", type=Path, metavar="DIR")
+    report.add_argument("--store", type=Path, metavar="DIR", help="of a run")
     report.add_argument("--experiment", metavar="E", help="only the cells of this experiment")
     options.parameters(report)
     for name, text in (

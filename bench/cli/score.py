@@ -13,7 +13,7 @@ def add(commands: Commands) -> None:
     """See `bench.cli`."""
     text = "score any method's maps against masks, matched by file name; no model needed"
     score = commands.add("score", text, _score)
-    score.add_argument("--masks", type=Path, required=True, metavar="DIR")
+    score.add_argument("--masks", type=Path, required=True, metavar="DIR", help="the ground truth, as images")
     text = "8/16-bit PNG or NPY, of the masks' sizes"
     score.add_argument("--maps", type=Path, required=True, metavar="DIR", help=text)
     options.metric(score)

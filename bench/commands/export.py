@@ -16,6 +16,7 @@ def export(*, refiner: str, onnx: Path, checkpoint: Path | None = None, config: 
         refiner: ``name[key=value,...]``.
         onnx: the file; an older one is replaced once the new one is whole and checked.
         checkpoint: the trained refiner, see `bench.plugins.trained.ready_refiner`.
+        config: settings instead of ``./bench.toml``.
 
     Raises:
         UserError: as `ready_refiner`; or the refiner has no ONNX form, or the file cannot be written.

@@ -31,6 +31,13 @@ def predict(
 
     Maps that ``out`` already holds are not computed again. Bases that need training are for `run`.
 
+    Args:
+        dataset, base: ``name[key=value,...]``.
+        out: a folder, made where it is missing; a map is named by its sample's id.
+        splits: whose samples.
+        seed: of all that is drawn.
+        device, limit, config: as `run`.
+
     Returns:
         The number of maps in ``out`` for the chosen splits.
 

@@ -55,6 +55,7 @@ def refine(
         workers: processes that work side by side, one native thread each; with one of them the refiner works here,
             with what threads it likes. None takes bench.toml's.
         force: refine all maps, those that ``out`` holds too.
+        device, config: as `bench.commands.run.run`.
 
     Returns:
         How many maps were written.

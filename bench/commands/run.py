@@ -75,6 +75,9 @@ def run(
     Args:
         experiment: a named grid of bench.toml.
         parameters: ``"prn.size=96"``: parameters of a plug-in wherever it is used, below those that a name carries.
+        store: the folder where finished cells are kept.
+        force: see above.
+        config: settings instead of ``./bench.toml``.
 
     Raises:
         UserError: something the user can fix.

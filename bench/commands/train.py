@@ -33,8 +33,9 @@ def train_base(
     """Train a base on a dataset, or go on with a training that was stopped.
 
     Args:
-        base: ``name[key=value,...]``.
-        protocol, parameters, limit: as `bench.commands.run.run`.
+        base, dataset: ``name[key=value,...]``.
+        seed: of all that is drawn.
+        protocol, parameters, limit, device, config: as `bench.commands.run.run`.
         epochs: the base's parameter ``epochs``, over what its name says.
         store: where the run that reuses the base will look.
 
@@ -76,9 +77,9 @@ def train_refiner(
     One that comes with weights of others is trained anew: ``cascadepsp`` as ``cascadepsp[weights=train]``.
 
     Args:
-        refiner, base: ``name[key=value,...]``.
+        refiner, base, dataset: ``name[key=value,...]``.
         epochs: the refiner's parameter ``epochs``, over what its name says.
-        parameters, store, limit: as `train_base`.
+        seed, parameters, store, limit, device, config: as `train_base`.
 
     Returns:
         The folder with what the refiner learned.

@@ -60,7 +60,7 @@ def tune(
         trials: how many parameter sets are tried, the defaults first.
         objective: the metric whose mean over val decides; None is ``iou``.
         dataset, base: None is the first of ``[defaults]``.
-        parameters, store, limit: as `train_base`.
+        seed, parameters, store, limit, device, config: as `train_base`.
 
     Raises:
         UserError: a name, file or parameter is wrong, the refiner has nothing to tune, or optuna is missing.

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from bench.config import Kind
-from bench.contracts import Costed, Described, Span, Tunable, UserError
+from bench.contracts import Budget, Costed, Described, Span, Tunable, UserError
 from bench.plugins.entry_points import Entry, defaults_of, entries, foreign
 from bench.runtime.isolation import LostError, isolated
 
@@ -87,14 +87,20 @@ def _description(factory: Any, parameters: dict[str, str]) -> dict[str, Any]:
     found = asdict(factory().describe()) if described and "(required)" not in parameters.values() else {}
     if isinstance(factory, Tunable):
         found["tune searches"] = ", ".join(
-            f"{name} {_choices(values)}" for name, values in factory.search_space.items()
+            f"{name} {searched(values)}" for name, values in factory.search_space.items()
         )
     if isinstance(factory, Costed):
-        found["cost at most"] = f"{factory.cost.seconds:g} s, {factory.cost.memory_mb:g} MiB for 512 x 512 on one core"
+        found["cost at most"] = cost(factory.cost)
     return found
 
 
-def _choices(values: Span | tuple[Any, ...]) -> str:
+def cost(declared: Budget) -> str:
+    """A declared cost in words."""
+    return f"{declared.seconds:g} s, {declared.memory_mb:g} MiB for 512 x 512 on one core"
+
+
+def searched(values: Span | tuple[Any, ...]) -> str:
+    """What a tuning may give a parameter, in words."""
     if isinstance(values, Span):
         return f"{values.low:g}..{values.high:g}" + (" (log)" if values.log else "")
     return "|".join(str(value) for value in values)
