@@ -1,7 +1,8 @@
 """Which refinement method improves my segmentation masks, by how much, and at what cost?
 
 ``bench.run``, ``bench.score``, ``bench.predict``, ``bench.refine``, ``bench.train_base``, ``bench.train_refiner``,
-``bench.tune`` and ``bench.export`` are what the commands of the same names call.
+``bench.tune`` and ``bench.export`` are what the commands of the same names call; ``bench.load`` gives what a store
+holds, as ``bench.run`` does.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from bench.commands.export import export as export
     from bench.commands.predict import predict as predict
     from bench.commands.refine import refine as refine
+    from bench.commands.results import load as load
     from bench.commands.run import run as run
     from bench.commands.score import score as score
     from bench.commands.train import train_base as train_base
@@ -23,6 +25,7 @@ _MODULES = {
     "export": "bench.commands.export",
     "predict": "bench.commands.predict",
     "refine": "bench.commands.refine",
+    "load": "bench.commands.results",
     "run": "bench.commands.run",
     "score": "bench.commands.score",
     "train_base": "bench.commands.train",
@@ -30,7 +33,7 @@ _MODULES = {
     "tune": "bench.commands.tune",
 }
 
-__all__ = ["export", "predict", "refine", "run", "score", "train_base", "train_refiner", "tune"]
+__all__ = ["export", "load", "predict", "refine", "run", "score", "train_base", "train_refiner", "tune"]
 
 
 def __getattr__(name: str) -> Any:

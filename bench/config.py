@@ -28,7 +28,7 @@ that learn nothing follow.
 """
 
 Device = Literal["auto", "cpu", "cuda"]
-EngineName = Literal["local", "ray"]
+EngineName = Literal["local", "inline", "ray"]
 """A module of `bench.execution.engines`."""
 
 OnError = Literal["fail", "skip"]

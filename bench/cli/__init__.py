@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from bench.cli import check, data, doctor, export, list, new, predict, refine, report, run, score, train, tune
 from bench.cli.parser import Commands, Parser
 from bench.contracts import UserError
+from bench.runtime.environment import DISTRIBUTION, version_of
 
 COMMANDS = (run, report, score, predict, refine, train, tune, export, data, list, new, check, doctor)
 """In the order of ``bench --help``."""
@@ -38,6 +39,8 @@ def parser() -> Parser:
         epilog="A name may carry parameters wherever one is taken: --refiner 'prn[size=128]'. "
         "Exit codes: 0 done, 2 you can fix it (one line on stderr says how), 1 a defect of ours.",
     )
+    version = f"{DISTRIBUTION} {version_of(DISTRIBUTION) or '(not installed)'}"
+    whole.add_argument("--version", action="version", version=version)
     commands = Commands(whole)
     for command in COMMANDS:
         command.add(commands)

@@ -25,25 +25,19 @@ def add(commands: Commands) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> None:
-    import reports
-    from bench.store import Store
+    from bench.commands.results import load
+    from bench.reports import FORMATS
 
-    settings = options.settings_of(arguments)
-    store = Store(arguments.store or settings.defaults.store)
-    store.open_for_reading()
-    keep = None
-    if arguments.experiment:
-        from bench.execution.experiments import in_experiment
-
-        keep = in_experiment(settings, arguments.experiment)
-    report = reports.build(store, baseline=settings.defaults.baseline, keep=keep)
-    chosen = [name for name in reports.FORMATS if getattr(arguments, name)] or ["markdown"]
+    results = load(
+        arguments.store, experiment=arguments.experiment, parameters=arguments.parameters, config=arguments.config
+    )
+    chosen = [name for name in FORMATS if getattr(arguments, name)] or ["markdown"]
     for name in chosen:
-        suffix, render = reports.FORMATS[name]
+        text = results.report(name)
         if arguments.out is None:
-            print(render(report))
+            print(text)
         else:
             arguments.out.mkdir(parents=True, exist_ok=True)
-            path = arguments.out / f"report{suffix}"
-            path.write_text(render(report), encoding="utf-8")
+            path = arguments.out / f"report{FORMATS[name].suffix}"
+            path.write_text(text, encoding="utf-8")
             print(path)

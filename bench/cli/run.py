@@ -47,9 +47,5 @@ def _run(arguments: argparse.Namespace) -> int:
     except CellError as defect:
         print(f"{defect}\nbench: a defect in the harness or a plug-in; please report the lines above", file=sys.stderr)
         return 1
-    from bench.reports import FORMATS, build
-
-    keys = {cell.manifest.key for cell in result.cells}
-    baseline = options.settings_of(arguments).defaults.baseline
-    print(FORMATS["markdown"].render(build(result.store, baseline=baseline, keep=lambda cell: cell.key in keys)))
+    print(result.report())
     return 0

@@ -16,8 +16,8 @@ from bench.plugins.catalogue import SECONDS
 from bench.plugins.entry_points import Entry, entries, names
 from bench.plugins.spec import parse
 from bench.plugins.variants import Variant, resolve
+from bench.runtime.child import ONE_THREAD
 from bench.runtime.isolation import LostError, isolated
-from bench.runtime.processes import one_thread
 
 QUICK = 2.0
 """Seconds of computing that an import may take without a remark: ``bench list`` and every run wait for it."""
@@ -67,11 +67,11 @@ def _isolated(kind: Kind, spec: str, settings: Settings, timeout: float) -> Iter
     """The lines of the checks, and a last one where the process was lost to one of them."""
     current = "import"
     try:
-        with one_thread():  # a cost is declared for one core
-            for line in isolated(_check, kind, spec, settings, seconds=timeout):
-                current = line.what
-                if line.status != "begun":
-                    yield line
+        # A cost is declared for one core.
+        for line in isolated(_check, kind, spec, settings, seconds=timeout, environment=ONE_THREAD):
+            current = line.what
+            if line.status != "begun":
+                yield line
     except LostError as lost:
         yield Line("FAIL", current, f"the process that ran this check: {lost}")
 

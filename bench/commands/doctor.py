@@ -7,7 +7,7 @@ from typing import Any
 from bench.commands.data import datasets
 from bench.config import Settings
 from bench.plugins.catalogue import catalogue
-from bench.runtime.environment import cpu_name, git_commit, gpu_names, package_versions
+from bench.runtime.environment import cpu_name, git_commit, gpu_names, intruders, package_versions
 
 
 def doctor(settings: Settings) -> dict[str, dict[str, str]]:
@@ -19,11 +19,18 @@ def doctor(settings: Settings) -> dict[str, dict[str, str]]:
     }
     return {
         "versions": {name: number or "not installed" for name, number in package_versions().items()},
+        "names": {"bench": _owners(intruders())},
         "device": {"cpu": cpu_name(), "gpu": ", ".join(gpu_names()) or "none (NVML finds no driver)"},
         "checkout": {"commit": git_commit() or "not a git checkout", "store": str(settings.defaults.store)},
         "plug-ins": extras,
         "datasets": {row["dataset"]: _sizes(row) for row in datasets(settings)},
     }
+
+
+def _owners(others: list[str]) -> str:
+    if not others:
+        return "refinebench's alone"
+    return f"mixed with the files of {', '.join(others)}: give refinebench an environment of its own"
 
 
 def _sizes(row: dict[str, Any]) -> str:

@@ -15,10 +15,10 @@ from bench.contracts import ProbabilityMap, UserError
 from bench.images import IMAGE_SUFFIXES, MAP_SUFFIXES, read_image, read_map, to_uint16
 from bench.plugins.outputs import check_output
 from bench.plugins.trained import ready_refiner
+from bench.runtime.crew import crew
 from bench.runtime.environment import pick_device
 from bench.runtime.files import replacing, sweep
 from bench.runtime.folders import files_by_id, make_out
-from bench.runtime.processes import crew
 from bench.runtime.progress import note, track
 
 MapFormat = Literal["like", "png8", "png16", "npy"]
@@ -53,8 +53,7 @@ def refine(
         format: of the refined maps. ``like`` keeps the map's: an 8-bit PNG stays one, as does a 16-bit one; NPY
             becomes float32 NPY.
         workers: processes that work side by side, one native thread each; with one of them the refiner works here,
-            with what threads it likes. None takes bench.toml's. See `bench.runtime.processes.crew` for their use in a
-            script.
+            with what threads it likes. None takes bench.toml's.
         force: refine all maps, those that ``out`` holds too.
 
     Returns:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench.commands.results import Results
 from bench.config import Device, EngineName, Grid, OnError, TrainingProtocol, load
+from bench.contracts import UserError
 from bench.execution import engines, stages
 from bench.execution.job import Job
 from bench.execution.plan import Cell, cells
@@ -18,9 +20,9 @@ from bench.runtime.progress import note
 from bench.store import Manifest, Store
 
 
-@dataclass
-class RunResult:
-    """What a run did.
+@dataclass(kw_only=True)
+class RunResult(Results):
+    """What a run did; of its store, the cells of its grid.
 
     Attributes:
         cells: all cells of the grid, in order.
@@ -28,10 +30,13 @@ class RunResult:
         failures: key -> one line, for the cells that failed.
     """
 
-    store: Store
     cells: list[Cell]
     reused: set[str]
     failures: dict[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.cells)} cells, {len(self.reused)} reused, {len(self.failures)} failed"
+        return f"RunResult({str(self.store.root)!r}: {counts})"
 
 
 class CellError(Exception):
@@ -119,7 +124,13 @@ def run(
             if job.cell.manifest.key in wanted:
                 stages.forget(job)
     done = {manifest.key for manifest in manifests if target.is_done(manifest)}
-    result = RunResult(target, [job.cell for job in jobs.values()], done)
+    result = RunResult(
+        store=target,
+        baseline=settings.defaults.baseline,
+        keep=lambda manifest: manifest.key in jobs,
+        cells=[job.cell for job in jobs.values()],
+        reused=done,
+    )
     # Of the parts of an experiment none says these two for itself.
     _execute(_begin([*jobs.values()], result), result, engine=parts[0].engine, on_error=parts[0].on_error)
     return result
@@ -172,7 +183,10 @@ def _execute(jobs: list[Job], result: RunResult, *, engine: EngineName, on_error
 
     engines.load(engine)(list(stages.stages(jobs)), told)
     if fatal:
-        raise fatal[0].user_error or CellError(fatal[0].trace)
+        raised = fatal[0].raised
+        if isinstance(raised, UserError):
+            raise raised
+        raise CellError(fatal[0].trace) from raised
 
 
 def _waits_for(job: Job, stage: stages.Stage) -> bool:

@@ -32,14 +32,16 @@ class Job:
     """A cell and where to work on it; everything a stage needs, and picklable.
 
     Attributes:
-        workers: processes that the test images are spread over, see `bench.runtime.processes`; no part of the cell's
+        workers: processes that the test images are spread over, see `bench.runtime.crew`; no part of the cell's
             identity.
+        own_process: each stage has a process to itself, whose memory is the stage's.
     """
 
     cell: Cell
     store: Store
     device: str
     workers: int = 1
+    own_process: bool = True
 
     @property
     def trained_base(self) -> Learned:

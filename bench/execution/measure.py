@@ -47,11 +47,16 @@ class Meter:
     Args:
         device: ``"cpu"`` or ``"cuda"`` (the first visible GPU).
         alone: no other process of ours works beside this one; else what NVML tells of the whole GPU is left out.
+        own_process: this process does nothing but these steps; else its memory, which is more than theirs, is left out.
     """
 
-    def __init__(self, device: str, *, alone: bool = True) -> None:
+    def __init__(self, device: str, *, alone: bool = True, own_process: bool = True) -> None:
         self._gpu = _Gpu() if device == "cuda" else None
-        self._alone = alone
+        self._left_out: dict[str, Any] = {}
+        if not alone:
+            self._left_out |= dict.fromkeys(("peak_gpu_nvml_mb", "energy_j"))
+        if not own_process:
+            self._left_out |= dict.fromkeys(("peak_gpu_mb", "peak_gpu_nvml_mb", "peak_rss_mb"))
 
     def __call__(self, step: Callable[[], T]) -> tuple[T, Cost]:
         """Run ``step`` once; its result and its cost."""
@@ -64,7 +69,7 @@ class Meter:
             seconds = time.perf_counter() - begin
         gpu = self._gpu.stop(energy) if self._gpu else {}
         cost = Cost(seconds=seconds, peak_rss_mb=rss[0], **gpu)
-        return result, cost if self._alone else replace(cost, peak_gpu_nvml_mb=None, energy_j=None)
+        return result, replace(cost, **self._left_out)
 
 
 class _Gpu:

@@ -1,7 +1,7 @@
 """One cell: base maps -> refiner.fit if it needs it -> refine -> score -> store.
 
-Each function here is one stage. An engine runs a stage in a process of its own, so that the memory it measures is
-its own, and a crash costs one cell. All of them go on where an interrupted call stopped.
+Each function here is one stage. Engines but ``inline`` run a stage in a process of its own, so that the memory it
+measures is its own, and a crash costs one cell. All of them go on where an interrupted call stopped.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from bench.metrics.columns import BASE, score
 from bench.plugins import metrics as plugged_in
 from bench.plugins.outputs import check_output
 from bench.plugins.variants import digest
+from bench.runtime.crew import crew
 from bench.runtime.environment import describe
 from bench.runtime.files import read_lines
-from bench.runtime.processes import crew
 from bench.runtime.progress import note, track
 from bench.store import Manifest
 
@@ -128,7 +128,7 @@ class _Scoring:
         self.label, self.test = job.cell.manifest.refiner, job.samples("test")
         self.places = {sample_id: index for index, sample_id in enumerate(self.test.ids)}
         self.cache, self.refiner, self.metrics = MapCache(job.maps_folder("test")), job.refiner(), job.metrics()
-        self.meter, self.warm = Meter(job.device, alone=job.workers == 1), False
+        self.meter, self.warm = Meter(job.device, alone=job.workers == 1, own_process=job.own_process), False
 
     def __call__(self, sample_id: str) -> dict[str, Any]:
         sample, probs = self.test[self.places[sample_id]], self.cache[sample_id]
@@ -159,7 +159,7 @@ def _predict(job: Job, split: Split) -> None:
     if not indices:
         return
     _record_episodes(job, split)
-    base, meter = job.fitted_base(), Meter(job.device)
+    base, meter = job.fitted_base(), Meter(job.device, own_process=job.own_process)
     base.predict([samples[indices[0]]])  # warm-up
     label = f"{split} maps of {job.cell.manifest.base}"
     for index in track(indices, label):

@@ -12,10 +12,8 @@ from typing import Any, get_type_hints
 
 from bench.config import KINDS, Kind, Settings, nearest, unknown
 from bench.contracts import AsksBase, BaseNetwork, Metric, Oracle, Plugin, Refiner, SearchSpace, Tunable, UserError
+from bench.runtime.environment import DISTRIBUTION
 from bench.runtime.isolation import one_line
-
-DISTRIBUTION = "refinebench"
-"""The package that the built-in plug-ins come with."""
 
 FILLED_IN: dict[Kind, tuple[str, ...]] = {
     "dataset": ("root",),

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 from typing import Any, Literal
 
 from bench.contracts import UserError
 
+DISTRIBUTION = "refinebench"
+"""What ``pip install`` calls this package, and the built-in plug-ins come with."""
+
 PACKAGES = (
-    "refinebench",
+    DISTRIBUTION,
     "torch",
     "torchvision",
     "lightning",
@@ -33,15 +36,29 @@ PACKAGES = (
 )
 
 
+def version_of(package: str) -> str:
+    """The version that is installed; "" where none is."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
 def package_versions() -> dict[str, str]:
     """Versions of the packages that decide numbers; "" for one that is not installed."""
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = ""
-    return found
+    return {package: version_of(package) for package in PACKAGES}
+
+
+def intruders() -> list[str]:
+    """Installed packages of others that put files into the folder ``bench``, e.g. ``["frappe-bench 5.22.6"]``, sorted.
+
+    pip lets the last one win, file by file: what is imported then is a mixture.
+    """
+    return sorted(
+        f"{found.name} {found.version}"
+        for found in distributions()
+        if found.name != DISTRIBUTION and any(file.parts[0] == "bench" for file in found.files or ())
+    )
 
 
 def gpu_names() -> list[str]:

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import pickle
-from collections.abc import Callable, Iterable, Iterator
-from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from bench.contracts import UserError
-from bench.runtime.processes import follow_parent
+from bench.runtime.child import END, Child, DiedError, Inbox
 
 T = TypeVar("T")
-_ITEM, _ERROR, _END = "item", "error", "end"
 
 
 class LostError(Exception):
     """The process gave no result; the message says why, e.g. ``"died with exit code -11"``."""
 
 
-def isolated(function: Callable[..., Iterable[T]], *arguments: Any, seconds: float, quiet: bool = False) -> Iterator[T]:
+def isolated(
+    function: Callable[..., Iterable[T]],
+    *arguments: Any,
+    seconds: float,
+    quiet: bool = False,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[T]:
     """Yield what ``function(*arguments)`` yields, computed by a fresh process.
 
     The process is killed when the iteration ends, however it ends. What it prints goes to stderr.
@@ -30,58 +31,33 @@ def isolated(function: Callable[..., Iterable[T]], *arguments: Any, seconds: flo
         function: of a module; its arguments and what it yields are picklable.
         seconds: the longest time to wait for the next item, the start of the process aside.
         quiet: drop what the process prints.
+        environment: variables over those of this process.
 
     Raises:
         UserError: the function raised it.
         LostError: it raised something else, the process died, or the time is over.
     """
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    # Pickled here and not by the process's start: the child unpickles it, and so imports, when it is ready to answer.
-    process = context.Process(target=_child, args=(sender, pickle.dumps((function, arguments)), quiet))
-    process.start()
-    sender.close()
+    child = Child(_contained, function, arguments, quiet, environment=environment)
     try:
-        _receive(receiver, process, None)
-        while True:
-            kind, value = _receive(receiver, process, seconds)
-            if kind == _END:
-                return
-            if kind == _ERROR:
-                raise value if isinstance(value, UserError) else LostError(value)
-            yield value
+        while (item := child.receive(seconds)) is not END:
+            yield item
+    except (DiedError, TimeoutError) as lost:
+        raise LostError(str(lost)) from None
     finally:
-        process.kill()
-        process.join()
-        receiver.close()
+        child.end(grace=0)
 
 
-def _receive(receiver: Connection, process: SpawnProcess, seconds: float | None) -> tuple[str, Any]:
-    try:
-        if not receiver.poll(seconds):
-            raise LostError(f"no answer within {seconds:g} s")
-        message: tuple[str, Any] = receiver.recv()
-    except EOFError:
-        process.join()
-        raise LostError(f"died with exit code {process.exitcode}") from None
-    return message
-
-
-def _child(sender: Connection, work: bytes, quiet: bool) -> None:
-    follow_parent()
+def _contained(inbox: Inbox, function: Callable[..., Iterable[T]], arguments: Any, quiet: bool) -> Iterator[T]:
+    """What the function raises as text: to unpickle an error of a plug-in's class, the parent would import it."""
     if quiet:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    os.dup2(2, 1)
-    sender.send((_ITEM, "started"))
+        os.dup2(2, 1)
     try:
-        function, arguments = pickle.loads(work)
-        for item in function(*arguments):
-            sender.send((_ITEM, item))
-        sender.send((_END, None))
-    except UserError as error:
-        sender.send((_ERROR, error))
+        yield from function(*arguments)
+    except UserError:
+        raise
     except (Exception, SystemExit) as error:
-        sender.send((_ERROR, one_line(error)))
+        raise LostError(one_line(error)) from None
 
 
 def one_line(error: BaseException) -> str:

@@ -9,6 +9,9 @@ from bench.reports.columns import COST, QUALITY, SPREAD
 from bench.reports.rows import GAINS, Row
 from bench.reports.tables import Group, Report
 
+TEXT = ("dataset", "protocol", "base", "refiner", "status", "problem", "contaminated", "seeds", "notes")
+"""The columns that hold no number and no truth value."""
+
 
 def render(report: Report) -> str:
     """One header line, then one line a row.
@@ -20,11 +23,16 @@ def render(report: Report) -> str:
     Plugged-in metrics are as they return them.
     """
     text = io.StringIO()
-    lines = [_line(group, row, report) for group in report.groups for block in group.blocks for row in block.rows]
-    writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
+    found = lines(report)
+    writer = csv.DictWriter(text, list(found[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(lines)
+    writer.writerows(found)
     return text.getvalue()
+
+
+def lines(report: Report) -> list[dict[str, object]]:
+    """The rows by column, all of the same columns; None for an empty field."""
+    return [_line(group, row, report) for group in report.groups for block in group.blocks for row in block.rows]
 
 
 def _line(group: Group, row: Row, report: Report) -> dict[str, object]:

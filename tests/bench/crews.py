@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.contracts import UserError
+from bench.runtime.child import ONE_THREAD
 from bench.runtime.files import replacing
-from bench.runtime.processes import THREADS
 
 
 def begins() -> Callable[[Any], Any]:
@@ -22,7 +22,7 @@ def begins() -> Callable[[Any], Any]:
     def work(item: Any) -> Any:
         if item == "who":
             time.sleep(0.2)  # so that the other one gets some of them
-            threads = (torch.get_num_threads(), cv2.getNumThreads(), *(os.environ[name] for name in THREADS))
+            threads = (torch.get_num_threads(), cv2.getNumThreads(), *(os.environ[name] for name in ONE_THREAD))
             return os.getpid(), made, threads
         return item * item
 

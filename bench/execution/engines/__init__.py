@@ -24,11 +24,24 @@ class Outcome:
     Attributes:
         error: one line; "" where it went well.
         trace: the traceback, for a defect; "" for what the user can fix.
+        raised: what the stage raised; of a defect None where that was in another process.
     """
 
     error: str = ""
     trace: str = ""
-    user_error: UserError | None = None
+    raised: Exception | None = None
+
+    @classmethod
+    def of(cls, error: Exception) -> Outcome:
+        """That of a stage that raised this."""
+        if isinstance(error, UserError):
+            return cls(str(error), raised=error)
+        trace = "".join(traceback.format_exception(error))
+        return cls(f"{type(error).__name__}: {error}", trace=trace, raised=error)
+
+    def __reduce__(self) -> tuple[type[Outcome], tuple[str, str, Exception | None]]:
+        # A plug-in's own exception may not be picklable, nor its class be known elsewhere.
+        return Outcome, (self.error, self.trace, self.raised if isinstance(self.raised, UserError) else None)
 
 
 Told = Callable[[Stage, Outcome], bool]
@@ -45,12 +58,22 @@ def attempt(stage: Stage) -> Outcome:
     """Run a stage here and now, and catch whatever it raises."""
     try:
         stage.function(stage.job)
-    except UserError as error:
-        return Outcome(str(error), user_error=error)
     except Exception as error:
         # A plug-in may raise anything; the cell then fails, and the others go on.
-        return Outcome(f"{type(error).__name__}: {error}", trace=traceback.format_exc())
+        return Outcome.of(error)
     return Outcome()
+
+
+def one_by_one(stages: Iterable[Stage], told: Told, run: Callable[[Stage], Outcome]) -> None:
+    """An engine that ends each stage before it begins the next; those that need a failed one fail with it."""
+    failed: dict[str, Outcome] = {}
+    for stage in stages:
+        broken = next((failed[name] for name in stage.needs if name in failed), None)
+        outcome = broken or run(stage)
+        if outcome.error:
+            failed[stage.name] = outcome
+        if not told(stage, outcome):
+            return
 
 
 def load(name: EngineName) -> Engine:

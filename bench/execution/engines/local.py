@@ -6,52 +6,33 @@ kernel's out-of-memory killer) from taking the other cells with it.
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Iterable
-from multiprocessing.connection import Connection
+from collections.abc import Iterable, Iterator
 
 from bench.contracts import UserError
-from bench.execution.engines import Outcome, Told, attempt
+from bench.execution.engines import Outcome, Told, attempt, one_by_one
 from bench.execution.stages import Stage
-from bench.runtime.processes import follow_parent
+from bench.runtime.child import GRACE, Child, DiedError, Inbox
 
 
 def execute(stages: Iterable[Stage], told: Told) -> None:
     """See `bench.execution.engines`."""
-    failed: dict[str, Outcome] = {}
-    for stage in stages:
-        broken = next((failed[name] for name in stage.needs if name in failed), None)
-        outcome = broken or _isolate(stage)
-        if outcome.error:
-            failed[stage.name] = outcome
-        if not told(stage, outcome):
-            return
+    one_by_one(stages, told, _isolate)
 
 
 def _isolate(stage: Stage) -> Outcome:
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(stage, sender))
-    process.start()
-    sender.close()
+    child, grace = Child(_serve, stage), 0.0
     try:
-        outcome: Outcome = receiver.recv()
-    except EOFError:
-        process.join()
-        died = UserError(
-            f"the process died with exit code {process.exitcode}",
-            stage.name,
-            "free memory or lower the size (-9 is the out-of-memory killer), then run the command again: it resumes",
-        )
-        outcome = Outcome(str(died), user_error=died)
-    except BaseException:
-        process.kill()
-        raise
-    process.join()
+        outcome: Outcome = child.receive()
+        grace = GRACE
+    except DiedError as died:
+        fix = "free memory or lower the size (-9 is the out-of-memory killer), then run the command again: it resumes"
+        return Outcome.of(UserError(f"the process {died}", stage.name, fix))
+    except Exception as error:
+        return Outcome.of(error)  # the process cannot import what the stage needs
+    finally:
+        child.end(grace)
     return outcome
 
 
-def _child(stage: Stage, sender: Connection) -> None:
-    follow_parent()
-    sender.send(attempt(stage))
-    sender.close()
+def _serve(inbox: Inbox, stage: Stage) -> Iterator[Outcome]:
+    yield attempt(stage)

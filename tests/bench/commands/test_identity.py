@@ -14,7 +14,6 @@ import pytest
 
 import bench
 from bench.commands.run import RunResult
-from bench.execution.engines import attempt
 from tests.bench.conftest import Toy, install
 
 PLUGINS = '''
@@ -104,11 +103,16 @@ def toys(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     text += "[bench.metrics]\nshare = toy_keys:Share\n"
     install(tmp_path / "site", "toy_keys", PLUGINS, text, monkeypatch)
     monkeypatch.delitem(sys.modules, "toy_keys", raising=False)  # of an earlier test, in another folder
-    # In this process: a fresh one for each stage of each cell takes a second, and has no part in the keys.
-    monkeypatch.setattr("bench.execution.engines.local._isolate", attempt)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TOY_LOG", str(tmp_path / "log"))
-    given = {"dataset": [toy.dataset], "base": ["drawn"], "refiner": ["dial"], "metric": ["share"], "device": "cpu"}
+    given = {
+        "dataset": [toy.dataset],
+        "base": ["drawn"],
+        "refiner": ["dial"],
+        "metric": ["share"],
+        "device": "cpu",
+        "engine": "inline",
+    }
     return Bench(tmp_path / "log", given)
 
 

@@ -14,7 +14,6 @@ from PIL import Image
 
 import bench
 from bench.cli import main
-from bench.execution.engines import attempt
 
 IDS = [f"{number}" for number in range(4)]
 
@@ -32,8 +31,6 @@ def dataset_of(folder: Path) -> str:
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Four images whose right half is foreground; maps ``right/maps`` say so, ``wrong/maps`` say the opposite."""
     monkeypatch.chdir(tmp_path)
-    # In this process: a fresh one for each stage takes a second, and has no part in what is computed.
-    monkeypatch.setattr("bench.execution.engines.local._isolate", attempt)
     mask = np.zeros((8, 8), np.uint8)
     mask[:, 4:] = 255
     for name in IDS:
@@ -46,7 +43,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def computed(folder: Path, base: str = "maps[path=right/maps]", refiner: str = "threshold") -> int:
     """How many cells a run had to compute."""
-    result = bench.run(dataset=[dataset_of(folder)], base=[base], refiner=[refiner], store="store", device="cpu")
+    result = bench.run(
+        dataset=[dataset_of(folder)], base=[base], refiner=[refiner], store="store", device="cpu", engine="inline"
+    )
     return len(result.cells) - len(result.reused)
 
 
@@ -58,7 +57,9 @@ def test_paths_that_end_alike_are_two_rows(
     site: Path, runs: list[list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     for bases in runs:
-        bench.run(dataset=[dataset_of(site)], base=bases, refiner=["identity"], store="store", device="cpu")
+        bench.run(
+            dataset=[dataset_of(site)], base=bases, refiner=["identity"], store="store", device="cpu", engine="inline"
+        )
     assert main(["report", "--store", "store", "--markdown", "--latex", "--csv", "--out", "tables"]) == 0
     rows = list(csv.DictReader(Path("tables/report.csv").read_text().splitlines()))
     assert {row["base"]: float(row["iou"]) for row in rows} == {
@@ -82,7 +83,7 @@ def test_names_of_places_are_no_part_of_a_cell(site: Path) -> None:
     assert {
         manifest.refiner
         for manifest in bench.run(
-            dataset=[dataset_of(site)], base=["ours"], refiner=["best"], store="store", device="cpu"
+            dataset=[dataset_of(site)], base=["ours"], refiner=["best"], store="store", device="cpu", engine="inline"
         ).store.manifests()
     } == {"identity", "best"}
     # A moved dataset, moved maps, a touched file.
@@ -117,7 +118,12 @@ def test_one_pixel_of_a_file_makes_other_cells(site: Path, changed: str) -> None
 def test_two_names_for_one_cell_are_told(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("bench.toml").write_text('[variants.refiner]\nraw = "identity"\n')
     result = bench.run(
-        dataset=[dataset_of(site)], base=["maps[path=right/maps]"], refiner=["raw"], store="store", device="cpu"
+        dataset=[dataset_of(site)],
+        base=["maps[path=right/maps]"],
+        refiner=["raw"],
+        store="store",
+        device="cpu",
+        engine="inline",
     )
     assert [cell.manifest.refiner for cell in result.cells] == ["identity"]
     assert "refiner raw is identity by another name" in capsys.readouterr().err
@@ -127,7 +133,12 @@ def test_what_an_earlier_version_stored_is_computed_anew_and_shown_apart(
     site: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     result = bench.run(
-        dataset=[dataset_of(site)], base=["maps[path=right/maps]"], refiner=["identity"], store="store", device="cpu"
+        dataset=[dataset_of(site)],
+        base=["maps[path=right/maps]"],
+        refiner=["identity"],
+        store="store",
+        device="cpu",
+        engine="inline",
     )
     (manifest,) = result.store.manifests()
     records = result.store.records(manifest)

@@ -21,7 +21,7 @@ import bench
 from bench.contracts import UserError
 from bench.reports import build
 from bench.reports.formats import markdown
-from bench.runtime.processes import crew
+from bench.runtime.crew import crew
 from bench.store import Manifest, Store
 from tests.bench.conftest import Toy
 from tests.bench.crews import begins, cannot_begin, dies_at_once, misbehaves
@@ -32,7 +32,7 @@ from tests.bench.records import METRIC_COLUMNS
 def _none_outlives_the_test() -> Iterator[None]:
     yield
     children = filter(_alive, psutil.Process().children())
-    assert [child for child in children if "spawn_main" in " ".join(child.cmdline())] == []
+    assert [child for child in children if "popen_loky" in " ".join(child.cmdline())] == []
 
 
 def test_one_worker_is_this_process() -> None:
@@ -109,7 +109,7 @@ SCRIPT = """
 import signal
 import sys
 from pathlib import Path
-from bench.runtime.processes import crew
+from bench.runtime.crew import crew
 from tests.bench.crews import misbehaves
 
 if __name__ == "__main__":

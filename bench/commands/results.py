@@ -1,0 +1,102 @@
+"""The finished cells of a run or of a store as Python has them: a data frame, a report, a table in a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import config as configuration
+from bench import reports
+from bench.config import unknown
+from bench.execution.experiments import in_experiment
+from bench.plugins.entry_points import check_parameters
+from bench.store import Manifest, Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(kw_only=True)
+class Results:
+    """Cells of a store, read when they are first asked for; a notebook shows their tables.
+
+    Attributes:
+        store: the folder that they are in.
+        baseline: the refiner that stands for the base itself; gains are over it.
+        keep: which cells; None for all. Finished cells of the baseline that they are compared with come along.
+    """
+
+    store: Store
+    baseline: str = "identity"
+    keep: Callable[[Manifest], bool] | None = field(default=None, repr=False)
+
+    def table(self) -> pd.DataFrame:
+        """One row a dataset, base and refiner; the columns are those of ``bench report --csv``.
+
+        Raises:
+            UserError: there is no such cell, or a file in the store is damaged.
+        """
+        return reports.table(self._report)
+
+    def records(self) -> pd.DataFrame:
+        """One row an image and finished cell: dataset, base, refiner, seed, protocol, limit, key; then its record.
+
+        The record is the image's ``id``, its metrics as fractions, its pixel counts and its costs, see
+        `bench.metrics.columns`; those of plugged-in metrics are NaN where a cell was not scored by them.
+
+        Raises:
+            UserError: as `table`.
+        """
+        return reports.records(self.store, baseline=self.baseline, keep=self.keep)
+
+    def report(self, format: str = "markdown") -> str:
+        """The tables as text.
+
+        Args:
+            format: ``markdown``, ``latex`` (a whole document) or ``csv``.
+
+        Raises:
+            UserError: no such format; else as `table`.
+        """
+        if format not in reports.FORMATS:
+            raise unknown("format", format, reports.FORMATS, "report()")
+        return reports.FORMATS[format].render(self._report)
+
+    def __str__(self) -> str:
+        return self.report()
+
+    def _repr_markdown_(self) -> str:
+        return self.report()
+
+    @cached_property
+    def _report(self) -> reports.Report:
+        return reports.build(self.store, baseline=self.baseline, keep=self.keep)
+
+
+def load(
+    store: Path | str | None = None,
+    *,
+    experiment: str | None = None,
+    parameters: Sequence[str] = (),
+    config: Path | None = None,
+) -> Results:
+    """The results in a store; nothing is computed.
+
+    Args:
+        store: a folder that ``bench run`` filled; None takes bench.toml's.
+        experiment: only the cells of this experiment of bench.toml; None for all.
+        parameters: ``"prn.size=96"``: as they were given to the run of the experiment.
+        config: settings instead of ``./bench.toml``.
+
+    Raises:
+        UserError: no such store or experiment.
+    """
+    settings = configuration.load(config, parameters)
+    check_parameters(settings)
+    found = Store(store or settings.defaults.store)
+    found.open_for_reading()
+    keep = in_experiment(settings, experiment) if experiment else None
+    return Results(store=found, baseline=settings.defaults.baseline, keep=keep)

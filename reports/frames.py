@@ -1,0 +1,44 @@
+"""The tables and the records under them as data frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from bench.reports.formats import csv
+from bench.reports.selection import Selected
+from bench.reports.tables import Report
+from bench.store import Store
+
+
+def table(report: Report) -> pd.DataFrame:
+    """One row a dataset, base and refiner; columns as `bench.reports.formats.csv`, NaN where a field is empty there."""
+    frame = pd.DataFrame(csv.lines(report))
+    empty = [name for name in frame.columns[frame.isna().all()] if name not in csv.TEXT]
+    return frame.astype(dict.fromkeys(empty, "float64"))
+
+
+def records(cells: Sequence[Selected], store: Store) -> pd.DataFrame:
+    """One row an image of each finished cell: what the cell is called, then its record.
+
+    Raises:
+        UserError: a cell's records cannot be read.
+    """
+    frames = []
+    for cell in cells:
+        manifest = cell.manifest
+        if manifest.status != "done":
+            continue
+        named = {
+            "dataset": cell.dataset,
+            "base": cell.base,
+            "refiner": cell.refiner,
+            "seed": manifest.seed,
+            "protocol": manifest.protocol,
+            "limit": float("nan") if manifest.limit is None else manifest.limit,
+            "key": manifest.key,
+        }
+        frame = store.records(manifest)
+        frames.append(pd.concat([pd.DataFrame(named, index=frame.index), frame], axis=1))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
