@@ -10,10 +10,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import reference_cli
-import reference_python
-from docstrings import Link
-from reference_plugins import Plugins
+from generator import cli, python
+from generator.docstrings import Link
+from generator.plugins import Plugins
 
 FOLDER = Path(__file__).parent / "reference"
 HEAD = "<!-- Generated from the code by `make docs`: edit the docstrings and help texts, not this file. -->"
@@ -22,14 +21,14 @@ HEAD = "<!-- Generated from the code by `make docs`: edit the docstrings and hel
 def pages() -> dict[str, str]:
     """File name -> its contents."""
     plugins = Plugins()
-    targets = {**plugins.targets(), **reference_python.targets()}
+    targets = {**plugins.targets(), **python.targets()}
 
     def link_from(page: str) -> Link:
         return lambda target: _address(targets, target).removeprefix(page)
 
     bodies = {
-        "cli.md": reference_cli.page(),
-        "python.md": reference_python.page(link_from("python.md")),
+        "cli.md": cli.page(),
+        "python.md": python.page(link_from("python.md")),
         "plugins.md": plugins.page(link_from("plugins.md")),
     }
     return {name: f"{HEAD}\n\n{body}\n" for name, body in bodies.items()}

@@ -41,7 +41,11 @@ print(f"{len(result.cells)} cells, {len(result.reused)} of them from an earlier 
 # One row a base and refiner, with the gain over the base itself and its 95 % interval.
 table = result.table()
 table["base"] = table["base"].map(short)
-print(table[["base", "refiner", "iou", "iou_gain", "iou_gain_low", "iou_gain_high"]].to_string(index=False, float_format="{:.3f}".format))
+print(
+    table[["base", "refiner", "iou", "iou_gain", "iou_gain_low", "iou_gain_high"]].to_string(
+        index=False, float_format="{:.3f}".format
+    )
+)
 
 # One row an image and cell, for statistics of your own: on how many images does a refiner help each base?
 records = result.records()

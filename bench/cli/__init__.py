@@ -40,7 +40,7 @@ def parser() -> Parser:
         "Exit codes: 0 done, 2 you can fix it (one line on stderr says how), 1 a defect of ours.",
     )
     version = f"{DISTRIBUTION} {version_of(DISTRIBUTION) or '(not installed)'}"
-    whole.add_argument("--version", action="version", version=version)
+    whole.add_argument("--version", action="version", version=version, help="print the version and end")
     commands = Commands(whole)
     for command in COMMANDS:
         command.add(commands)

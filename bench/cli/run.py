@@ -28,7 +28,8 @@ def add(commands: Commands) -> None:
     options.parameters(run)
     run.add_argument("--store", type=Path, metavar="DIR", help="where finished cells are kept")
     options.device(run)
-    run.add_argument("--engine", metavar=options.one_of(EngineName))
+    text = "each stage in a process of its own, all in this one (breakpoints; memory is not measured), or a Ray cluster"
+    run.add_argument("--engine", metavar=options.one_of(EngineName), help=text)
     options.limit(run)
     run.add_argument("--tune", metavar="N", help="tune every refiner that can be, with N trials on val")
     options.objective(run)

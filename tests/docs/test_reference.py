@@ -60,7 +60,7 @@ def test_everything_is_there() -> None:
 
 @pytest.mark.parametrize("page", ["cli.md", "python.md", "plugins.md"])
 def test_links_and_tables_hold(generate: Any, page: str) -> None:
-    from docstrings import anchor
+    from generator.docstrings import anchor
 
     text = re.sub(r"^```.*?^```$", "", read(page), flags=re.MULTILINE | re.DOTALL)
     for address in re.findall(r"\]\(([^)]+)\)", text):

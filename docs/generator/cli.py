@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from docstrings import anchor, table
-
 from bench.cli import main, parser
+from generator.docstrings import anchor, table
 
-DEFAULTS: dict[str, Any] = tomllib.loads((Path(__file__).parents[1] / "bench.toml").read_text("utf-8"))["defaults"]
+DEFAULTS: dict[str, Any] = tomllib.loads((Path(__file__).parents[2] / "bench.toml").read_text("utf-8"))["defaults"]
 
 
 def page() -> str:

@@ -7,13 +7,12 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from docstrings import Link, anchor, inline, prose, read, table
-
 from bench.config import KINDS, Kind
 from bench.contracts import Costed, SearchSpace, Span
 from bench.metrics.columns import METRICS, OBJECTIVES
 from bench.plugins.catalogue import cost, searched
 from bench.plugins.entry_points import Entry, defaults_of, entries, foreign, hints_of, search_space
+from generator.docstrings import Link, anchor, inline, prose, read, table
 
 PAGE = "plugins.md"
 REQUIRED = inspect.Parameter.empty

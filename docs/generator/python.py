@@ -13,11 +13,10 @@ from functools import cached_property
 from types import FunctionType, ModuleType
 from typing import Any, get_type_hints, is_typeddict
 
-from docstrings import Docstring, Link, anchor, inline, prose, read
-
 import bench
 import bench.contracts
 import bench.metrics
+from generator.docstrings import Docstring, Link, anchor, inline, prose, read
 
 PAGE = "python.md"
 WIDTH = 100
