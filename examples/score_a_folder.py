@@ -1,7 +1,7 @@
 """Score probability maps against masks from Python: any method's, no model needed.
 
-    python examples/score_a_folder.py                              # draws masks and maps, in ./drawn
-    python examples/score_a_folder.py my/masks my/maps
+python examples/score_a_folder.py                              # draws masks and maps, in ./drawn
+python examples/score_a_folder.py my/masks my/maps
 """
 
 from __future__ import annotations

@@ -159,6 +159,7 @@ class Desk:
             "PATH": f"{environment / 'bin'}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(REPOSITORY),  # before an editable refinebench, which may be another checkout's
             "BENCH_DATA": str(where / "data"),
+            "OMP_NUM_THREADS": "1",  # tests share the machine
             "HF_HUB_OFFLINE": "1",  # what needs the hub is tagged so, and fails at once where it is not
         }
         return cls(folder, {**kept, **own})
