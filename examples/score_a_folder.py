@@ -40,5 +40,4 @@ scores = bench.score(masks, maps)
 shown = scores[["id", "iou", "boundary_iou", "mae"]]
 print(shown.to_string(index=False, float_format="{:.3f}".format))
 print(f"\nmean IoU of {len(scores)} images: {scores['iou'].mean():.3f}")
-worst = scores.loc[scores["iou"].idxmin(), "id"]
-print(f"look at {worst} first")
+print(f"look at {scores.set_index('id')['iou'].idxmin()} first")

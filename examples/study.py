@@ -15,7 +15,7 @@ import bench
 
 
 def short(base: str) -> str:
-    """``smp[arch=fpn,size=64,...]`` -> ``fpn``."""
+    """``smp[arch=unet,size=64,...]`` -> ``unet``."""
     return re.sub(r".*arch=(\w+).*", r"\1", base)
 
 
@@ -26,8 +26,8 @@ result = bench.run(
     dataset=["quickstart[size=64,train=64,val=16,test=16]"],
     # Two weak bases. Encoders start at random: ImageNet weights would be downloaded.
     base=[
-        "smp[arch=linknet,encoder=resnet18,encoder_weights=none,size=64,epochs=6,lr=0.001,batch=8]",
-        "smp[arch=fpn,encoder=resnet18,encoder_weights=none,size=64,epochs=6,lr=0.001,batch=8]",
+        "smp[arch=linknet,encoder=resnet18,encoder_weights=none,size=64,epochs=5,lr=0.001,batch=8]",
+        "smp[arch=unet,encoder=resnet18,encoder_weights=none,size=64,epochs=5,lr=0.001,batch=8]",
     ],
     # `identity` leaves the map as it is: gains are measured against it. `threshold` learns one number from val.
     refiner=["identity", "threshold", "guided-filter", "morphology"],

@@ -145,6 +145,8 @@ class Desk:
         folder, environment = where / "folder", where / "environment"
         folder.mkdir(parents=True)
         draw_own_data(folder / "my")
+        # What a run prints is the same, but for memory; a process for each stage of each cell takes seconds to start.
+        (folder / "bench.toml").write_text('[defaults]\nengine = "inline"\n')
         venv.create(environment)
         (packages,) = environment.glob("lib/python*/site-packages")
         # addsitedir and not a bare path: it reads the .pth files there, and so finds an editable refinebench.
@@ -159,6 +161,7 @@ class Desk:
             "PATH": f"{environment / 'bin'}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(REPOSITORY),  # before an editable refinebench, which may be another checkout's
             "BENCH_DATA": str(where / "data"),
+            "OMP_NUM_THREADS": "1",  # tests share the machine
             "HF_HUB_OFFLINE": "1",  # what needs the hub is tagged so, and fails at once where it is not
         }
         return cls(folder, {**kept, **own})

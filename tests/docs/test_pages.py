@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import REPOSITORY
-from tests.docs.pages import Desk, NoIndexError, broken_links, told, untold
+from tests.docs.pages import Desk, NoIndexError, Problem, broken_links, told, untold
 
 RECORDED = ("reference", "results")
 """Folders of docs/ whose pages were generated, or say what was once measured: no blocks for the reader to run."""
@@ -22,22 +22,29 @@ PAGES = [
     if not set(RECORDED) & set(page.relative_to(REPOSITORY).parts)
 ]
 
-each_page = pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(REPOSITORY)) for page in PAGES])
+SLOW = ("adapters.md",)
+"""It exports a network to three forms and runs five bases."""
 
 
-@each_page
+def each(pages: list[Path], slow: tuple[str, ...] = ()) -> pytest.MarkDecorator:
+    marks = {page: [pytest.mark.slow] if page.name in slow else [] for page in pages}
+    named = [pytest.param(page, id=str(page.relative_to(REPOSITORY)), marks=marks[page]) for page in pages]
+    return pytest.mark.parametrize("page", named)
+
+
+@each([*PAGES, REPOSITORY / "examples" / "README.md"])
 def test_each_block_says_what_it_is(page: Path) -> None:
-    assert not told(untold(page))
+    nothing_of(untold(page))
 
 
-@each_page
+@each(PAGES, SLOW)
 def test_each_block_does_what_it_says(page: Path, tmp_path: Path) -> None:
     desk = Desk.laid_out(tmp_path)
     try:
         said, problems = desk.follow(page)
     except NoIndexError as error:
         pytest.skip(str(error))
-    assert not told(problems)
+    nothing_of(problems)
     if page.name == "tutorial.md":
         the_tutorial_keeps_its_promises(desk.folder, said)
 
@@ -63,4 +70,10 @@ def test_each_link_leads_somewhere() -> None:
         pytest.skip("no git checkout, which says what belongs to it")
     pages = [REPOSITORY / name for name in listed.stdout.splitlines()]
     assert REPOSITORY / "README.md" in pages
-    assert not told([problem for page in pages if page.exists() for problem in broken_links(page, REPOSITORY)])
+    nothing_of([problem for page in pages if page.exists() for problem in broken_links(page, REPOSITORY)])
+
+
+def nothing_of(problems: list[Problem]) -> None:
+    if problems:
+        # Whole, where an assertion would cut it short.
+        pytest.fail(told(problems), pytrace=False)
