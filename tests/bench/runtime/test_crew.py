@@ -173,7 +173,8 @@ def test_a_run_with_workers_ends_as_one_without(toy: Toy, tmp_path: Path) -> Non
         assert manifest.environment["workers"] == 2
         columns = ["id", *METRIC_COLUMNS]
         pd.testing.assert_frame_equal(frame[columns], alone[name][1][columns])
-        assert len(frame) == 6 and (frame.seconds > 0).all() and (frame.peak_rss_mb > 10).all()
+        computed = frame if name != "threshold" else frame.drop(index=2)
+        assert len(frame) == 6 and (frame.seconds > 0).all() and (computed.peak_rss_mb > 10).all()
     assert list(together["threshold"][1].seconds == 123.0) == [False, False, True, False, False, False]
     assert not partial.exists()
     remark = "workers side by side: seconds are one image's in one worker"
