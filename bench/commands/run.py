@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.commands.results import Results
 from bench.config import Device, EngineName, Grid, OnError, TrainingProtocol, load
-from bench.contracts import UserError
+from bench.contracts import TellsReading, UserError
 from bench.execution import engines, stages
 from bench.execution.job import Job
 from bench.execution.plan import Cell, cells
@@ -118,6 +118,8 @@ def run(
                 jobs[key] = Job(cell, target, where, part.workers)
     for text in sorted(same):
         note(text)
+    for text in _readings(jobs.values()):
+        note(text)
     target.open_for_writing()
     manifests = [job.cell.manifest for job in jobs.values()]
     for text in dict.fromkeys(f"{m.dataset}: {m.complete}" for m in manifests if m.complete):
@@ -137,6 +139,17 @@ def run(
     # Of the parts of an experiment none says these two for itself.
     _execute(_begin([*jobs.values()], result), result, engine=parts[0].engine, on_error=parts[0].on_error)
     return result
+
+
+def _readings(jobs: Iterable[Job]) -> list[str]:
+    """What the files of the datasets and bases are taken for. Raises UserError where that is unclear."""
+    variants = {job.cell.dataset: None for job in jobs} | {job.cell.base: None for job in jobs}
+    made = {variant: variant.entry.factory for variant in variants if isinstance(variant.entry.factory, type)}
+    return [
+        f"{variant.label}: {variant.make(device='cpu', seed=0).reading()}"
+        for variant, factory in made.items()
+        if issubclass(factory, TellsReading)
+    ]
 
 
 def _other_names(cell: Manifest, other: Manifest) -> set[str]:

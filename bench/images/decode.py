@@ -135,7 +135,7 @@ def _refuse_transparency(picture: PillowImage.Image, path: Path) -> None:
     if not picture.has_transparency_data:
         return
     alpha = picture.convert("RGBA").getchannel("A")
-    if alpha.getextrema()[0] != 255:  # type: ignore[comparison-overlap]
+    if alpha.getextrema()[0] != 255:
         raise UserError("transparent pixels", path, "flatten the picture: what lies under them is anyone's guess")
 
 
