@@ -24,13 +24,12 @@ SUFFIXES = (
 )
 """Of the files that are read, lower case."""
 
-LOSSY_FORMATS = ("JPEG", "MPO", "WEBP", "JPEG2000")
-"""Formats of Pillow whose files may hold other values than were written."""
-
 UPRIGHT = 1
 """The EXIF orientation of a picture that is shown as it is stored."""
 
 _EXIF_ORIENTATION = 0x0112
+_HEAD = 4096
+"""Bytes of a file that hold its headers."""
 _LOSSY_TOLERANCE = 3
 
 # Pictures of up to twice Pillow's limit are read; what is beyond raises an error.
@@ -106,7 +105,7 @@ def _picture(path: Path) -> Raster:
         _refuse_transparency(picture, path)
         known: dict[str, Any] = {
             "path": path,
-            "lossy": picture.format in LOSSY_FORMATS,
+            "lossy": _is_lossy(picture.format, path),
             "orientation": picture.getexif().get(_EXIF_ORIENTATION, UPRIGHT),
         }
         mode = picture.mode
@@ -129,6 +128,20 @@ def _picture(path: Path) -> Raster:
         if mode == "F":
             return Raster(np.array(picture), what="float", **known)
         raise UserError(f"a picture in {mode}", path, "convert it to grey or RGB")
+
+
+def _is_lossy(format: str | None, path: Path) -> bool:
+    """Whether the file may hold other values than were written."""
+    if format in ("JPEG", "MPO"):
+        return True
+    if format not in ("WEBP", "JPEG2000"):
+        return False
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    if format == "WEBP":
+        return b"VP8L" not in head  # the name of the lossless stream
+    coding_style = head.find(b"\xff\x52")
+    return coding_style < 0 or head[coding_style + 13 : coding_style + 14] != b"\x01"  # the reversible wavelet
 
 
 def _refuse_transparency(picture: PillowImage.Image, path: Path) -> None:

@@ -20,7 +20,7 @@ from bench.images.decode import SUFFIXES, Raster, decode
 from bench.images.pictures import ROUNDING
 from bench.images.sampling import CLASSES, SOFT, distinct, sample
 
-MAP_SUFFIXES = SUFFIXES
+MAP_SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix not in (".jpg", ".jpeg"))
 
 SAY_SCALE = "say what stands for probability 1 with --map-scale N, or maps[scale=N]"
 
@@ -63,10 +63,10 @@ class MapFiles:
         return values.astype(np.float32) if scale == 1 else (values / scale).astype(np.float32)
 
     def said(self) -> str:
-        """How they are coded, e.g. ``"8-bit, 255 for 1"``. Raises UserError as `read`, of the first of the sample."""
+        """How they are coded, e.g. ``"8-bit, 0..255"``. Raises UserError as `read`, of the first of the sample."""
         first = decode(sample(self.files)[0])
         scale = self._scale_of(first, _grey(first))
-        return f"{first.what}, {scale:g} for 1"
+        return f"{first.what}, 0..{scale:g}"
 
     def _scale_of(self, raster: Raster, values: NDArray[Any]) -> float:
         if self.scale is not None:
@@ -77,40 +77,40 @@ class MapFiles:
         if container not in self._scales:
             self._scales[container] = self._find(container)
         found = self._scales[container]
-        return _scale(container, distinct(values), raster.lossy, raster.path) if found is None else found
+        return _scale(container, distinct(values), raster.path) if found is None else found
 
     def _find(self, container: str) -> float | None:
         """By the sample; None where that has no such file, or only empty ones."""
         seen: NDArray[Any] | None = None
-        lossy = False
+        where = self.files[0]
         for path in sample(self.files):
             raster = decode(path)
             codes = _grey(raster)
             if _container(codes) == container:
+                where = path if seen is None or codes.max() > seen[-1] else where
                 seen = distinct(codes) if seen is None else np.union1d(seen, distinct(codes))
-                lossy = lossy or raster.lossy
         if seen is None or not seen.any():
             return None
-        return _scale(container, seen, lossy, self.files[0].parent)
+        return _scale(container, seen, where)
 
 
-def _scale(container: str, seen: NDArray[Any], lossy: bool, where: Path) -> float:
+def _scale(container: str, seen: NDArray[Any], where: Path) -> float:
     """The code that stands for 1, by the values seen. Raises UserError where they leave it open."""
     low, high = int(seen.min()), int(seen.max())
     if low < 0:
-        raise UserError(f"maps with negative values, {low}", where, "apply the sigmoid to logits")
+        raise UserError(f"a map with negative values, {low}", where, "apply the sigmoid to logits")
     if high == 0:
         return 1.0
-    scale = _by_largest(container, high, seen, lossy)
+    scale = _by_largest(container, high, seen)
     if scale is None:
         codes = ", ".join(map(str, seen)) if seen.size < 6 else f"{low}..{high}"
-        raise UserError(f"maps of whole numbers, {codes}: it is unclear which stands for 1", where, SAY_SCALE)
+        raise UserError(f"a map of whole numbers, {codes}: it is unclear which stands for 1", where, SAY_SCALE)
     return scale
 
 
-def _by_largest(container: str, high: int, seen: NDArray[Any], lossy: bool) -> float | None:
+def _by_largest(container: str, high: int, seen: NDArray[Any]) -> float | None:
     if high == 1:
-        return None if lossy else 1.0
+        return 1.0
     inner = seen[(seen > 0) & (seen < high)]
     if high in (255, 65535) and 0 < inner.size <= SOFT and inner.max() < CLASSES:
         return None  # class numbers, and the code of void
@@ -130,6 +130,8 @@ def _container(values: NDArray[Any]) -> str:
 
 
 def _grey(raster: Raster) -> NDArray[Any]:
+    if raster.lossy:
+        raise UserError("a map in a lossy format", raster.path, "write PNG or NPY: noise hides what the codes mean")
     grey = raster.grey
     if grey is None:
         raise UserError("a map in colours", raster.path, "write the probabilities as grey values")

@@ -42,7 +42,7 @@ class Coding:
 
     Attributes:
         what: in words.
-        foreground: the value, or colour ``(R, G, B)``, of the foreground; None for all above ``half``.
+        foreground: the value, or colour ``(R, G, B)``, of the foreground; None for all from ``half`` on.
         half: of soft-edged masks.
     """
 
@@ -147,7 +147,7 @@ def _common(folder: Coding | None, own: Coding | None, path: Path) -> Coding | N
     )
 
 
-_WHITE = {127.0: 255, 32767.0: 65535, 0.5: 1.0}
+_WHITE = {128.0: 255, 32768.0: 65535, 0.5: 1.0}
 """White, by the half of it."""
 
 
@@ -171,9 +171,9 @@ def _of_grey(grey: NDArray[Any], raster: Raster) -> Coding | None:
     high = above[-1]
     if above.size == 1:
         return Coding(f"{raster.what}, values 0 and {high}", high.item())
-    half = {255: 127.0, 65535: 32767.0}.get(int(high)) if grey.dtype.kind in "ui" else 0.5 if high <= 1 else None
+    half = {255: 128.0, 65535: 32768.0}.get(int(high)) if grey.dtype.kind in "ui" else 0.5 if high <= 1 else None
     if grey.dtype.kind in "ui" and half is None and 200 <= high < 255:
-        half = 127.0
+        half = 128.0
     classes = _is_of_classes(grey, values)
     if half is None or classes:
         raise _several(raster, values)
@@ -190,14 +190,16 @@ def _is_of_classes(grey: NDArray[Any], values: NDArray[Any]) -> bool:
 
 
 def _of_lossy(grey: NDArray[Any], raster: Raster) -> Coding | None:
+    if grey.dtype != np.uint8:
+        raise UserError(f"a lossy mask of {raster.what}", raster.path, "write PNG")
     high = int(grey.max())
     if high < 32:
         if has_regions(grey, 1, 31):
             raise _several(raster, distinct(grey))
         return None  # noise of an empty mask
-    if high < 200 or has_regions(grey, 32, 223, _LOSSY_REGION):
+    if high < 200 or has_regions(grey, 32, 223, _LOSSY_REGION) or has_regions(grey, 1, 31):
         raise _several(raster, distinct(grey))
-    return Coding(f"{raster.what} JPEG or alike, by half of white", None, 127.0)
+    return Coding(f"{raster.what} JPEG or alike, by half of white", None, 128.0)
 
 
 def _of_colours(raster: Raster) -> Coding | None:
@@ -229,7 +231,7 @@ def _binarised(raster: Raster, coding: Coding | None) -> Mask:
     if grey is None:
         raise UserError("a mask in colours among grey ones", raster.path, "write all alike")
     grey = _whitened(grey)
-    found: Mask = grey == coding.foreground if coding.foreground is not None else grey > coding.half
+    found: Mask = grey == coding.foreground if coding.foreground is not None else grey >= coding.half
     return found
 
 
