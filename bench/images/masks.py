@@ -194,7 +194,7 @@ def _of_lossy(grey: NDArray[Any], raster: Raster) -> Coding | None:
         raise UserError(f"a lossy mask of {raster.what}", raster.path, "write PNG")
     high = int(grey.max())
     if high < 32:
-        if has_regions(grey, 1, 31):
+        if has_regions(grey, 1, 31) and has_regions(grey, 0, 0):
             raise _several(raster, distinct(grey))
         return None  # noise of an empty mask
     if high < 200 or has_regions(grey, 32, 223, _LOSSY_REGION) or has_regions(grey, 1, 31):

@@ -20,7 +20,20 @@ from bench.images import MapFiles, MaskFiles, read_image
 Verdict = Literal["right", "refused", "WRONG"]
 SIDE = 48
 CODINGS = ("0/1", "0/255", "0/100", "soft", "class index", "void")
-DTYPES = ("bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
+DTYPES = (
+    "bool",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "float16",
+    "float32",
+    "float64",
+)
 DTYPES_REFUSED = ("complex64", "U8")
 
 rows, columns = np.mgrid[:SIDE, :SIDE]
@@ -206,10 +219,7 @@ def _image(path: Path, coding: str, kind: Kind) -> bool:
     """Equal to the plain 8-bit file of the same codes; a scale of 0/1 may be stretched to white."""
     image = read_image(path)
     plain = codes(coding, 255).astype(np.uint8)
-    if "of colours" in kind.name:
-        wanted = HEAT[plain]
-    else:
-        wanted = np.dstack([plain] * 3)
+    wanted = HEAT[plain] if "of colours" in kind.name else np.dstack([plain] * 3)
     if kind.lossy:
         with PillowImage.open(path) as picture:
             wanted = np.array(picture.convert("RGB"))
