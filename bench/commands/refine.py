@@ -77,10 +77,10 @@ def refine(
     todo = [sample_id for sample_id in sorted(targets) if force or not targets[sample_id].is_file()]
     tasks = (_Task(image_files[sample_id], map_files[sample_id], targets[sample_id]) for sample_id in todo)
     coded = MapFiles([*map_files.values()], map_scale)
-    note(f"maps: {coded.said()}")
     make = partial(_Refining, refiner, checkpoint, settings, where, format, coded)
     with crew(make, min(chosen.workers, len(todo))) as each:
         _make_out(out, images, maps)
+        note(f"maps: {coded.said()}")
         sweep(set(targets.values()))
         if len(map_files) < len(image_files):
             note(f"{len(map_files)} of {len(image_files)} images have a map; the others are left out")

@@ -143,13 +143,9 @@ def run(
 
 def _readings(jobs: Iterable[Job]) -> list[str]:
     """What the files of the datasets and bases are taken for. Raises UserError where that is unclear."""
-    variants = {job.cell.dataset: None for job in jobs} | {job.cell.base: None for job in jobs}
-    made = {variant: variant.entry.factory for variant in variants if isinstance(variant.entry.factory, type)}
-    return [
-        f"{variant.label}: {variant.make(device='cpu', seed=0).reading()}"
-        for variant, factory in made.items()
-        if issubclass(factory, TellsReading)
-    ]
+    used = {(part.kind, str(part.name)): part for job in jobs for part in (job.cell.dataset, job.cell.base)}
+    telling = [part for part in used.values() if isinstance(part.entry.factory, TellsReading)]
+    return [f"{part.label}: {part.make(device='cpu', seed=0).reading()}" for part in telling]
 
 
 def _other_names(cell: Manifest, other: Manifest) -> set[str]:

@@ -13,7 +13,7 @@ from bench.contracts import SPLITS, Image, Mask, Split, UserError
 from bench.datasets.pairs import Pair, PairReader
 from bench.datasets.source import Listing, PairSource, list_images, match_stems
 from bench.datasets.splits import split_off
-from bench.images import MaskFiles, Truth
+from bench.images import MaskFiles, Truth, read_grey
 
 
 class FolderReader(PairReader):
@@ -23,7 +23,10 @@ class FolderReader(PairReader):
         self.masks = masks
 
     def levels(self, path: Path) -> Image:
-        return self.mask(path).astype(np.uint8) * np.uint8(255)
+        coding = self.masks.coding
+        soft = coding is not None and coding.foreground is None
+        mask = self.mask(path)
+        return read_grey(path) if soft else mask.astype(np.uint8) * np.uint8(255)
 
     def mask(self, path: Path) -> Mask:
         return self.truth(path).mask

@@ -151,5 +151,5 @@ def check_map(probs: np.ndarray, where: object) -> None:
     elif high in (100, 255, 65535):
         fix = f"divide by {high:g}, or say --map-scale {high:g}, or maps[scale={high:g}]"
     else:
-        fix = "write probabilities in [0, 1]"
+        fix = "write probabilities in [0, 1]; apply the sigmoid to logits"
     raise UserError(f"a map with values {low:.9g}..{high:.9g}", where, fix)

@@ -1,6 +1,6 @@
 """Every file type by colour type, bits and coding, for images, maps and masks: read rightly, or refused.
 
-``python -m tests.bench.images.matrix`` prints it as Markdown; docs/formats.md has it, and a test that it is so.
+``python -m tests.bench.images.matrix`` prints it as Markdown and writes it into docs/formats.md, which a test compares.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from bench.images import MapFiles, MaskFiles, read_image
 
 Verdict = Literal["right", "refused", "WRONG"]
 SIDE = 48
+MARK = "<!-- written by python -m tests.bench.images.matrix -->"
 CODINGS = ("0/1", "0/255", "0/100", "soft", "class index", "void")
 DTYPES = (
     "bool",
@@ -246,4 +247,8 @@ def table() -> str:
 
 
 if __name__ == "__main__":
-    print(table())
+    page = Path("docs/formats.md")
+    before, mark, after = page.read_text(encoding="utf-8").partition(MARK)
+    found = table()
+    page.write_text(f"{before}{mark}\n\n{found}\n", encoding="utf-8")
+    print(found)

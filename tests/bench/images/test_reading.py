@@ -26,7 +26,9 @@ def test_every_file_type_and_coding_is_right_or_refused(kind: Kind, tmp_path: Pa
 
 
 def test_the_page_has_the_matrix() -> None:
-    assert table() in (REPOSITORY / "docs" / "formats.md").read_text(encoding="utf-8"), "run make docs"
+    assert table() in (REPOSITORY / "docs" / "formats.md").read_text(encoding="utf-8"), (
+        "run python -m tests.bench.images.matrix"
+    )
 
 
 @given(
