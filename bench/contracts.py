@@ -59,12 +59,23 @@ class Sample:
         image: uint8 ``(H, W, 3)`` RGB.
         mask: bool ``(H, W)``.
         support: for few-shot sets, the labelled samples of the same class; else empty.
+        ignore: bool ``(H, W)``, void pixels, which no metric counts; they are background in ``mask``. None for none.
     """
 
     id: str
     image: Image
     mask: Mask
     support: tuple[Sample, ...] = ()
+    ignore: Mask | None = None
+
+
+@runtime_checkable
+class TellsReading(Protocol):
+    """A dataset or base that finds out what the numbers in its files mean (optional)."""
+
+    def reading(self) -> str:
+        """What its files are taken for, e.g. ``"masks: 8-bit, values 0 and 255"``. Raises UserError where unclear."""
+        ...
 
 
 class Dataset(Protocol):

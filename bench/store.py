@@ -98,6 +98,7 @@ class Manifest(BaseModel):
         contaminated_by: whose weights those are: ``base``, ``refiner`` or both.
         tuned: of a refiner tuned on val: ``parameters`` found, ``objective``, its ``score`` on val with them and
             ``default_score`` without, ``trials``; else empty.
+        remarks: what a reader of the numbers has to know, e.g. that every mask is empty.
         error: one line, for ``failed``.
         images: number of test images scored.
         fit_seconds: wall time of refiner.fit, None where nothing is fitted; of a fit that was interrupted and
@@ -127,6 +128,7 @@ class Manifest(BaseModel):
     contaminated: list[str] = []
     contaminated_by: list[Literal["base", "refiner"]] = []
     tuned: dict[str, Any] = {}
+    remarks: list[str] = []
     error: str = ""
     images: int = 0
     fit_seconds: float | None = None

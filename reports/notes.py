@@ -24,6 +24,11 @@ def contamination(manifests: Sequence[Manifest]) -> tuple[str, ...]:
     return (f"not clean: the public weights of {whose} were trained on {', '.join(sets)}, which is tested on",)
 
 
+def remarks(manifests: Sequence[Manifest]) -> tuple[str, ...]:
+    """What makes the numbers mean little, each remark once."""
+    return tuple(dict.fromkeys(remark for manifest in manifests for remark in manifest.remarks))
+
+
 def tuning(manifests: Sequence[Manifest]) -> tuple[str, ...]:
     """What tuning found, once for the seeds that it found the same for."""
     seeds: dict[str, list[int]] = defaultdict(list)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.metrics.columns import IMAGE_METRICS
 from bench.reports.columns import COST, QUALITY, SPREAD, Column, Records, headroom, per_image, plugged_in
-from bench.reports.notes import contaminated, contamination, tuning
+from bench.reports.notes import contaminated, contamination, remarks, tuning
 from bench.reports.selection import Selected
 from bench.reports.statistics import Gain, paired_gain, recovered
 from bench.store import Manifest
@@ -90,7 +90,7 @@ def finished(base: str, refiner: str, cells: Sequence[Selected], records: Record
         values=values,
         plugged_in=more,
         contaminated=contaminated(done),
-        notes=(*contamination(done), *tuning(done), *undefined),
+        notes=(*contamination(done), *remarks(done), *tuning(done), *undefined),
     )
 
 

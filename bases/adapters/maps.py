@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from bench.contracts import BaseNetwork, ProbabilityMap, Sample, UserError
-from bench.images import MAP_SUFFIXES, read_map
+from bench.images import MAP_SUFFIXES, MapFiles
 from bench.runtime.progress import note
 
 
@@ -16,14 +17,29 @@ class Maps(BaseNetwork):
 
     Args:
         path: the folder.
+        scale: the value that stands for probability 1; None finds out, see `bench.images.maps`.
         missing: what a sample of val or test without a map means: ``error``, or ``drop`` the sample.
 
     Raises:
         UserError: see `covered`; or a map is unreadable or of another size than its image.
     """
 
-    def __init__(self, *, path: Path, missing: Literal["error", "drop"] = "error") -> None:
-        self.path, self.missing = path, missing
+    version = 2
+
+    def __init__(self, *, path: Path, scale: float | None = None, missing: Literal["error", "drop"] = "error") -> None:
+        if scale is not None and not scale > 0:
+            raise UserError(f"scale={scale:g}", "maps[scale=...]", "give the value that stands for probability 1")
+        self.path, self.scale, self.missing = path, scale, missing
+
+    @cached_property
+    def files(self) -> MapFiles:
+        """All maps of the folder."""
+        found = sorted(path for path in self.path.rglob("*") if path.suffix.lower() in MAP_SUFFIXES)
+        return MapFiles([path for path in found if not path.name.startswith(".")], self.scale)
+
+    def reading(self) -> str:
+        """What the maps were taken for. Raises UserError as `bench.images.MapFiles.said`."""
+        return f"maps: {self.files.said()}"
 
     def covered(self, ids: Sequence[str]) -> list[str]:
         """Those of ``ids`` with a map. Raises UserError with the number and first names of those without."""
@@ -45,7 +61,7 @@ class Maps(BaseNetwork):
         file = self._file(sample.id)
         if file is None:
             raise UserError("no map", self.path / sample.id, "add it, or use maps[missing=drop]")
-        probs, size = read_map(file), sample.image.shape[:2]
+        probs, size = self.files.read(file), sample.image.shape[:2]
         if probs.shape != size:
             raise UserError(f"the map is {probs.shape}, its image {size}", file, "resize the map to the image")
         return probs

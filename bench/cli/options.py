@@ -37,6 +37,28 @@ def whole_seconds(text: str) -> int:
     return number
 
 
+def class_number(text: str) -> int:
+    """A value that a pixel of a mask may have."""
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is no grey value and no palette index")
+    return int(text)
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return number
+
+
+def map_scale(command: argparse.ArgumentParser) -> None:
+    text = "the value of the maps that stands for probability 1, where that is unclear, e.g. 255"
+    command.add_argument("--map-scale", type=_positive, metavar="N", help=text)
+
+
 def device(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", metavar=one_of(Device), help="auto: cuda where there is a GPU, else cpu")
 

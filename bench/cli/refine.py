@@ -17,6 +17,7 @@ def add(commands: Commands) -> None:
     refine.add_argument("--images", type=Path, required=True, metavar="DIR", help="RGB images")
     text = "8/16-bit PNG or NPY, of the images' sizes"
     refine.add_argument("--maps", type=Path, required=True, metavar="DIR", help=text)
+    options.map_scale(refine)
     refine.add_argument("--out", type=Path, required=True, metavar="DIR", help="refined maps, of the same names")
     text = "of the refined maps; default: the map's"
     refine.add_argument("--format", default="like", metavar="like|png8|png16|npy", help=text)

@@ -16,6 +16,11 @@ def add(commands: Commands) -> None:
     score.add_argument("--masks", type=Path, required=True, metavar="DIR", help="the ground truth, as images")
     text = "8/16-bit PNG or NPY, of the masks' sizes"
     score.add_argument("--maps", type=Path, required=True, metavar="DIR", help=text)
+    options.map_scale(score)
+    text = "mask values that are the foreground, where masks hold several classes: grey values or palette indices"
+    score.add_argument("--classes", nargs="+", type=options.class_number, default=[], metavar="N", help=text)
+    text = "mask values whose pixels no metric counts"
+    score.add_argument("--ignore", nargs="+", type=options.class_number, default=[], metavar="N", help=text)
     options.metric(score)
     score.add_argument("--out", type=Path, metavar="FILE", help="one CSV row an image")
 
@@ -24,7 +29,15 @@ def _score(arguments: argparse.Namespace) -> None:
     from bench.commands.score import means, score
     from bench.metrics.columns import COUNTS, METRICS, SET_IOU
 
-    scores = score(arguments.masks, arguments.maps, metric=arguments.metric or (), config=arguments.config)
+    scores = score(
+        arguments.masks,
+        arguments.maps,
+        metric=arguments.metric or (),
+        classes=arguments.classes,
+        ignore=arguments.ignore,
+        map_scale=arguments.map_scale,
+        config=arguments.config,
+    )
     if arguments.out:
         scores.drop(columns=[*COUNTS]).to_csv(arguments.out, index=False)
     print(f"{len(scores)} images")

@@ -12,7 +12,8 @@ from PIL import Image as PillowImage
 
 from bench.config import Device, Grid, Settings, load, unknown
 from bench.contracts import ProbabilityMap, UserError
-from bench.images import IMAGE_SUFFIXES, MAP_SUFFIXES, read_image, read_map, to_uint16
+from bench.images import IMAGE_SUFFIXES, MAP_SUFFIXES, MapFiles, read_image, to_uint16
+from bench.images.decode import ARRAY_SUFFIXES
 from bench.plugins.outputs import check_output
 from bench.plugins.trained import ready_refiner
 from bench.runtime.crew import crew
@@ -34,6 +35,7 @@ def refine(
     checkpoint: Path | None = None,
     device: Device | None = None,
     format: MapFormat = "like",
+    map_scale: float | None = None,
     workers: int | None = None,
     force: bool = False,
     config: Path | None = None,
@@ -51,7 +53,8 @@ def refine(
         out: a folder, made where it is missing; neither ``images`` nor ``maps`` nor below ``maps``.
         checkpoint: the trained refiner: a weights file or a run's folder, see `bench.plugins.trained.ready_refiner`.
         format: of the refined maps. ``like`` keeps the map's: an 8-bit PNG stays one, as does a 16-bit one; NPY
-            becomes float32 NPY.
+            becomes float32 NPY, and pictures of other formats PNG, with 16 bits where they had more than 8.
+        map_scale: the value of the maps that stands for probability 1; None finds out, see `bench.images.maps`.
         workers: processes that work side by side, one native thread each; with one of them the refiner works here,
             with what threads it likes. None takes bench.toml's.
         force: refine all maps, those that ``out`` holds too.
@@ -73,9 +76,11 @@ def refine(
     targets = {sample_id: out / _name(file.relative_to(maps), format) for sample_id, file in map_files.items()}
     todo = [sample_id for sample_id in sorted(targets) if force or not targets[sample_id].is_file()]
     tasks = (_Task(image_files[sample_id], map_files[sample_id], targets[sample_id]) for sample_id in todo)
-    make = partial(_Refining, refiner, checkpoint, settings, where, format)
+    coded = MapFiles([*map_files.values()], map_scale)
+    make = partial(_Refining, refiner, checkpoint, settings, where, format, coded)
     with crew(make, min(chosen.workers, len(todo))) as each:
         _make_out(out, images, maps)
+        note(f"maps: {coded.said()}")
         sweep(set(targets.values()))
         if len(map_files) < len(image_files):
             note(f"{len(map_files)} of {len(image_files)} images have a map; the others are left out")
@@ -102,12 +107,21 @@ class _Task:
 class _Refining:
     """Refines maps, file to file."""
 
-    def __init__(self, spec: str, checkpoint: Path | None, settings: Settings, device: str, format: MapFormat) -> None:
-        self.spec, self.format = spec, format
+    def __init__(
+        self,
+        spec: str,
+        checkpoint: Path | None,
+        settings: Settings,
+        device: str,
+        format: MapFormat,
+        maps: MapFiles,
+    ) -> None:
+        self.spec, self.format, self.maps = spec, format, maps
         self.refiner = ready_refiner(spec, checkpoint, settings, device)
 
     def __call__(self, task: _Task) -> None:
-        image, probs = read_image(task.image), read_map(task.map)
+        probs = self.maps.read(task.map)
+        image = read_image(task.image, like=probs.shape)
         if image.shape[:2] != probs.shape:
             raise UserError(
                 f"the map is {_size(probs)} and its image {task.image} is {_size(image)} pixels (width x height)",
@@ -139,15 +153,16 @@ def _make_out(out: Path, images: Path, maps: Path) -> None:
 
 def _name(path: Path, format: MapFormat) -> Path:
     """The path with the suffix that the format wants; one that it has already is kept as it is spelt."""
-    suffix = path.suffix if format == "like" else f".{format.rstrip('0123456789')}"
+    kind = ("npy" if path.suffix.lower() in ARRAY_SUFFIXES else "png") if format == "like" else format
+    suffix = f".{kind.rstrip('0123456789')}"
     return path if path.suffix.lower() == suffix else path.with_suffix(suffix)
 
 
 def _format_of(map_file: Path) -> MapFormat:
-    if map_file.suffix.lower() == ".npy":
+    if map_file.suffix.lower() in ARRAY_SUFFIXES:
         return "npy"
     with PillowImage.open(map_file) as picture:
-        return "png16" if picture.mode.startswith("I") else "png8"
+        return "png16" if picture.mode.startswith(("I", "F")) else "png8"
 
 
 def _write(probs: ProbabilityMap, target: Path, format: MapFormat) -> None:

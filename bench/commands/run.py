@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.commands.results import Results
 from bench.config import Device, EngineName, Grid, OnError, TrainingProtocol, load
-from bench.contracts import UserError
+from bench.contracts import TellsReading, UserError
 from bench.execution import engines, stages
 from bench.execution.job import Job
 from bench.execution.plan import Cell, cells
@@ -118,6 +118,8 @@ def run(
                 jobs[key] = Job(cell, target, where, part.workers)
     for text in sorted(same):
         note(text)
+    for text in _readings(jobs.values()):
+        note(text)
     target.open_for_writing()
     manifests = [job.cell.manifest for job in jobs.values()]
     for text in dict.fromkeys(f"{m.dataset}: {m.complete}" for m in manifests if m.complete):
@@ -137,6 +139,13 @@ def run(
     # Of the parts of an experiment none says these two for itself.
     _execute(_begin([*jobs.values()], result), result, engine=parts[0].engine, on_error=parts[0].on_error)
     return result
+
+
+def _readings(jobs: Iterable[Job]) -> list[str]:
+    """What the files of the datasets and bases are taken for. Raises UserError where that is unclear."""
+    used = {(part.kind, str(part.name)): part for job in jobs for part in (job.cell.dataset, job.cell.base)}
+    telling = [part for part in used.values() if isinstance(part.entry.factory, TellsReading)]
+    return [f"{part.label}: {part.make(device='cpu', seed=0).reading()}" for part in telling]
 
 
 def _other_names(cell: Manifest, other: Manifest) -> set[str]:

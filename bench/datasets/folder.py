@@ -4,12 +4,35 @@ from __future__ import annotations
 
 import csv as csv_format
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 
-from bench.contracts import SPLITS, Split, UserError
-from bench.datasets.pairs import Pair
+import numpy as np
+
+from bench.contracts import SPLITS, Image, Mask, Split, UserError
+from bench.datasets.pairs import Pair, PairReader
 from bench.datasets.source import Listing, PairSource, list_images, match_stems
 from bench.datasets.splits import split_off
+from bench.images import MaskFiles, Truth, read_grey
+
+
+class FolderReader(PairReader):
+    """Masks of any coding that is clear or told: `bench.images.MaskFiles`."""
+
+    def __init__(self, masks: MaskFiles) -> None:
+        self.masks = masks
+
+    def levels(self, path: Path) -> Image:
+        coding = self.masks.coding
+        soft = coding is not None and coding.foreground is None
+        mask = self.mask(path)
+        return read_grey(path) if soft else mask.astype(np.uint8) * np.uint8(255)
+
+    def mask(self, path: Path) -> Mask:
+        return self.truth(path).mask
+
+    def truth(self, path: Path) -> Truth:
+        return self.masks.read(path)
 
 
 class Folder(PairSource):
@@ -26,12 +49,16 @@ class Folder(PairSource):
         csv: table of pairs.
         val: fraction of the pairs for val.
         test: fraction of the pairs for test; what remains is train.
+        classes: grey values or palette indices of the masks that are the foreground, ``1`` or ``[1,2]``; None finds
+            out, see `bench.images.masks`.
+        ignore: those whose pixels no metric counts; what learns takes them for background.
 
     Raises:
         UserError: neither two folders nor a CSV are given, or the fractions are no fractions.
     """
 
     name = "folder"
+    version = 2
     layout = "images and masks of equal stem"
 
     def __init__(
@@ -43,8 +70,11 @@ class Folder(PairSource):
         csv: Path | None = None,
         val: float = 0.2,
         test: float = 0.2,
+        classes: int | tuple[int, ...] | None = None,
+        ignore: int | tuple[int, ...] | None = None,
     ) -> None:
         super().__init__(root=root)
+        self.classes, self.ignore = _numbers(classes), _numbers(ignore)
         self.images, self.masks, self.csv = images, masks, csv
         self.val, self.test = val, test
         if (csv is None) != (images is not None and masks is not None) or (csv and (images or masks)):
@@ -53,6 +83,15 @@ class Folder(PairSource):
         if val < 0 or test < 0 or val + test > 1 + 1e-9:
             fix = "give two fractions that make no more than 1"
             raise UserError(f"val={val:g} and test={test:g}", "folder[val=...,test=...]", fix)
+
+    @cached_property
+    def reader(self) -> FolderReader:  # type: ignore[override]
+        masks = [pair.mask for pair in self.all_pairs()]
+        return FolderReader(MaskFiles(masks, self.classes, self.ignore))
+
+    def reading(self) -> str:
+        """What the masks were taken for. Raises UserError as `bench.images.MaskFiles.said`."""
+        return f"masks: {self.reader.masks.said()}"
 
     @property
     def expected(self) -> Mapping[Split, int]:
@@ -104,6 +143,10 @@ class Folder(PairSource):
                 raise UserError(f"the split {row['split']!r}", where, f"write one of {', '.join(SPLITS)}")
             cut[row["split"]].append(pair)
         return {split: cut[split] for split in SPLITS}
+
+
+def _numbers(given: int | tuple[int, ...] | None) -> tuple[int, ...]:
+    return () if given is None else (given,) if isinstance(given, int) else given
 
 
 def _rows(path: Path) -> list[tuple[str, dict[str, str]]]:

@@ -16,6 +16,7 @@ from bench.contracts import SPLITS, Episode, Finding, Image, Mask, Split, UserEr
 from bench.datasets.pairs import Pair, PairReader
 from bench.datasets.source import Listing, PairSource
 from bench.datasets.splits import split_off
+from bench.images.decode import decode
 
 SIDE = 224
 PAIRS_A_CLASS = 10
@@ -37,7 +38,8 @@ class FssReader(PairReader):
     """Masks are RGB files where any channel may hold the object; odd-sized files are brought to 224x224."""
 
     def levels(self, path: Path) -> Image:
-        return images.read_image(path).max(axis=2)
+        values = decode(path).values
+        return values if values.ndim == 2 else values.max(axis=2)
 
     def check_size(self, pair: Pair, image: tuple[int, int], mask: tuple[int, int]) -> Finding | None:
         if image == mask == (SIDE, SIDE):

@@ -41,6 +41,10 @@ class PairReader:
         """bool ``(H, W)``, binarised at native size. Raises UserError as `levels`."""
         return images.binarise(self.levels(path), lossy=path.suffix.lower() in LOSSY_SUFFIXES)
 
+    def truth(self, path: Path) -> images.Truth:
+        """The mask, and its void pixels where there are such. Raises UserError as `levels`."""
+        return images.Truth(self.mask(path))
+
     def check_size(self, pair: Pair, image: tuple[int, int], mask: tuple[int, int]) -> Finding | None:
         """What is to be said about the two files' (height, width), if anything."""
         if image == mask:
@@ -50,8 +54,9 @@ class PairReader:
 
     def sample(self, pair: Pair) -> Sample:
         """Read a pair, with its support. Raises UserError for a missing, damaged or odd-sized file."""
-        image, mask = self.fit(pair, images.read_image(pair.image), self.mask(pair.mask))
-        return Sample(pair.id, image, mask, tuple(self.sample(other) for other in pair.support))
+        truth = self.truth(pair.mask)
+        image, mask = self.fit(pair, images.read_image(pair.image, like=truth.mask.shape), truth.mask)
+        return Sample(pair.id, image, mask, tuple(self.sample(other) for other in pair.support), truth.ignore)
 
     def fit(self, pair: Pair, image: Image, mask: Mask) -> tuple[Image, Mask]:
         """The two arrays at one size. Raises UserError where `check_size` finds an error."""

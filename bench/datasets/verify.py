@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -27,8 +28,9 @@ def verify_pairs(pairs: Sequence[Pair], reader: PairReader, description: str) ->
     findings: list[Finding] = []
     not_binary: list[Path] = []
     for pair in track(pairs, description, len(pairs)):
-        image = _read(images.read_image, pair.image, findings)
         levels = _read(reader.levels, pair.mask, findings)
+        like = None if levels is None else levels.shape[:2]
+        image = _read(partial(images.read_image, like=like), pair.image, findings)
         if levels is not None and not is_binary(levels, lossy=pair.mask.suffix.lower() in LOSSY_SUFFIXES):
             not_binary.append(pair.mask)
         if image is not None and levels is not None:

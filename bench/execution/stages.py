@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.contracts import Episodic, Oracle, ProbabilityMap, Refiner, Sample, Split
+from bench.contracts import DECISION, Episodic, Oracle, ProbabilityMap, Refiner, Sample, Split
 from bench.execution.job import Job
 from bench.execution.maps import MapCache
 from bench.execution.measure import Meter
@@ -29,6 +29,9 @@ from bench.runtime.environment import describe
 from bench.runtime.files import read_lines
 from bench.runtime.progress import note, track
 from bench.store import Manifest
+
+_TRUTH, _FOUND = "has_truth", "has_found"
+"""Of a record while it is computed: whether the mask, and the refined map, has any foreground."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ def refine(job: Job) -> None:
             stream.flush()
             records[record["id"]] = record
     frame = pd.DataFrame([records[sample_id] for sample_id in ids])
-    job.store.write(_done(job, len(frame)), frame)
+    job.store.write(_done(job, frame), frame)
 
 
 class _Scoring:
@@ -139,8 +142,9 @@ class _Scoring:
         (refined,), cost = self.meter(call)
         where = f"{self.label}: {sample_id}"
         check_output(refined, probs.shape, where)
-        record = {"id": sample_id, **score(refined, sample.mask), **cost.columns()}
-        record |= plugged_in.values(self.metrics, refined, sample.mask, where)
+        seen = {_TRUTH: bool(sample.mask.any()), _FOUND: bool((refined >= DECISION).any())}
+        record = {"id": sample_id, **seen, **score(refined, sample.mask, ignore=sample.ignore), **cost.columns()}
+        record |= plugged_in.values(self.metrics, refined, sample.mask, where, sample.ignore)
         return record | {BASE + name: value for name, value in self.cache.cost(sample_id).items()}
 
 
@@ -179,19 +183,30 @@ def _record_episodes(job: Job, split: Split) -> None:
         job.store.write_episodes(job.maps_folder(split), found)
 
 
-def _done(job: Job, images: int) -> Manifest:
+def _done(job: Job, frame: pd.DataFrame) -> Manifest:
     fitting = job.fitted_refiner if job.cell.fit_key else None
     finished = fitting.finished if fitting is not None else None
     return job.cell.manifest.model_copy(
         update={
             "status": "done",
-            "images": images,
+            "images": len(frame),
+            "remarks": _remarks(frame),
             "fit_seconds": finished["seconds"] if finished is not None else None,
             "tuned": (fitting.tuned if fitting is not None else None) or {},
             "written": datetime.now(UTC).isoformat(timespec="seconds"),
             "environment": describe(job.device) | ({"workers": job.workers} if job.workers > 1 else {}),
         }
     )
+
+
+def _remarks(frame: pd.DataFrame) -> list[str]:
+    """What makes the numbers mean little, though each of them is right."""
+    found = []
+    if not frame.get(_TRUTH, pd.Series([True])).any():
+        found.append("every mask is empty: look at what the masks were taken for")
+    if not frame.get(_FOUND, pd.Series([True])).any():
+        found.append("no map reaches 0.5, so that nothing is predicted: look at what the maps were taken for")
+    return found
 
 
 def _refining(refiner: Refiner, sample: Sample, probs: ProbabilityMap) -> Callable[[], list[ProbabilityMap]]:

@@ -52,6 +52,29 @@ def binarised(pred: Prediction, mask: Mask) -> Mask:
     return pred.astype(np.bool_, copy=False) if pred.dtype == np.bool_ else pred >= DECISION
 
 
+def cleared(pred: Prediction, mask: Mask, ignore: Mask | None) -> tuple[Mask, Mask]:
+    """Prediction and ground truth as bool ``(H, W)`` with the void pixels as background in both.
+
+    So a prediction that runs into void ends there, as the ground truth does: neither the overlap nor the contour of
+    either is charged for what lies in it.
+
+    Raises:
+        ValueError: as `checked`, of ``ignore`` too.
+    """
+    found = binarised(pred, mask)
+    if ignore is None:
+        return found, mask
+    check_ignore(ignore, mask)
+    return found & ~ignore, mask & ~ignore
+
+
+def check_ignore(ignore: Mask, mask: Mask) -> None:
+    """Refuse void pixels that are no bool ``(H, W)`` of the mask's shape. Raises ValueError."""
+    _check_array("ignore", ignore)
+    if ignore.dtype != np.bool_ or ignore.shape != mask.shape:
+        raise ValueError(f"expected ignore to be bool {mask.shape}, got {ignore.dtype} {ignore.shape}")
+
+
 def _check_array(name: str, array: object) -> None:
     if not isinstance(array, np.ndarray):
         raise ValueError(f"expected {name} to be a numpy array, got {type(array).__name__}")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.contracts import Mask
-from bench.metrics.arguments import Prediction, binarised
+from bench.metrics.arguments import Prediction, cleared
 from bench.metrics.overlap import count_ratio, counts
 
 BAND_WIDTH = 15
@@ -23,7 +23,9 @@ DIAGONAL_RATIO = 0.02
 """d as a share of the image diagonal, the default of Boundary IoU's authors."""
 
 
-def boundary_iou(pred: Prediction, mask: Mask, *, d: int | None = None, ratio: float | None = None) -> float:
+def boundary_iou(
+    pred: Prediction, mask: Mask, *, d: int | None = None, ratio: float | None = None, ignore: Mask | None = None
+) -> float:
     """IoU of the two inner bands: the foreground pixels within ``d`` of a contour.
 
     Boundary IoU of Cheng et al., CVPR 2021; the paper reports it as mBA with d = 15. A foreground pixel is in the
@@ -35,6 +37,8 @@ def boundary_iou(pred: Prediction, mask: Mask, *, d: int | None = None, ratio: f
     Args:
         pred: ``(H, W)`` bool, or a float map in [0, 1], binarised at ``>= 0.5``.
         mask: ``(H, W)`` bool, the ground truth.
+        ignore: ``(H, W)`` bool, void pixels, which count for nothing, see `bench.metrics.arguments.cleared`; None for
+            none.
         d: width of the band in pixels, at least 1; 15 where neither it nor ``ratio`` is given.
         ratio: instead of ``d``, its share of the diagonal: ``d = max(1, round(ratio * sqrt(H^2 + W^2)))``.
 
@@ -64,24 +68,26 @@ def boundary_iou(pred: Prediction, mask: Mask, *, d: int | None = None, ratio: f
         >>> boundary_iou(np.zeros((5, 5), dtype=bool), np.zeros((5, 5), dtype=bool))
         1.0
     """
-    found = binarised(pred, mask)
+    found, truth = cleared(pred, mask, ignore)
     width = _band_width(mask.shape, d, ratio)
-    return count_ratio(*counts(_inner_band(found, width), _inner_band(mask, width)))
+    return count_ratio(*counts(_inner_band(found, width), _inner_band(truth, width)))
 
 
-def boundary_accuracy(pred: Prediction, mask: Mask) -> float:
+def boundary_accuracy(pred: Prediction, mask: Mask, *, ignore: Mask | None = None) -> float:
     """CascadePSP's mBA: the share of pixels classified right near the true contour, mean of five radii.
 
     Cheng et al., CVPR 2020. The radii run from 1 to about ``(H + W) / 300`` pixels; a region is all within a radius of
     the contour on both sides of it, cut from the ground truth with an elliptic kernel. The image border is no contour
     here. Guessing gives about 0.5.
 
-    Empty masks: NaN where the ground truth has no contour, which is all background or all foreground; leave those
-    images out of a mean and count them. An empty prediction is scored like any other.
+    Empty masks: NaN where the ground truth has no contour, which is all background or all foreground, or where all of
+    it lies in void; leave those images out of a mean and count them. An empty prediction is scored like any other.
 
     Args:
         pred: ``(H, W)`` bool, or a float map in [0, 1], binarised at ``>= 0.5``.
         mask: ``(H, W)`` bool, the ground truth.
+        ignore: ``(H, W)`` bool, void pixels, which count for nothing, see `bench.metrics.arguments.cleared`; None for
+            none.
 
     Returns:
         Mean accuracy in [0, 1], or NaN.
@@ -100,13 +106,18 @@ def boundary_accuracy(pred: Prediction, mask: Mask) -> float:
         >>> boundary_accuracy(mask, np.ones((1, 4), dtype=bool))
         nan
     """
-    right = binarised(pred, mask) == mask
-    if mask.all() or not mask.any():
+    found, truth = cleared(pred, mask, ignore)
+    right = found == truth
+    if truth.all() or not truth.any():
         return math.nan
     radii = Counter(_radii(mask.shape))  # small images repeat a radius: each is computed once
     total = 0.0
     for radius, times in radii.items():
-        region = _contour_region(mask, radius)
+        region = _contour_region(truth, radius)
+        if ignore is not None:
+            region &= ~ignore
+            if not region.any():
+                return math.nan
         total += times * int(np.count_nonzero(right & region)) / int(np.count_nonzero(region))
     return total / radii.total()
 

@@ -54,10 +54,12 @@ class Scored:
     Attributes:
         probs: ``(H, W)`` float map in [0, 1], or a bool mask.
         mask: ``(H, W)`` bool, the ground truth.
+        ignore: ``(H, W)`` bool, void pixels; None for none.
     """
 
     probs: Prediction
     mask: Mask
+    ignore: Mask | None = None
 
     @cached_property
     def pred(self) -> Mask:
@@ -67,7 +69,7 @@ class Scored:
     @cached_property
     def counts(self) -> tuple[int, int]:
         """Pixels in the intersection and in the union."""
-        return counts(self.pred, self.mask)
+        return counts(self.pred, self.mask, ignore=self.ignore)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +116,7 @@ IMAGE_METRICS = (
         digits=2,
         scale=100,
         better="higher",
-        of=lambda scored: boundary_iou(scored.pred, scored.mask),
+        of=lambda scored: boundary_iou(scored.pred, scored.mask, ignore=scored.ignore),
         objective=True,
     ),
     MetricFacts(
@@ -124,7 +126,7 @@ IMAGE_METRICS = (
         digits=2,
         scale=100,
         better="higher",
-        of=lambda scored: boundary_iou(scored.pred, scored.mask, ratio=DIAGONAL_RATIO),
+        of=lambda scored: boundary_iou(scored.pred, scored.mask, ratio=DIAGONAL_RATIO, ignore=scored.ignore),
     ),
     MetricFacts(
         key="boundary_accuracy",
@@ -133,7 +135,7 @@ IMAGE_METRICS = (
         digits=2,
         scale=100,
         better="higher",
-        of=lambda scored: boundary_accuracy(scored.pred, scored.mask),
+        of=lambda scored: boundary_accuracy(scored.pred, scored.mask, ignore=scored.ignore),
     ),
     MetricFacts(
         key="mae",
@@ -141,7 +143,7 @@ IMAGE_METRICS = (
         meaning="mean absolute error of the map itself, 0..1, lower is better",
         digits=3,
         better="lower",
-        of=lambda scored: mae(scored.probs, scored.mask),
+        of=lambda scored: mae(scored.probs, scored.mask, ignore=scored.ignore),
     ),
 )
 """Those that an image of its own has, in the order of tables and records."""
@@ -234,7 +236,7 @@ else:
 """Key of one of `OBJECTIVES`."""
 
 
-def score(probs: Prediction, mask: Mask) -> dict[str, float | int]:
+def score(probs: Prediction, mask: Mask, *, ignore: Mask | None = None) -> dict[str, float | int]:
     """All `IMAGE_METRICS` and `COUNTS` of one image, by key, in the records' order.
 
     Empty masks, both / ground truth alone / prediction alone: the IoUs are 1 / 0 / 0; ``boundary_accuracy`` is NaN
@@ -243,6 +245,7 @@ def score(probs: Prediction, mask: Mask) -> dict[str, float | int]:
     Args:
         probs: ``(H, W)`` float map in [0, 1], binarised at ``>= 0.5`` for all columns but ``mae``; or a bool mask.
         mask: ``(H, W)`` bool, the ground truth.
+        ignore: ``(H, W)`` bool, void pixels, which count for nothing; None for none.
 
     Raises:
         ValueError: shapes differ, a dtype is ambiguous, or the map has NaN or leaves [0, 1].
@@ -254,6 +257,6 @@ def score(probs: Prediction, mask: Mask) -> dict[str, float | int]:
         >>> row["intersection"], row["union"], row["boundary_accuracy"], row["mae"]
         (2, 3, 0.5, 0.25)
     """
-    scored = Scored(probs, mask)
+    scored = Scored(probs, mask, ignore)
     values = {metric.key: metric.of(scored) for metric in IMAGE_METRICS}
     return {**values, **dict(zip(COUNTS, scored.counts, strict=True))}

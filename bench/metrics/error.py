@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from bench.contracts import Mask
-from bench.metrics.arguments import Prediction, checked
+from bench.metrics.arguments import Prediction, check_ignore, checked
 
 
-def mae(probs: Prediction, mask: Mask) -> float:
+def mae(probs: Prediction, mask: Mask, *, ignore: Mask | None = None) -> float:
     """Mean absolute error of the map, not of its binarisation.
 
     The map is taken as it is: many saliency toolboxes stretch each map to [0, 1] first, which rewards
@@ -19,9 +21,11 @@ def mae(probs: Prediction, mask: Mask) -> float:
     Args:
         probs: ``(H, W)`` float map in [0, 1]; a bool mask counts as a map of zeros and ones.
         mask: ``(H, W)`` bool, the ground truth.
+        ignore: ``(H, W)`` bool, void pixels, which count for nothing, see `bench.metrics.arguments.cleared`; None for
+            none.
 
     Returns:
-        Mean of |probs - mask| over pixels, summed in float64, in [0, 1]; 0 is best.
+        Mean of |probs - mask| over pixels, summed in float64, in [0, 1]; 0 is best. NaN where all is void.
 
     Raises:
         ValueError: shapes differ, a dtype is ambiguous, or the map has NaN or leaves [0, 1].
@@ -35,4 +39,8 @@ def mae(probs: Prediction, mask: Mask) -> float:
         0.5
     """
     checked(probs, mask)
-    return float(np.abs(np.subtract(probs, mask, dtype=np.float64)).mean())
+    errors = np.abs(np.subtract(probs, mask, dtype=np.float64))
+    if ignore is None:
+        return float(errors.mean())
+    check_ignore(ignore, mask)
+    return float(errors[~ignore].mean()) if not ignore.all() else math.nan

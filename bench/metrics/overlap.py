@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.contracts import Mask
-from bench.metrics.arguments import Prediction, binarised
+from bench.metrics.arguments import Prediction, cleared
 
 
-def iou(pred: Prediction, mask: Mask) -> float:
+def iou(pred: Prediction, mask: Mask, *, ignore: Mask | None = None) -> float:
     """Foreground IoU of one image. The table column mIoU is its mean over images.
 
     Empty masks: both empty is 1, since nothing was missed and nothing invented; one empty is 0.
@@ -19,6 +19,8 @@ def iou(pred: Prediction, mask: Mask) -> float:
     Args:
         pred: ``(H, W)`` bool, or a float map in [0, 1], binarised at ``>= 0.5``.
         mask: ``(H, W)`` bool, the ground truth.
+        ignore: ``(H, W)`` bool, void pixels, which count for nothing, see `bench.metrics.arguments.cleared`; None for
+            none.
 
     Returns:
         |pred & mask| / |pred or mask|, in [0, 1].
@@ -37,10 +39,10 @@ def iou(pred: Prediction, mask: Mask) -> float:
         >>> iou(np.zeros((1, 4), dtype=bool), np.zeros((1, 4), dtype=bool))
         1.0
     """
-    return count_ratio(*counts(pred, mask))
+    return count_ratio(*counts(pred, mask, ignore=ignore))
 
 
-def counts(pred: Prediction, mask: Mask) -> tuple[int, int]:
+def counts(pred: Prediction, mask: Mask, *, ignore: Mask | None = None) -> tuple[int, int]:
     """Pixels in the intersection and in the union: what `iou_dataset` sums over a split.
 
     Empty masks: both empty is ``(0, 0)``.
@@ -48,6 +50,8 @@ def counts(pred: Prediction, mask: Mask) -> tuple[int, int]:
     Args:
         pred: ``(H, W)`` bool, or a float map in [0, 1], binarised at ``>= 0.5``.
         mask: ``(H, W)`` bool, the ground truth.
+        ignore: ``(H, W)`` bool, void pixels, which count for nothing, see `bench.metrics.arguments.cleared`; None for
+            none.
 
     Raises:
         ValueError: shapes differ, a dtype is ambiguous, or the map has NaN or leaves [0, 1].
@@ -58,8 +62,8 @@ def counts(pred: Prediction, mask: Mask) -> tuple[int, int]:
         >>> counts(np.array([[True, True, False]]), np.array([[False, True, False]]))
         (1, 2)
     """
-    found = binarised(pred, mask)
-    return int(np.count_nonzero(found & mask)), int(np.count_nonzero(found | mask))
+    found, truth = cleared(pred, mask, ignore)
+    return int(np.count_nonzero(found & truth)), int(np.count_nonzero(found | truth))
 
 
 def iou_dataset(intersections: ArrayLike, unions: ArrayLike) -> float:

@@ -55,19 +55,26 @@ def columns(metrics: Mapping[str, Metric]) -> dict[str, PluggedMetric]:
     return {label: _column(label, metric) for label, metric in metrics.items()}
 
 
-def values(metrics: Mapping[str, Metric], probs: ProbabilityMap, mask: Mask, where: str) -> dict[str, float]:
+def values(
+    metrics: Mapping[str, Metric], probs: ProbabilityMap, mask: Mask, where: str, ignore: Mask | None = None
+) -> dict[str, float]:
     """The metrics of one image, by column; NaN where one is undefined.
 
     Args:
         probs: ``(H, W)`` float32 in [0, 1]. The metrics see it and the mask as read-only arrays.
         mask: ``(H, W)`` bool.
         where: what is scored, for errors.
+        ignore: ``(H, W)`` bool, void pixels; None for none.
 
     Raises:
-        UserError: a metric raises, or returns what is neither a finite number nor NaN.
+        UserError: a metric raises, or returns what is neither a finite number nor NaN; or there are void pixels, which
+            it would count.
     """
     if not metrics:
         return {}
+    if ignore is not None and ignore.any():
+        named = ", ".join(metrics)
+        raise UserError(f"the metrics {named} cannot leave void pixels out", where, "leave out --metric, or ignore=")
     probs, mask = probs.view(), mask.view()
     probs.flags.writeable = mask.flags.writeable = False
     return {label: _value(label, metric, probs, mask, where) for label, metric in metrics.items()}

@@ -115,7 +115,7 @@ class Tuned(Refiner):
         for index in range(len(scored)):
             sample, probs = scored[index]
             (refined,) = refiner.refine([sample.image], [probs])
-            total += objective.of(Scored(refined, sample.mask))
+            total += objective.of(Scored(refined, sample.mask, sample.ignore))
         shutil.rmtree(folder, ignore_errors=True)
         return total / len(scored)
 

@@ -42,7 +42,7 @@ def test_gaps_are_counted_and_named_or_dropped(tmp_path: Path, capsys: pytest.Ca
         (np.zeros((3, 2)), "resize the map"),
         (np.full((2, 3), np.nan), "6 NaN"),
         (np.full((2, 3), 7.0), "sigmoid"),
-        (np.zeros((1, 2, 3)), "shape"),
+        (np.zeros((2, 3, 4)), "shape"),
     ],
 )
 def test_what_is_no_map_is_said(tmp_path: Path, values: np.ndarray, says: str) -> None:

@@ -37,10 +37,14 @@ def of_another_size(root: Path) -> str:
     return spec
 
 
+SOFT = np.zeros((6, 8), np.uint8)
+SOFT[:, 3:] = 128, 255, 255, 255, 255
+
+
 def grey(root: Path) -> str:
     spec = pairs(root)
     for number in (2, 7):
-        write_mask(root / "masks" / f"{number}.png", np.full((6, 8), 128, np.uint8))
+        write_mask(root / "masks" / f"{number}.png", SOFT)
     return spec
 
 
@@ -122,7 +126,7 @@ def test_several_at_once_and_errors_among_them(
     spec = pairs(tmp_path)
     truncate(tmp_path / "images" / "3.png")
     write_mask(tmp_path / "masks" / "4.png", np.zeros((5, 8), np.uint8))
-    write_mask(tmp_path / "masks" / "7.png", np.full((6, 8), 128, np.uint8))
+    write_mask(tmp_path / "masks" / "7.png", SOFT)
     write_image(tmp_path / "images" / "x.png")
     code, first, findings = verified(spec, tmp_path, monkeypatch, capsys)
     assert code == 2 and first == f"{spec}: 4 findings, 2 of them errors"

@@ -61,7 +61,8 @@ def test_a_file_that_vanishes_is_named(root: Path) -> None:
 
 
 def test_masks_coded_0_and_1_are_foreground_at_1_and_no_finding(root: Path) -> None:
-    write_mask(root / "masks" / "a.png", np.array([[0, 1] * 4] * 6, np.uint8))
+    for path in (root / "masks").iterdir():
+        write_mask(path, np.array([[0, 1] * 4] * 6, np.uint8))
     source = folder(root)
     dataset = source.split("test")
     assert dataset[list(dataset.ids).index("a")].mask.sum() == 24

@@ -1,0 +1,38 @@
+"""Images, masks and maps on disk: what is read is read rightly or refused in one line; writing, resizing.
+
+``docs/formats.md`` has the policy as a table.
+"""
+
+from __future__ import annotations
+
+from bench.images.decode import SUFFIXES as IMAGE_SUFFIXES
+from bench.images.maps import MAP_SUFFIXES, MapFiles, check_map, read_map
+from bench.images.masks import MaskFiles, Truth, binarise, read_grey, read_mask
+from bench.images.pictures import read_image
+from bench.images.resizing import resize, resize_mask
+from bench.images.writing import from_uint16, to_uint16, write_map
+
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "IMAGE_SUFFIXES",
+    "MAP_SUFFIXES",
+    "MapFiles",
+    "MaskFiles",
+    "Truth",
+    "binarise",
+    "check_map",
+    "from_uint16",
+    "read_grey",
+    "read_image",
+    "read_map",
+    "read_mask",
+    "resize",
+    "resize_mask",
+    "to_uint16",
+    "write_map",
+]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Of RGB in [0, 1]: what networks that start from ImageNet weights are normalised with."""
