@@ -54,6 +54,12 @@ def objective(command: argparse.ArgumentParser) -> None:
     command.add_argument("--objective", metavar="METRIC", help="what the tuning goes by; default: iou")
 
 
+def pattern(command: argparse.ArgumentParser, what: str) -> None:
+    """Of the names of ``what``, in the singular."""
+    text = f"of the {what}s' names without suffix, * for the part that is matched: '*_{what}'"
+    command.add_argument(f"--{what}-pattern", default="", metavar="P", help=text)
+
+
 def metric(command: argparse.ArgumentParser) -> None:
     command.add_argument("--metric", nargs="+", metavar="M", help="plug-ins to score by, beside the built-in metrics")
 

@@ -92,7 +92,7 @@ def test_an_empty_folder_is_named(root: Path) -> None:
     (root / "empty").mkdir()
     with pytest.raises(UserError, match=r"no image.*empty"):
         Folder(root=root, images=Path("empty"), masks=Path("masks")).split("test")
-    with pytest.raises(UserError, match=r"no mask has the stem.*empty"):
+    with pytest.raises(UserError, match=r"no masks here.*empty"):
         Folder(root=root, images=Path("images"), masks=Path("empty")).split("test")
 
 
