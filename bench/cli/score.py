@@ -13,7 +13,9 @@ def add(commands: Commands) -> None:
     """See `bench.cli`."""
     text = "score any method's maps against masks, matched by file name; no model needed"
     score = commands.add("score", text, _score)
-    score.add_argument("--masks", type=Path, required=True, metavar="DIR", help="the ground truth, as images, or one file")
+    score.add_argument(
+        "--masks", type=Path, required=True, metavar="DIR", help="the ground truth, as images, or one file"
+    )
     text = "8/16-bit PNG or NPY, of the masks' sizes, or one file"
     score.add_argument("--maps", type=Path, required=True, metavar="DIR", help=text)
     options.pattern(score, "mask")

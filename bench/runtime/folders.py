@@ -20,7 +20,7 @@ def make_out(folder: Path) -> None:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is none of the user's data: ``.git``, AppleDouble's ``._1.png``, a Mac's ``__MACOSX``."""
+    """Whether a file or folder is no data of the user's: ``.git``, AppleDouble's ``._1.png``, a Mac's ``__MACOSX``."""
     return name.startswith(".") or name == "__MACOSX"
 
 
@@ -28,7 +28,7 @@ def files_below(folder: Path) -> Iterator[Path]:
     """Every file below a folder, in no order, but for what `is_hidden` and what lies below a hidden folder.
 
     Links to folders are followed. No folder is listed twice, by whatever links it is reached, and a link to one that
-    holds ``folder`` is a loop, which is cut. Where a folder is reached as itself and by a link, it goes by its own path.
+    holds ``folder`` is a loop, which is cut. Where a folder is reached as itself, too, it goes by its own path.
 
     Args:
         folder: an existing one; may be hidden itself.

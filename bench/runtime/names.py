@@ -237,7 +237,8 @@ def _unlike(
 ) -> UserError:
     counts = f"{matched or 'none'} of {len(second_files)} {second.noun}"
     said = f"{counts} {'has' if matched < 2 else 'have'} the name of one of the {first.noun}"
-    said += f": {min(second_files.keys() - first_files.keys())!r}, but {min(first_files.keys() - second_files.keys())!r}"
+    one, other = min(first_files.keys() - second_files.keys()), min(second_files.keys() - first_files.keys())
+    said += f": {other!r}, but {one!r}"
     if patterns is None:
         return UserError(said, second.place, "give both the same file names, but for the suffix, or name a pattern")
     options = [
