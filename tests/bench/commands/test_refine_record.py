@@ -103,8 +103,7 @@ def test_a_runs_folder_counts_by_what_was_learned(toy: Toy, capfd: pytest.Captur
 def test_changed_images_and_maps_are_refined_anew(
     toy: Toy, capfd: pytest.CaptureFixture[str], workers: int
 ) -> None:
-    more = ("--workers", str(workers))
-    assert call(toy, *more) == 0
+    assert call(toy) == 0
     before = {name: (OUT / name).stat().st_mtime_ns for name in written()}
     times = (toy.maps / "disc2.png").stat()
     write_map(toy.maps / "disc2.png", np.full((24, 20), 0.8, np.float32))
@@ -112,7 +111,7 @@ def test_changed_images_and_maps_are_refined_anew(
     os.utime(toy.maps / "disc3.png")
     Image.fromarray(np.zeros((24, 20, 3), np.uint8)).save(toy.images / "disc7.png")
     capfd.readouterr()
-    assert call(toy, *more) == 0
+    assert call(toy, "--workers", str(workers)) == 0
     out, err = capfd.readouterr()
     assert out == "2 maps written to out\n" and "2 maps are made anew: their images or maps have changed" in err
     after = {name: (OUT / name).stat().st_mtime_ns for name in written()}
