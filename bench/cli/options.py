@@ -8,6 +8,11 @@ from typing import Any, get_args
 
 from bench.config import Device, Settings, load
 
+DATASET = (
+    "see 'bench list datasets'; your own: folder[images=DIR,masks=DIR], or folder[csv=FILE] with a header and the "
+    "columns image, mask and, if need be, id and split (train, val, test)"
+)
+
 
 def given(arguments: argparse.Namespace) -> dict[str, Any]:
     """The options as keywords of the function of the command's name."""

@@ -100,9 +100,7 @@ def test_a_runs_folder_counts_by_what_was_learned(toy: Toy, capfd: pytest.Captur
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_changed_images_and_maps_are_refined_anew(
-    toy: Toy, capfd: pytest.CaptureFixture[str], workers: int
-) -> None:
+def test_changed_images_and_maps_are_refined_anew(toy: Toy, capfd: pytest.CaptureFixture[str], workers: int) -> None:
     assert call(toy) == 0
     before = {name: (OUT / name).stat().st_mtime_ns for name in written()}
     times = (toy.maps / "disc2.png").stat()
