@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 import unicodedata
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -16,6 +18,7 @@ import bench
 from bench.cli import main
 from bench.commands.run import RunResult
 from bench.commands.score import score
+from bench.contracts import UserError
 from bench.images import read_map, write_map
 from bench.registry import load_dataset
 from tests.bench.conftest import Toy
@@ -65,9 +68,14 @@ def linked(toy: Toy) -> None:
         (elsewhere / "loop").symlink_to(folder, target_is_directory=True)
 
 
+def _accented(form: Literal["NFC", "NFD"], stem: str) -> str:
+    return unicodedata.normalize(form, f"polype_é{stem}")
+
+
 def two_unicode_forms(toy: Toy) -> None:
-    for folder, form in ((toy.images, "NFD"), (toy.masks, "NFC"), (toy.maps, "NFD")):
-        renamed(folder, lambda stem, form=form: unicodedata.normalize(form, f"polype_é{stem}"))
+    forms: tuple[Literal["NFC", "NFD"], ...] = ("NFD", "NFC", "NFD")
+    for folder, form in zip((toy.images, toy.masks, toy.maps), forms, strict=True):
+        renamed(folder, partial(_accented, form))
 
 
 @pytest.mark.parametrize("arrange", [nested, hidden_files, linked, two_unicode_forms])
@@ -86,7 +94,7 @@ def test_the_commands_have_the_same_rules_for_names(toy: Toy, arrange: Callable[
 def test_words_in_the_names_are_told_and_then_left_out(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
     expected = score(toy.masks, toy.maps)
     for folder, word in ((toy.images, "img_*"), (toy.masks, "*_gt"), (toy.maps, "*_pred")):
-        renamed(folder, lambda stem, word=word: word.replace("*", stem))
+        renamed(folder, partial(word.replace, "*"))
     told = ["score", "--masks", str(toy.masks), "--maps", str(toy.maps)]
     assert main(told) == 2
     captured = capsys.readouterr()
@@ -103,10 +111,10 @@ def test_words_in_the_names_are_told_and_then_left_out(toy: Toy, capsys: pytest.
     assert main([*told, "--image-pattern", "img_*", "--map-pattern", "*_pred"]) == 0
     assert (Path("out") / "disc0_pred.png").is_file()
 
-    with pytest.raises(bench.contracts.UserError, match=r"say image_pattern=img_\*,mask_pattern=\*_gt$"):
+    with pytest.raises(UserError, match=r"say image_pattern=img_\*,mask_pattern=\*_gt$"):
         run(toy)
     patterns = ",image_pattern=img_*,mask_pattern=*_gt"
-    with pytest.raises(bench.contracts.UserError, match=r"10 of 10 .*: say maps\[path=\.\.\.,map_pattern=\*_pred\]$"):
+    with pytest.raises(UserError, match=r"10 of 10 .*: say maps\[path=\.\.\.,map_pattern=\*_pred\]$"):
         run(toy, images=patterns, maps=",missing=drop")
     records = run(toy, images=patterns, maps=",map_pattern=*_pred").records().sort_values("id")
     np.testing.assert_allclose(records.iou, expected.iou)
@@ -116,9 +124,7 @@ def test_little_that_matches_is_an_error_where_a_pattern_finds_more(
     toy: Toy, capsys: pytest.CaptureFixture[str]
 ) -> None:
     renamed(toy.masks, lambda stem: stem if stem == "disc3" else f"{stem}_mask")
-    with pytest.raises(
-        bench.contracts.UserError, match=r"1 of 10 masks has .*'disc0_mask'.*: say mask_pattern=\*_mask$"
-    ):
+    with pytest.raises(UserError, match=r"1 of 10 masks has .*'disc0_mask'.*: say mask_pattern=\*_mask$"):
         run(toy)
     for number in range(4, 10):
         (toy.masks / f"disc{number}_mask.png").rename(toy.masks / f"disc{number}.png")
@@ -133,16 +139,16 @@ def test_single_files(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
     assert score(mask, probs).iou.tolist() == [expected]
     assert main(["score", "--masks", str(mask), "--maps", str(probs)]) == 0
     assert capsys.readouterr().out.startswith("1 images\n")
-    options = {"images": toy.images / "disc4.png", "maps": probs, "refiner": "identity", "device": "cpu"}
+    options: dict[str, Any] = {"images": toy.images / "disc4.png", "maps": probs, "refiner": "identity"}
     assert bench.refine(out=Path("out"), **options) == 1
     np.testing.assert_array_equal(read_map(Path("out/anything.png")), read_map(probs))
-    with pytest.raises(bench.contracts.UserError, match="mix with the input"):
+    with pytest.raises(UserError, match="mix with the input"):
         bench.refine(out=Path(), **options)
 
 
 def resized_maps(toy: Toy) -> dict[str, np.ndarray]:
     """Give disc1 a map of twice the sides and disc2 one of half; the maps as they should come out."""
-    expected = {}
+    expected: dict[str, np.ndarray] = {}
     for name in ("disc1", "disc2"):
         probs = read_map(toy.maps / f"{name}.png")
         if name == "disc1":
@@ -169,7 +175,7 @@ def test_sizes_that_differ_are_refused_or_resized(toy: Toy, capsys: pytest.Captu
     assert captured.out == "" and captured.err.count("\n") == 1
     assert "the map is 40x48 and its mask 20x24 pixels (width x height)" in captured.err
     assert "disc1.png" in captured.err and "--resize" in captured.err
-    with pytest.raises(bench.contracts.UserError, match=r"40x48 and its image 20x24 pixels.*resize=true"):
+    with pytest.raises(UserError, match=r"40x48 and its image 20x24 pixels.*resize=true"):
         run(toy)
 
     assert main([*told, "--resize"]) == 0

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ def written() -> dict[str, bytes]:
     ids=lambda value: "",
 )
 def test_other_work_is_refused_until_it_is_forced(
-    toy: Toy, capfd: pytest.CaptureFixture[str], other: dict, says: str
+    toy: Toy, capfd: pytest.CaptureFixture[str], other: dict[str, Any], says: str
 ) -> None:
     assert call(toy) == 0
     before = written()
@@ -83,7 +84,7 @@ def test_a_checkpoint_moved_elsewhere_is_the_same_work(toy: Toy) -> None:
     assert call(toy) == 0
     Path("else").mkdir()
     moved = shutil.copy("0.25.safetensors", "else/0.25.safetensors")
-    options = {"images": toy.images, "maps": toy.maps, "out": OUT, "device": "cpu"}
+    options: dict[str, Any] = {"images": toy.images, "maps": toy.maps, "out": OUT, "device": "cpu"}
     assert bench.refine(refiner="scale", checkpoint=Path(moved), **options) == 0
 
 
@@ -181,7 +182,7 @@ def test_a_damaged_record_is_told_and_may_be_forced(toy: Toy, capfd: pytest.Capt
 
 
 def test_wherever_a_call_was_killed_the_next_one_goes_on(toy: Toy) -> None:
-    """A kill leaves a beginning of the record, cut at any byte, and the maps that it says were begun, or all but one."""
+    """A kill leaves a beginning of the record, cut at any byte, and the maps begun by then, or all but one."""
     assert call(toy) == 0
     record, expected = (OUT / RECORD).read_bytes(), written()
     for cut in np.random.default_rng(0).integers(0, len(record), 20):
@@ -217,7 +218,7 @@ def test_forced_over_other_work_it_says_what_stays(toy: Toy, capfd: pytest.Captu
 
 
 def test_python_gets_the_same(toy: Toy) -> None:
-    options = {"images": toy.images, "maps": toy.maps, "out": OUT, "device": "cpu"}
+    options: dict[str, Any] = {"images": toy.images, "maps": toy.maps, "out": OUT, "device": "cpu"}
     assert bench.refine(refiner="identity", **options) == 10
     with pytest.raises(UserError, match="made by identity, not guided-filter"):
         bench.refine(refiner="guided-filter", **options)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -101,7 +102,8 @@ def test_an_empty_folder_is_named(root: Path) -> None:
 
 
 def test_a_csv_may_write_names_in_another_unicode_form(root: Path) -> None:
-    for form, other in (("NFC", "NFD"), ("NFD", "NFC")):
+    forms: list[Literal["NFC", "NFD"]] = ["NFC", "NFD"]
+    for form, other in (forms, forms[::-1]):
         image = write_image(root / "images" / unicodedata.normalize(form, f"é{form}.jpg"))
         write_csv(root, "image,mask", f"images/{unicodedata.normalize(other, image.name)},masks/1.png")
         source = Folder(root=root, csv=Path("pairs.csv"))

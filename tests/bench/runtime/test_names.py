@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,9 @@ from hypothesis import strategies as st
 
 from bench.contracts import UserError
 from bench.runtime.names import Side, likely, match, side
+
+Form = Literal["NFC", "NFD"]
+FORMS: tuple[Form, ...] = ("NFC", "NFD")
 
 E = "polype_é"
 """One character more in the form that a Mac's file system keeps."""
@@ -71,8 +75,8 @@ def test_a_link_to_nowhere_is_no_file_less(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
-def test_unicode_forms_are_matched(tmp_path: Path, form: str) -> None:
-    other = "NFD" if form == "NFC" else "NFC"
+def test_unicode_forms_are_matched(tmp_path: Path, form: Form) -> None:
+    other: Form = "NFD" if form == "NFC" else "NFC"
     laid(tmp_path / "maps", unicodedata.normalize(form, f"é/{E}_ü1.png"))
     laid(tmp_path / "masks", unicodedata.normalize(other, f"é/{E}_ü1.png"))
     found = match(masks(tmp_path / "masks"), maps(tmp_path / "maps"))
@@ -85,7 +89,7 @@ def test_two_files_of_one_id_are_an_error(tmp_path: Path) -> None:
     laid(tmp_path / "a", "1.png", "1.npy")
     with pytest.raises(UserError, match=r"two files of one name, 1\.npy and 1\.png"):
         ids(tmp_path / "a")
-    laid(tmp_path / "b", *(unicodedata.normalize(form, f"{E}.png") for form in ("NFC", "NFD")))
+    laid(tmp_path / "b", *(unicodedata.normalize(form, f"{E}.png") for form in FORMS))
     if len(list((tmp_path / "b").iterdir())) == 2:  # a Mac's file system has one file of both
         with pytest.raises(UserError, match="which Unicode writes in two ways"):
             ids(tmp_path / "b")
