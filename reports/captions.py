@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from bench.contracts import PROTOCOLS
 from bench.reports.rows import Row
 from bench.reports.selection import Selected
+from bench.reports.statistics import FEW
 from bench.store import LAYOUT, Manifest
 
 
@@ -16,6 +17,7 @@ def remarks(cells: Sequence[Selected], rows: Sequence[Row]) -> tuple[str, ...]:
     superseded = sum(cell.superseded for cell in cells)
     found = [
         _images(rows),
+        _few(rows),
         *(f"partial copy: {complete}" for complete in _distinct(manifest.complete for manifest in manifests)),
         f"protocol {manifests[0].protocol} ({PROTOCOLS[manifests[0].protocol]})",
         _seeds(rows),
@@ -42,6 +44,12 @@ def _images(rows: Sequence[Row]) -> str:
     if len(counts) > 1:
         return f"{counts[0]} to {counts[-1]} test images"
     return _counted(counts[0], "test image")
+
+
+def _few(rows: Sequence[Row]) -> str:
+    if min((row.images for row in rows if row.status == "done"), default=FEW) >= FEW:
+        return ""
+    return f"fewer than {FEW} images: intervals mean little"
 
 
 def _seeds(rows: Sequence[Row]) -> str:

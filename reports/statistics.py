@@ -10,6 +10,9 @@ from scipy.stats import bootstrap
 
 CONFIDENCE = 0.95
 RESAMPLES = 9_999
+FEW = 30
+"""With fewer images the bootstrap's intervals are known to be too narrow, and one image may decide: that is said."""
+
 LOSS = 0.01
 """An image counts as lost where its value falls by more than this, one percent point, and as won where it rises so."""
 

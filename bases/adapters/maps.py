@@ -9,16 +9,20 @@ from typing import Literal
 
 from bench.contracts import BaseNetwork, ProbabilityMap, Sample, UserError
 from bench.images import MAP_SUFFIXES, MapFiles
-from bench.runtime.progress import note
+from bench.images import resize as resized
+from bench.runtime.names import Side, canonical, likely, side
 
 
 class Maps(BaseNetwork):
     """A folder of probability maps, 8/16-bit PNG or NPY, named by sample id (``class/3.png`` for few-shot sets).
 
     Args:
-        path: the folder.
+        path: the folder, see `bench.runtime.names`.
         scale: the value that stands for probability 1; None finds out, see `bench.images.maps`.
         missing: what a sample of val or test without a map means: ``error``, or ``drop`` the sample.
+        map_pattern: of the maps' names, with one ``*`` for the part that is the sample's id: ``*_pred``.
+        resize: resize a map of another size to its image's: by area averaging where its number of pixels falls, else
+            bilinear.
 
     Raises:
         UserError: see `covered`; or a map is unreadable or of another size than its image.
@@ -26,30 +30,51 @@ class Maps(BaseNetwork):
 
     version = 2
 
-    def __init__(self, *, path: Path, scale: float | None = None, missing: Literal["error", "drop"] = "error") -> None:
+    def __init__(
+        self,
+        *,
+        path: Path,
+        scale: float | None = None,
+        missing: Literal["error", "drop"] = "error",
+        map_pattern: str = "",
+        resize: bool = False,
+    ) -> None:
         if scale is not None and not scale > 0:
             raise UserError(f"scale={scale:g}", "maps[scale=...]", "give the value that stands for probability 1")
         self.path, self.scale, self.missing = path, scale, missing
+        self.map_pattern, self.resize = map_pattern, resize
 
     @cached_property
-    def files(self) -> MapFiles:
-        """All maps of the folder."""
-        found = sorted(path for path in self.path.rglob("*") if path.suffix.lower() in MAP_SUFFIXES)
-        return MapFiles([path for path in found if not path.name.startswith(".")], self.scale)
+    def _side(self) -> Side:
+        # Not before it is needed: a base is also made to ask for its properties.
+        return side(self.path, MAP_SUFFIXES, "maps", "maps[path=...]", "map_pattern=", self.map_pattern)
+
+    @cached_property
+    def _maps(self) -> MapFiles:
+        return MapFiles([*self._side.files.values()], self.scale)
 
     def reading(self) -> str:
         """What the maps were taken for. Raises UserError as `bench.images.MapFiles.said`."""
-        return f"maps: {self.files.said()}"
+        return f"maps: {self._maps.said()}"
 
     def covered(self, ids: Sequence[str]) -> list[str]:
-        """Those of ``ids`` with a map. Raises UserError with the number and first names of those without."""
-        absent = [sample_id for sample_id in ids if self._file(sample_id) is None]
-        if absent and self.missing == "error":
-            named = ", ".join(absent[:3]) + (", ..." if len(absent) > 3 else "")
-            fix = "add them, or keep the rest with maps[missing=drop]"
-            raise UserError(f"{len(absent)} of {len(ids)} samples have no map: {named}", self.path, fix)
-        if absent:
-            note(f"{len(absent)} of {len(ids)} samples of val and test have no map in {self.path}; they are dropped")
+        """Those of ``ids`` with a map.
+
+        Raises:
+            UserError: with the number and first names of those without; or, whatever `missing` says, with the pattern
+                that more names are of; or the folder has no maps.
+        """
+        absent = [sample_id for sample_id in ids if canonical(sample_id) not in self._side.files]
+        if not absent:
+            return list(ids)
+        named = ", ".join(absent[:3]) + (", ..." if len(absent) > 3 else "")
+        said = f"{len(absent)} of {len(ids)} samples have no map: {named}"
+        patterns = likely([canonical(sample_id) for sample_id in ids], self._side.files, second_only=True)
+        if patterns is not None:
+            pattern = self.map_pattern.replace("*", patterns[1]) or patterns[1]
+            raise UserError(said, self.path, f"say maps[path=...,{self._side.having(pattern)}]")
+        if self.missing == "error":
+            raise UserError(said, self.path, "add them, or keep the rest with maps[missing=drop]")
         gone = set(absent)
         return [sample_id for sample_id in ids if sample_id not in gone]
 
@@ -58,14 +83,14 @@ class Maps(BaseNetwork):
         return [self._read(sample) for sample in samples]
 
     def _read(self, sample: Sample) -> ProbabilityMap:
-        file = self._file(sample.id)
+        file = self._side.files.get(canonical(sample.id))
         if file is None:
             raise UserError("no map", self.path / sample.id, "add it, or use maps[missing=drop]")
-        probs, size = self.files.read(file), sample.image.shape[:2]
-        if probs.shape != size:
-            raise UserError(f"the map is {probs.shape}, its image {size}", file, "resize the map to the image")
-        return probs
-
-    def _file(self, sample_id: str) -> Path | None:
-        candidates = (self.path / f"{sample_id}{suffix}" for suffix in MAP_SUFFIXES)
-        return next((file for file in candidates if file.is_file()), None)
+        probs, (height, width) = self._maps.read(file), sample.image.shape[:2]
+        if probs.shape == (height, width):
+            return probs
+        if not self.resize:
+            sizes = f"{probs.shape[1]}x{probs.shape[0]} and its image {width}x{height} pixels (width x height)"
+            fix = "find out which is the original, or say maps[path=...,resize=true]"
+            raise UserError(f"the map is {sizes}", file, fix)
+        return resized(probs, height, width)

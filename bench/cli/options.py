@@ -8,6 +8,11 @@ from typing import Any, get_args
 
 from bench.config import Device, Settings, load
 
+DATASET = (
+    "see 'bench list datasets'; your own: folder[images=DIR,masks=DIR], or folder[csv=FILE] with a header and the "
+    "columns image, mask and, if need be, id and split (train, val, test)"
+)
+
 
 def given(arguments: argparse.Namespace) -> dict[str, Any]:
     """The options as keywords of the function of the command's name."""
@@ -74,6 +79,12 @@ def workers(command: argparse.ArgumentParser) -> None:
 
 def objective(command: argparse.ArgumentParser) -> None:
     command.add_argument("--objective", metavar="METRIC", help="what the tuning goes by; default: iou")
+
+
+def pattern(command: argparse.ArgumentParser, what: str) -> None:
+    """Of the names of ``what``, in the singular."""
+    text = f"of the {what}s' names without suffix, * for the part that is matched: '*_{what}'"
+    command.add_argument(f"--{what}-pattern", default="", metavar="P", help=text)
 
 
 def metric(command: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ def add(commands: Commands) -> None:
     """See `bench.cli`."""
     text = "write a base's maps as 16-bit PNG, for 'bench score' and 'maps[path=...]'"
     predict = commands.add("predict", text, _predict)
-    predict.add_argument("--dataset", required=True, metavar="D", help="see 'bench list datasets'")
+    predict.add_argument("--dataset", required=True, metavar="D", help=options.DATASET)
     predict.add_argument("--base", required=True, metavar="B", help="one that needs no training")
     predict.add_argument("--out", type=Path, required=True, metavar="DIR", help="the maps, named by sample id")
     text = "which samples; default: all"

@@ -14,16 +14,21 @@ def add(commands: Commands) -> None:
     text = "refine a folder of maps, matched with their images by file name; no masks needed"
     refine = commands.add("refine", text, _refine)
     options.trained_refiner(refine)
-    refine.add_argument("--images", type=Path, required=True, metavar="DIR", help="RGB images")
-    text = "8/16-bit PNG or NPY, of the images' sizes"
+    refine.add_argument("--images", type=Path, required=True, metavar="DIR", help="RGB images, or one file")
+    text = "8/16-bit PNG or NPY, of the images' sizes, or one file"
     refine.add_argument("--maps", type=Path, required=True, metavar="DIR", help=text)
     options.map_scale(refine)
-    refine.add_argument("--out", type=Path, required=True, metavar="DIR", help="refined maps, of the same names")
+    options.pattern(refine, "image")
+    options.pattern(refine, "map")
+    text = "refined maps, of the same names, with a record of what made them (.bench-refine.jsonl)"
+    refine.add_argument("--out", type=Path, required=True, metavar="DIR", help=text)
     text = "of the refined maps; default: the map's"
     refine.add_argument("--format", default="like", metavar="like|png8|png16|npy", help=text)
     options.workers(refine)
     options.device(refine)
-    refine.add_argument("--force", action="store_true", help="refine the maps that --out holds too")
+    refine.add_argument(
+        "--force", action="store_true", help="refine all maps, those that --out holds too, whoever made them"
+    )
 
 
 def _refine(arguments: argparse.Namespace) -> None:

@@ -18,7 +18,7 @@ def add(commands: Commands) -> None:
         "run", "compute the cells of a grid that the store does not hold yet, and print their table", _run
     )
     run.add_argument("--experiment", metavar="E", help="a named grid of bench.toml; options below override its parts")
-    run.add_argument("--dataset", nargs="+", metavar="D", help="see 'bench list datasets'")
+    run.add_argument("--dataset", nargs="+", metavar="D", help=options.DATASET)
     run.add_argument("--base", nargs="+", metavar="B", help="see 'bench list bases'")
     run.add_argument("--refiner", nargs="+", metavar="R", help="see 'bench list refiners'")
     options.metric(run)

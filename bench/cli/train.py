@@ -20,7 +20,7 @@ def add(commands: Commands) -> None:
     refiner.add_argument("refiner", metavar="R", help="e.g. 'prn[size=256]'")
     refiner.add_argument("--base", required=True, metavar="B", help="whose maps it learns from")
     for command in (base, refiner):
-        command.add_argument("--dataset", required=True, metavar="D", help="see 'bench list datasets'")
+        command.add_argument("--dataset", required=True, metavar="D", help=options.DATASET)
         command.add_argument("--epochs", metavar="N", help="in place of its own")
         options.learning(command)
 

@@ -15,7 +15,7 @@ def add(commands: Commands) -> None:
     tune.add_argument("--refiner", required=True, metavar="R", help="parameters that it carries stay as they are")
     tune.add_argument("--trials", required=True, metavar="N", help="the defaults are the first")
     options.objective(tune)
-    tune.add_argument("--dataset", metavar="D", help="see 'bench list datasets'")
+    tune.add_argument("--dataset", metavar="D", help=options.DATASET)
     tune.add_argument("--base", metavar="B", help="whose maps it is tuned on")
     options.learning(tune)
 

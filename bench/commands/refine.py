@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
@@ -10,16 +10,18 @@ from typing import Literal, get_args
 import numpy as np
 from PIL import Image as PillowImage
 
+from bench.commands.refined import Made, Record, Task, Work, file_digest
 from bench.config import Device, Grid, Settings, load, unknown
 from bench.contracts import ProbabilityMap, UserError
 from bench.images import IMAGE_SUFFIXES, MAP_SUFFIXES, MapFiles, read_image, to_uint16
 from bench.images.decode import ARRAY_SUFFIXES
 from bench.plugins.outputs import check_output
-from bench.plugins.trained import ready_refiner
+from bench.plugins.trained import identity_of, ready_refiner
 from bench.runtime.crew import crew
 from bench.runtime.environment import pick_device
 from bench.runtime.files import replacing, sweep
-from bench.runtime.folders import files_by_id, make_out
+from bench.runtime.folders import make_out
+from bench.runtime.names import match, need_partners, side
 from bench.runtime.progress import note, track
 
 MapFormat = Literal["like", "png8", "png16", "npy"]
@@ -33,6 +35,8 @@ def refine(
     maps: Path,
     out: Path,
     checkpoint: Path | None = None,
+    image_pattern: str = "",
+    map_pattern: str = "",
     device: Device | None = None,
     format: MapFormat = "like",
     map_scale: float | None = None,
@@ -42,66 +46,73 @@ def refine(
 ) -> int:
     """Refine a folder of maps, image by image; of images and maps, no more are in memory than there are workers.
 
-    Images and maps belong together by their path in the folder without its suffix. A refined map gets its map's
-    path in ``out``, with the suffix of its format. Maps that ``out`` already holds are left as they are, so that the
-    same call goes on where one was stopped.
+    Images and maps belong together by their path in the folder without its suffix, see `bench.runtime.names`. A refined
+    map gets its map's path in ``out``, with the suffix of its format. ``out`` keeps a record of what made its maps, see
+    `bench.commands.refined`: those that this refiner made of these images and maps are left as they are, so that the
+    same call goes on where one was stopped; those whose image or map has changed are made anew.
 
     Args:
         refiner: ``name[key=value,...]``.
-        images: RGB images, each of its map's size; those without a map are left out.
-        maps: 8/16-bit PNG or NPY maps, see `bench.images.read_map`.
+        images: RGB images, each of its map's size, or one file; those without a map are left out.
+        maps: 8/16-bit PNG or NPY maps, see `bench.images.read_map`, or one file. Of two single files the names do not
+            matter.
         out: a folder, made where it is missing; neither ``images`` nor ``maps`` nor below ``maps``.
         checkpoint: the trained refiner: a weights file or a run's folder, see `bench.plugins.trained.ready_refiner`.
+        image_pattern, map_pattern: of the names, with one ``*`` for the part that both share: ``*_pred``.
         format: of the refined maps. ``like`` keeps the map's: an 8-bit PNG stays one, as does a 16-bit one; NPY
             becomes float32 NPY, and pictures of other formats PNG, with 16 bits where they had more than 8.
         map_scale: the value of the maps that stands for probability 1; None finds out, see `bench.images.maps`.
         workers: processes that work side by side, one native thread each; with one of them the refiner works here,
             with what threads it likes. None takes bench.toml's.
-        force: refine all maps, those that ``out`` holds too.
+        force: refine all maps, those that ``out`` holds too, whoever made them.
         device, config: as `bench.commands.run.run`.
 
     Returns:
         How many maps were written.
 
     Raises:
-        UserError: folders or files do not fit together or cannot be read or written, or as `ready_refiner`.
+        UserError: folders or files do not fit together or cannot be read or written; ``out`` holds maps of another
+            refiner, other parameters, another checkpoint or format, or files of unknown origin, and ``force`` is not
+            set; or as `ready_refiner`.
     """
     if format not in get_args(MapFormat):
         raise unknown("format", format, get_args(MapFormat), "--format")
     options = Grid.of(refiner=[refiner], device=device, workers=workers)
     settings = load(config)
     chosen = options.over(settings.defaults)
-    image_files, map_files = _pairs(images, maps)
+    image_files = side(images, IMAGE_SUFFIXES, "images", "--images", "--image-pattern", image_pattern)
+    map_files = side(maps, MAP_SUFFIXES, "maps", "--maps", "--map-pattern", map_pattern)
+    found = match(image_files, map_files)
+    need_partners(found, image_files, map_files)
     where = pick_device(chosen.device)
-    targets = {sample_id: out / _name(file.relative_to(maps), format) for sample_id, file in map_files.items()}
-    todo = [sample_id for sample_id in sorted(targets) if force or not targets[sample_id].is_file()]
-    tasks = (_Task(image_files[sample_id], map_files[sample_id], targets[sample_id]) for sample_id in todo)
-    coded = MapFiles([*map_files.values()], map_scale)
+    root = maps.parent if map_files.single else maps
+    tasks = [
+        Task(image, file, out / _name(file.relative_to(root), format))
+        for _, (image, file) in sorted(found.pairs.items())
+    ]
+    _check_out(out, images, maps, tasks)
+    coded = MapFiles([task.map for task in tasks], map_scale)
+    work = Work(*identity_of(refiner, checkpoint, settings), format, map_scale)
+    record = Record(out, work, force=force)
+    todo = record.todo(tasks)
     make = partial(_Refining, refiner, checkpoint, settings, where, format, coded)
-    with crew(make, min(chosen.workers, len(todo))) as each:
-        _make_out(out, images, maps)
-        note(f"maps: {coded.said()}")
-        sweep(set(targets.values()))
-        if len(map_files) < len(image_files):
-            note(f"{len(map_files)} of {len(image_files)} images have a map; the others are left out")
-        if len(todo) < len(targets):
-            kept = len(targets) - len(todo)
-            note(f"{kept} of {len(targets)} maps are in {out} and left as they are (--force redoes them)")
-        for _ in track(each(tasks), "refine", total=len(todo)):
-            pass
+    try:
+        with crew(make, min(chosen.workers, len(todo))) as each:
+            make_out(out)
+            note(f"maps: {coded.said()}")
+            sweep({task.target for task in tasks} | {record.path})
+            if found.first_left:
+                total = len(tasks) + len(found.first_left)
+                note(f"{len(tasks)} of {total} images have a map; the others are left out")
+            if len(todo) < len(tasks):
+                kept = len(tasks) - len(todo)
+                note(f"{kept} of {len(tasks)} maps are in {out} and left as they are (--force redoes them)")
+            record.open(todo)
+            for made in track(each(record.handed_out(todo)), "refine", total=len(todo)):
+                record.done(made)
+    finally:
+        record.close()  # when no worker writes any more
     return len(todo)
-
-
-@dataclass(frozen=True)
-class _Task:
-    """The files of one image; its name in errors is the map's."""
-
-    image: Path
-    map: Path
-    target: Path
-
-    def __str__(self) -> str:
-        return str(self.map)
 
 
 class _Refining:
@@ -119,7 +130,9 @@ class _Refining:
         self.spec, self.format, self.maps = spec, format, maps
         self.refiner = ready_refiner(spec, checkpoint, settings, device)
 
-    def __call__(self, task: _Task) -> None:
+    def __call__(self, task: Task) -> Made:
+        # Digests first: of a file that changes just now the record then holds what it was, and it is done again.
+        of_image, of_map = file_digest(task.image), file_digest(task.map)
         probs = self.maps.read(task.map)
         image = read_image(task.image, like=probs.shape)
         if image.shape[:2] != probs.shape:
@@ -130,25 +143,19 @@ class _Refining:
             )
         (refined,) = self.refiner.refine([image], [probs])
         check_output(refined, probs.shape, f"{self.spec}: {task.map}")
-        _write(refined, task.target, _format_of(task.map) if self.format == "like" else self.format)
+        made = _write(refined, task.target, _format_of(task.map) if self.format == "like" else self.format)
+        return Made(task.target, of_image, of_map, made)
 
 
-def _pairs(images: Path, maps: Path) -> tuple[dict[str, Path], dict[str, Path]]:
-    image_files = files_by_id(images, IMAGE_SUFFIXES, "--images")
-    map_files = files_by_id(maps, MAP_SUFFIXES, "--maps")
-    strangers = sorted(map_files.keys() - image_files.keys())
-    if strangers:
-        raise UserError(
-            f"{len(strangers)} maps have no image, e.g. {strangers[0]}", maps, "give both the same file names"
-        )
-    return image_files, map_files
-
-
-def _make_out(out: Path, images: Path, maps: Path) -> None:
-    """Make the folder, but not among the inputs: a refined map would replace one, or be refined the next time."""
-    if out.resolve() == images.resolve() or out.resolve().is_relative_to(maps.resolve()):
+def _check_out(out: Path, images: Path, maps: Path, tasks: Sequence[Task]) -> None:
+    """Not among the inputs: a refined map would replace one, or be refined the next time."""
+    real = out.resolve()
+    mixes = real == images.resolve() or (maps.is_dir() and real.is_relative_to(maps.resolve()))
+    if images.is_file() or maps.is_file():
+        inputs = {file.resolve() for task in tasks for file in (task.image, task.map)}
+        mixes = mixes or any(task.target.resolve() in inputs for task in tasks)
+    if mixes:
         raise UserError("the output would mix with the input", out, "name another folder with --out")
-    make_out(out)
 
 
 def _name(path: Path, format: MapFormat) -> Path:
@@ -165,14 +172,17 @@ def _format_of(map_file: Path) -> MapFormat:
         return "png16" if picture.mode.startswith(("I", "F")) else "png8"
 
 
-def _write(probs: ProbabilityMap, target: Path, format: MapFormat) -> None:
+def _write(probs: ProbabilityMap, target: Path, format: MapFormat) -> str:
+    """Write a map; the file's digest."""
     try:
-        with replacing(target) as temporary, temporary.open("wb") as stream:
-            if format == "npy":
-                np.save(stream, probs)
-            else:
-                codes = to_uint16(probs) if format == "png16" else to_uint8(probs)
-                PillowImage.fromarray(codes).save(stream, format="PNG")
+        with replacing(target) as temporary:
+            with temporary.open("wb") as stream:
+                if format == "npy":
+                    np.save(stream, probs)
+                else:
+                    codes = to_uint16(probs) if format == "png16" else to_uint8(probs)
+                    PillowImage.fromarray(codes).save(stream, format="PNG")
+            return file_digest(temporary)
     except OSError as error:
         raise UserError(f"cannot write, {error.strerror or error}", target, "free the disk or correct --out") from None
 

@@ -11,6 +11,7 @@ from bench.commands.results import Results
 from bench.config import Device, EngineName, Grid, OnError, TrainingProtocol, load
 from bench.contracts import TellsReading, UserError
 from bench.execution import engines, stages
+from bench.execution.advice import advice
 from bench.execution.job import Job
 from bench.execution.plan import Cell, cells
 from bench.metrics.columns import Objective
@@ -124,6 +125,8 @@ def run(
     manifests = [job.cell.manifest for job in jobs.values()]
     for text in dict.fromkeys(f"{m.dataset}: {m.complete}" for m in manifests if m.complete):
         note(f"warning: a partial copy of {text}")
+    for text in advice([job.cell for job in jobs.values()]):
+        note(text)
     if force:
         for job in jobs.values():
             if job.cell.manifest.key in wanted:

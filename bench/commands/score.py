@@ -8,13 +8,14 @@ from pathlib import Path
 import pandas as pd
 
 from bench.config import load
-from bench.contracts import DECISION, UserError
+from bench.contracts import DECISION, Mask, ProbabilityMap, UserError
 from bench.images import IMAGE_SUFFIXES, MAP_SUFFIXES, MapFiles, MaskFiles
+from bench.images import resize as resized
 from bench.metrics import iou_dataset
 from bench.metrics.columns import COSTS, COUNTS, IMAGE_METRICS, METRICS, SET_IOU
 from bench.metrics.columns import score as score_map
 from bench.plugins import metrics as plugged_in
-from bench.runtime.folders import files_by_id
+from bench.runtime.names import match, need_partners, side
 from bench.runtime.progress import note, track
 
 SCORE_COLUMNS = ("id", *(facts.key for facts in (*METRICS, *COSTS)))
@@ -25,17 +26,24 @@ def score(
     masks: Path,
     maps: Path,
     *,
+    mask_pattern: str = "",
+    map_pattern: str = "",
+    resize: bool = False,
     metric: Sequence[str] = (),
     classes: Sequence[int] = (),
     ignore: Sequence[int] = (),
     map_scale: float | None = None,
     config: Path | None = None,
 ) -> pd.DataFrame:
-    """Score a folder of probability maps against a folder of masks, matched by file name without its suffix.
+    """Score probability maps against masks, matched by file name without its suffix, see `bench.runtime.names`.
 
     Args:
-        masks: images of the ground truth; subfolders count as part of the id.
-        maps: 8/16-bit PNG or NPY maps, each of its mask's size. Masks without a map are left out.
+        masks: a folder of images of the ground truth, its subfolders are part of the id; or one file.
+        maps: a folder of 8/16-bit PNG or NPY maps, each of its mask's size; or one file. Masks without a map are left
+            out. Of two single files the names do not matter.
+        mask_pattern, map_pattern: of the names, with one ``*`` for the part that both share: ``*_mask``.
+        resize: resize a map of another size to its mask's: by area averaging where its number of pixels falls, else
+            bilinear.
         metric: plug-ins to score by, too, as ``name[key=value]``.
         classes: grey values or palette indices of the masks that are the foreground; none finds out, see
             `bench.images.masks`.
@@ -44,44 +52,54 @@ def score(
         config: settings instead of ``./bench.toml``.
 
     Returns:
-        One row an image with `SCORE_COLUMNS` but ``iou_dataset``, a column for each of ``metric``, and `COUNTS`.
+        One row an image with `SCORE_COLUMNS` but ``iou_dataset``, a column for each of ``metric``, and `COUNTS`. Its
+        ``attrs["remarks"]`` are sentences that belong beside the numbers.
 
     Raises:
-        UserError: a folder is missing or empty, a map has no mask, is of another size or not a map; or a plug-in
-            is unknown or fails.
+        UserError: a folder is missing or empty, names do not match, a map has no mask, is of another size or not a
+            map; or a plug-in is unknown or fails.
     """
     metrics = plugged_in.made(plugged_in.chosen(metric, load(config)))
     plugged_in.columns(metrics)  # one that declares them wrongly would fail in a run
-    mask_files, map_files = files_by_id(masks, IMAGE_SUFFIXES, "--masks"), files_by_id(maps, MAP_SUFFIXES, "--maps")
-    strangers = sorted(map_files.keys() - mask_files.keys())
-    if strangers:
-        raise UserError(
-            f"{len(strangers)} maps have no mask, e.g. {strangers[0]}", maps, "give both the same file names"
-        )
-    if len(map_files) < len(mask_files):
-        note(f"{len(map_files)} of {len(mask_files)} masks have a map; the others are left out")
-    truths = MaskFiles([mask_files[sample_id] for sample_id in map_files], tuple(classes), tuple(ignore))
-    probabilities = MapFiles([*map_files.values()], map_scale)
+    mask_files = side(masks, IMAGE_SUFFIXES, "masks", "--masks", "--mask-pattern", mask_pattern)
+    map_files = side(maps, MAP_SUFFIXES, "maps", "--maps", "--map-pattern", map_pattern)
+    found = match(mask_files, map_files)
+    need_partners(found, mask_files, map_files)
+    if found.first_left:
+        total = len(found.pairs) + len(found.first_left)
+        note(f"{len(found.pairs)} of {total} masks have a map; the others are left out")
+    truths = MaskFiles([mask_file for mask_file, _ in found.pairs.values()], tuple(classes), tuple(ignore))
+    probabilities = MapFiles([map_file for _, map_file in found.pairs.values()], map_scale)
     note(f"masks: {truths.said()}; maps: {probabilities.said()}")
     rows = []
     any_truth = any_found = False
-    for sample_id in track(sorted(map_files), "score"):
-        mask, ignored = truths.read(mask_files[sample_id])
-        probs = probabilities.read(map_files[sample_id])
+    other_sizes = 0
+    for sample_id in track(sorted(found.pairs), "score"):
+        mask_file, map_file = found.pairs[sample_id]
+        mask, ignored = truths.read(mask_file)
+        probs = probabilities.read(map_file)
         if probs.shape != mask.shape:
-            raise UserError(
-                f"the map is {probs.shape} and its mask {mask.shape}",
-                map_files[sample_id],
-                "resize the map to the mask",
-            )
+            probs = _of_the_size(probs, mask, map_file, resize=resize)
+            other_sizes += 1
         any_truth, any_found = any_truth or bool(mask.any()), any_found or bool((probs >= DECISION).any())
-        own = plugged_in.values(metrics, probs, mask, str(map_files[sample_id]), ignored)
+        own = plugged_in.values(metrics, probs, mask, str(map_file), ignored)
         rows.append({"id": sample_id, **score_map(probs, mask, ignore=ignored), **own})
     if not any_truth:
         note("warning: every mask is empty: look at what the masks were taken for")
     if not any_found:
         note("warning: no map reaches 0.5, so that nothing is predicted: look at what the maps were taken for")
-    return pd.DataFrame(rows).reindex(columns=[*SCORE_COLUMNS, *metrics, *COUNTS])
+    scores = pd.DataFrame(rows).reindex(columns=[*SCORE_COLUMNS, *metrics, *COUNTS])
+    rule = "area averaging where a map shrinks, else bilinear"
+    scores.attrs["remarks"] = [f"{other_sizes} maps resized to their masks' sizes ({rule})"] if other_sizes else []
+    return scores
+
+
+def _of_the_size(probs: ProbabilityMap, mask: Mask, map_file: Path, *, resize: bool) -> ProbabilityMap:
+    if not resize:
+        sizes = f"{probs.shape[1]}x{probs.shape[0]} and its mask {mask.shape[1]}x{mask.shape[0]} pixels"
+        fix = "find out which is the original, or say --resize to resize maps to their masks"
+        raise UserError(f"the map is {sizes} (width x height)", map_file, fix)
+    return resized(probs, *mask.shape)
 
 
 def plugged_in_columns(scores: pd.DataFrame) -> list[str]:

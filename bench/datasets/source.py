@@ -12,6 +12,8 @@ from bench import images
 from bench.contracts import SPLITS, Finding, Split, UserError
 from bench.datasets.pairs import Pair, PairDataset, PairReader
 from bench.datasets.verify import stray_findings, verify_pairs
+from bench.runtime.folders import is_hidden
+from bench.runtime.names import canonical
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +131,11 @@ def list_images(folder: Path, *suffixes: str) -> dict[str, Path]:
         return {}
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir(), key=lambda path: path.name):
-        if path.suffix.lower() in (suffixes or images.IMAGE_SUFFIXES) and not path.name.startswith("."):
-            if path.stem in found:
-                raise UserError(f"{found[path.stem].name} is there too", path, "keep one file a stem")
-            found[path.stem] = path
+        if path.suffix.lower() in (suffixes or images.IMAGE_SUFFIXES) and not is_hidden(path.name):
+            stem = canonical(path.stem)
+            if stem in found:
+                raise UserError(f"{found[stem].name} is there too", path, "keep one file a stem")
+            found[stem] = path
     return found
 
 

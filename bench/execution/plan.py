@@ -15,6 +15,7 @@ from bench.execution.contamination import corpora, overlap, seen
 from bench.metrics import METRIC_VERSION
 from bench.plugins import metrics as plugged_in
 from bench.plugins.variants import Variant, digest, resolve
+from bench.runtime.progress import note
 from bench.store import LAYOUT, Manifest
 
 
@@ -164,7 +165,11 @@ def narrowed(splits: dict[Split, Dataset], base: BaseNetwork, limit: int | None)
     """The splits, cut to ``limit`` samples each and to those that a partial base has maps for."""
     if isinstance(base, PartialBase):
         # Both splits in one question, so that an error counts every gap at once.
-        covered = base.covered([sample_id for name in ("val", "test") for sample_id in splits[name].ids])
+        asked = [sample_id for name in ("val", "test") for sample_id in splits[name].ids]
+        covered = base.covered(asked)
+        if len(covered) < len(asked):
+            gone = len(asked) - len(covered)
+            note(f"{gone} of {len(asked)} samples of val and test have no map; they are dropped")
         splits = splits | {name: Subset(splits[name], covered) for name in ("val", "test")}
     if limit is not None:
         splits = {name: Subset(split, split.ids[:limit]) for name, split in splits.items()}

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from bench.config import Settings
 from bench.contracts import AsksBase, Refiner, UserError
-from bench.plugins.variants import Variant, digest, resolve
+from bench.plugins.variants import Variant, content_hash, digest, resolve
 from bench.store import Learned
 
 
@@ -24,10 +24,7 @@ def ready_refiner(spec: str, checkpoint: Path | None, settings: Settings, device
         UserError: as `bench.plugins.variants.resolve`; the refiner needs training, the ground truth or the base; or the
             checkpoint is of another one.
     """
-    folder = checkpoint if checkpoint is not None and checkpoint.is_dir() else None
-    if checkpoint is not None and not checkpoint.exists():
-        raise UserError("no such checkpoint", checkpoint, "name a weights file or a folder with --checkpoint")
-    variant = resolve("refiner", spec, settings, weights=checkpoint if folder is None else None)
+    variant, folder = _with_checkpoint(spec, checkpoint, settings)
     refiner: Refiner = variant.make(device=device, seed=0)
     if refiner.uses_ground_truth:
         raise UserError(f"{spec} needs the ground truth", "--refiner", "name a refiner that does without")
@@ -40,6 +37,29 @@ def ready_refiner(spec: str, checkpoint: Path | None, settings: Settings, device
         fix = "train it with 'bench run', then give --checkpoint STORE/refiners/KEY"
         raise UserError(f"{spec} is not trained", "--refiner", fix)
     return refiner
+
+
+def identity_of(spec: str, checkpoint: Path | None, settings: Settings) -> tuple[str, str]:
+    """The name of a refiner with its checkpoint, and the hex digest of all that changes what it makes of an image.
+
+    Args:
+        spec, checkpoint: as `ready_refiner`; a file or folder counts by its contents.
+
+    Raises:
+        UserError: as `bench.plugins.variants.resolve`, or no checkpoint is there.
+    """
+    variant, folder = _with_checkpoint(spec, checkpoint, settings)
+    learned = {} if folder is None else {"learned": content_hash(folder)}
+    name = variant.label if folder is None else f"{variant.label} with the checkpoint {folder.name}"
+    return name, digest({**variant.identity, **learned})
+
+
+def _with_checkpoint(spec: str, checkpoint: Path | None, settings: Settings) -> tuple[Variant, Path | None]:
+    """The variant; and the folder of what it learned, where that is no file."""
+    folder = checkpoint if checkpoint is not None and checkpoint.is_dir() else None
+    if checkpoint is not None and not checkpoint.exists():
+        raise UserError("no such checkpoint", checkpoint, "name a weights file or a folder with --checkpoint")
+    return resolve("refiner", spec, settings, weights=checkpoint if folder is None else None), folder
 
 
 def _check_left_by(variant: Variant, folder: Path) -> None:

@@ -19,6 +19,7 @@ from bench.metrics.columns import DEFAULT_OBJECTIVE, OBJECTIVES
 from bench.plugins.entry_points import FILLED_IN, TUNING, Entry, defaults_of, hints_of, search_space, usable
 from bench.plugins.spec import Spec, parse
 from bench.plugins.tuning import Search, Tuned
+from bench.runtime.folders import files_below
 from bench.store import VariantName
 
 
@@ -66,7 +67,7 @@ class Variant:
         paths = {key: value for key, value in self.parameters.items() if isinstance(value, Path)}
         values = {key: value for key, value in self.parameters.items() if key not in paths}
         if self.kind != "dataset":
-            values |= {key: _content_hash(path, self.entry.factory) for key, path in paths.items()}
+            values |= {key: content_hash(path, self.entry.factory) for key, path in paths.items()}
         version = getattr(self.entry.factory, "version", Plugin.version)
         searched = {} if self.search is None else {"search": self.search.identity()}
         return {"name": self.entry.name, "version": version, "parameters": values, **searched}
@@ -240,10 +241,20 @@ def _show(value: Any) -> str:
     return json.dumps(value) if isinstance(value, (list, tuple, dict, bool)) else str(value)
 
 
-def _content_hash(path: Path, factory: Any) -> str:
-    """Hex digest of a file's contents, or of the names and contents of a folder's files; and of the files it names."""
+def content_hash(path: Path, factory: Any = None) -> str:
+    """Hex digest of a file's contents, or of the names and contents of a folder's files; and of the files it names.
+
+    Of a folder those files count that `bench.runtime.folders.files_below` lists: what others leave there, such as a
+    ``.DS_Store``, changes nothing, and what a linked folder holds does.
+
+    Args:
+        factory: what reads the path: it may know of files that the path refers to.
+
+    Raises:
+        UserError: a folder cannot be looked into.
+    """
     digest = hashlib.blake2b(digest_size=16)
-    for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
+    for file in [path] if path.is_file() else sorted(p for p in files_below(path) if p.is_file()):
         digest.update(f"{file.relative_to(path)}\0".encode())
         digest.update(_hash(file))
     if isinstance(factory, RefersToFiles) and path.is_file():

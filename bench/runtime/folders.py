@@ -1,8 +1,11 @@
-"""Folders of images or maps, matched with each other by file name."""
+"""Folders: making the one for the output, and what lies below one."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path, PurePath
 
 from bench.contracts import UserError
 
@@ -16,26 +19,48 @@ def make_out(folder: Path) -> None:
         raise UserError(f"cannot make the folder, {error.strerror}", folder, fix) from None
 
 
-def files_by_id(folder: Path, suffixes: tuple[str, ...], option: str) -> dict[str, Path]:
-    """The files with one of the suffixes by id: the path within the folder without its suffix.
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is no data of the user's: ``.git``, AppleDouble's ``._1.png``, a Mac's ``__MACOSX``."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Every file below a folder, in no order, but for what `is_hidden` and what lies below a hidden folder.
+
+    Links to folders are followed. No folder is listed twice, by whatever links it is reached, and a link to one that
+    holds ``folder`` is a loop, which is cut. Where a folder is reached as itself, too, it goes by its own path.
 
     Args:
-        folder: looked through with its subfolders.
-        suffixes: lower case, with the dot.
-        option: what named the folder, for errors.
+        folder: an existing one; may be hidden itself.
 
     Raises:
-        UserError: the folder is missing, holds no such file, or two files of one id.
+        UserError: a folder cannot be looked into: to leave its files out would be a result for other data.
     """
-    if not folder.is_dir():
-        raise UserError("no such folder", folder, f"name an existing one with {option}")
-    found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in suffixes:
-            continue
-        other = found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
-        if other is not path:
-            raise UserError(f"two files of one name, {other.name} and {path.name}", path.parent, "keep one of them")
-    if not found:
-        raise UserError("the folder holds no images", folder, f"it needs files of {', '.join(suffixes)}")
-    return found
+    seen: set[str] = set()
+    root = PurePath(os.path.realpath(folder))
+    links = deque([folder])
+    while links:
+        inside = [links.popleft()]
+        while inside:
+            place = inside.pop()
+            real = os.path.realpath(place)
+            if real in seen or (place is not folder and root.is_relative_to(real)):
+                continue
+            seen.add(real)
+            for entry in sorted(_entries(place), key=lambda entry: entry.name):
+                path, linked = place / entry.name, entry.is_symlink()
+                if is_hidden(entry.name):
+                    continue
+                if path.is_dir() if linked else entry.is_dir():
+                    (links if linked else inside).append(path)
+                elif linked or entry.is_file():  # a link to nowhere, too: reading it says what is wrong
+                    yield path
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        fix = "make it readable, or take it out"
+        raise UserError(f"cannot look into the folder, {error.strerror}", folder, fix) from None

@@ -176,6 +176,7 @@ def test_remarks_say_what_the_numbers_come_from(store: Store) -> None:
     (group,) = build(store).groups
     assert group.remarks == (
         "2 test images",
+        "fewer than 30 images: intervals mean little",
         "partial copy: 6 of 6226 pairs",
         "protocol A (base on train, refiners on val)",
         "seed 0",

@@ -19,6 +19,8 @@ import pytest
 from PIL import Image
 from tabulate import tabulate
 
+from bench.commands.refined import RECORD
+
 SIDE, MIB = 512, 2**20
 COUNT, REFINER, WORKERS = 1000, "guided-filter", 2
 PARTS = {"start": (0.0, 0.1), "middle": (0.45, 0.55), "end": (0.9, 1.0)}
@@ -91,7 +93,7 @@ def kill_and_resume(folder: Path, count: int, refiner: str, workers: int) -> dic
     before = {name: (folder / "out" / name).stat().st_mtime_ns for name in written_maps(folder)}
     assert count // 5 <= len(before) < count // 2
     sights = list(watch(folder, refiner, workers))
-    assert sorted(path.name for path in (folder / "out").iterdir()) == [f"{n:04d}.png" for n in range(count)]
+    assert sorted(path.name for path in (folder / "out").iterdir()) == [RECORD, *(f"{n:04d}.png" for n in range(count))]
     assert all((folder / "out" / name).stat().st_mtime_ns == moment for name, moment in before.items())
     for name in before:
         with Image.open(folder / "out" / name) as picture:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -68,6 +70,9 @@ def test_a_csv_without_splits_takes_stems_and_the_splitter(root: Path) -> None:
         (["image,mask,split", "images/1.jpg,masks/1.png,dev"], "split 'dev'.*line 2"),
         (["image,mask", "images/1.jpg,masks/1.png", "images/1.jpg,masks/1.png"], "two rows with the id '1'.*line 3"),
         (["id,image,mask", "../x,images/1.jpg,masks/1.png"], "the id '../x'"),
+        (["image,mask", "images/1.jpg,masks/1.png", "images/x.jpg,masks/1.png"], r"no such image, .*x\.jpg .*line 3"),
+        (["image,mask", "images/1.jpg,masks/y.png"], r"no such mask, .*masks/y\.png .*line 2"),
+        (["image,mask", *(f"images/{n}x.jpg,masks/{n}x.png" for n in "123")], "1x.jpg, the first of 6 files that"),
     ],
 )
 def test_a_csv_that_is_wrong(root: Path, lines: list[str], problem: str) -> None:
@@ -92,8 +97,34 @@ def test_an_empty_folder_is_named(root: Path) -> None:
     (root / "empty").mkdir()
     with pytest.raises(UserError, match=r"no image.*empty"):
         Folder(root=root, images=Path("empty"), masks=Path("masks")).split("test")
-    with pytest.raises(UserError, match=r"no mask has the stem.*empty"):
+    with pytest.raises(UserError, match=r"no masks here.*empty"):
         Folder(root=root, images=Path("images"), masks=Path("empty")).split("test")
+
+
+def test_a_csv_may_write_names_in_another_unicode_form(root: Path) -> None:
+    forms: list[Literal["NFC", "NFD"]] = ["NFC", "NFD"]
+    for form, other in (forms, forms[::-1]):
+        image = write_image(root / "images" / unicodedata.normalize(form, f"é{form}.jpg"))
+        write_csv(root, "image,mask", f"images/{unicodedata.normalize(other, image.name)},masks/1.png")
+        source = Folder(root=root, csv=Path("pairs.csv"))
+        assert list(source.split("train").ids) == [f"é{form}"]
+        assert source.verify() == []
+
+
+def test_subfolders_are_part_of_the_id(root: Path) -> None:
+    for number in range(10):
+        write_image(root / "images" / "site" / f"{number}.jpg")
+        write_mask(root / "masks" / "site" / f"{number}_mask.png")
+    source = Folder(root=root, images=Path("images/site"), masks=Path("masks"), mask_pattern="site/*_mask")
+    with pytest.raises(UserError, match="one \\* for the part of the file name"):
+        source.split("test")
+    (root / "images" / "site" / "10.jpg").symlink_to(root / "images" / "1.jpg")
+    source = Folder(root=root, images=Path("images"), masks=Path("masks"), val=0, test=0)
+    assert list(source.split("train").ids) == [str(number) for number in range(10)]
+    assert source.completeness() == "10 of 21 images have a mask"
+    source = Folder(root=root, images=Path("images"), masks=Path("masks"), mask_pattern="*_mask", val=0, test=0)
+    assert list(source.split("train").ids) == [f"site/{number}" for number in range(10)]
+    assert [finding.kind for finding in source.verify()] == ["stray", "stray"]
 
 
 @pytest.mark.parametrize("given", [[], ["images"], ["masks"], ["csv", "images"], ["csv", "images", "masks"]])
