@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from bench.reports import frames
-from bench.reports.formats import csv, latex, markdown
+from bench.reports.formats import csv, latex, markdown, terminal
 from bench.reports.frames import table
 from bench.reports.selection import select
 from bench.reports.tables import Report, assemble
@@ -35,6 +35,7 @@ class Format(NamedTuple):
 
 
 FORMATS = {
+    "terminal": Format(".txt", terminal.render),
     "markdown": Format(".md", markdown.render),
     "latex": Format(".tex", latex.document),
     "csv": Format(".csv", csv.render),

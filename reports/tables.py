@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from bench.reports import legend
-from bench.reports.captions import remarks
+from bench.reports.captions import origin, remarks
 from bench.reports.columns import COST, QUALITY, SPREAD, Column, Records, headroom
 from bench.reports.rows import Row, finished, unfinished, with_gains, with_gaps, with_headroom
 from bench.reports.selection import Selected, comparable
@@ -49,7 +49,8 @@ class Group:
             store's version, see `bench.store.LAYOUT`.
         title: for headings.
         blocks: one for each base.
-        remarks: sentences that hold for the whole group: images, seeds, device, dates, what was left out.
+        remarks: sentences that hold for the whole group: images, seeds, protocol, what was left out.
+        origin: more of them: device, version, commit, dates.
     """
 
     dataset: str
@@ -59,6 +60,12 @@ class Group:
     title: str
     blocks: tuple[Block, ...]
     remarks: tuple[str, ...]
+    origin: tuple[str, ...] = ()
+
+    @property
+    def caption(self) -> str:
+        """The remarks and the origin, in one line."""
+        return "; ".join((*self.remarks, *self.origin))
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
@@ -171,7 +178,8 @@ def assemble(cells: Sequence[Selected], store: Store, baseline: str) -> Report:
             title += f", protocol {protocol}"
         blocks, shared = _without_shared_notes(_blocks(members, store, baseline))
         rows = [row for block in blocks for row in block.rows]
-        groups.append(Group(dataset, limit, layout, protocol, title, blocks, (*remarks(members, rows), *shared)))
+        said = (*remarks(members, rows), *shared)
+        groups.append(Group(dataset, limit, layout, protocol, title, blocks, said, origin(members)))
     return Report(baseline, tuple(groups))
 
 

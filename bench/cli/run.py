@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench.cli import options
+from bench.cli import options, screen
 from bench.cli.parser import Commands
 from bench.config import EngineName, OnError
 from bench.contracts import PROTOCOLS
@@ -38,15 +38,16 @@ def add(commands: Commands) -> None:
     run.add_argument("--on-error", metavar=options.one_of(OnError), help=text)
     options.workers(run)
     run.add_argument("--force", action="store_true", help="compute the named cells anew (base maps are kept)")
+    screen.options(run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from bench.commands.run import CellError, run
 
     try:
-        result = run(**options.given(arguments))
+        result = run(**options.given(arguments, but=screen.OPTIONS))
     except CellError as defect:
         print(f"{defect}\nbench: a defect in the harness or a plug-in; please report the lines above", file=sys.stderr)
         return 1
-    print(result.report())
+    screen.show(result, wide=arguments.wide, legend=arguments.legend)
     return 0

@@ -8,11 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.text import Text
+
 from bench import config as configuration
 from bench import reports
 from bench.config import unknown
 from bench.execution.experiments import in_experiment
 from bench.plugins.entry_points import check_parameters
+from bench.reports.formats import markdown, terminal
 from bench.store import Manifest, Store
 
 if TYPE_CHECKING:
@@ -56,7 +59,8 @@ class Results:
         """The tables as text.
 
         Args:
-            format: ``markdown``, ``latex`` (a whole document) or ``csv``.
+            format: ``markdown``, ``latex`` (a whole document) or ``csv``; or ``terminal``: the short tables of 80
+                columns, best first, with the answer under each.
 
         Raises:
             UserError: no such format; else as `table`.
@@ -65,8 +69,24 @@ class Results:
             raise unknown("format", format, reports.FORMATS, "report()")
         return reports.FORMATS[format].render(self._report)
 
+    def shown(self, *, width: int = terminal.WIDTH, wide: bool = False, legend: bool = False) -> Text:
+        """What ``bench run`` and ``bench report`` print, with the bold and the colours of a terminal.
+
+        Args:
+            width: columns of the screen, 80 at least.
+            wide: all columns, as Markdown, however wide.
+            legend: explain the columns at the end.
+
+        Raises:
+            UserError: as `table`.
+        """
+        if wide:
+            return Text(markdown.render(self._report, legend=legend).rstrip("\n"))
+        return terminal.text(self._report, width=width, explained=legend)
+
     def __str__(self) -> str:
-        return self.report()
+        """The short tables: ``report("terminal")``."""
+        return self.report("terminal")
 
     def _repr_markdown_(self) -> str:
         return self.report()

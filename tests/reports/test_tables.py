@@ -174,7 +174,7 @@ def test_remarks_say_what_the_numbers_come_from(store: Store) -> None:
     add(store, "prn", [0.5, 0.6], written="2026-02-01T09:00:00")
     add(store, "prn", [0.7, 0.6], written="2026-03-01T09:00:00", environment=environment)
     (group,) = build(store).groups
-    assert group.remarks == (
+    assert (*group.remarks, *group.origin) == (
         "2 test images",
         "partial copy: 6 of 6226 pairs",
         "protocol A (base on train, refiners on val)",
