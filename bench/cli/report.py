@@ -30,7 +30,7 @@ def add(commands: Commands) -> None:
     report.add_argument("--out", type=Path, metavar="DIR", help=text)
 
 
-def _report(arguments: argparse.Namespace) -> None:
+def _report(arguments: argparse.Namespace) -> int:
     from bench.commands.results import load
     from bench.reports import FORMATS
 
@@ -43,7 +43,7 @@ def _report(arguments: argparse.Namespace) -> None:
     )
     if arguments.out is None and not chosen:
         screen.show(results, wide=arguments.wide, legend=arguments.legend)
-        return
+        return 2 if results.damaged else 0
     for name in chosen or ["markdown"]:
         text = results.report(name)
         if arguments.out is None:
@@ -56,3 +56,4 @@ def _report(arguments: argparse.Namespace) -> None:
             except OSError as error:
                 raise UserError(f"cannot write there, {error.strerror}", arguments.out, "name a folder") from None
             print(path)
+    return 2 if results.damaged else 0

@@ -50,4 +50,4 @@ def _run(arguments: argparse.Namespace) -> int:
         print(f"{defect}\nbench: a defect in the harness or a plug-in; please report the lines above", file=sys.stderr)
         return 1
     screen.show(result, wide=arguments.wide, legend=arguments.legend)
-    return 0
+    return 2 if result.damaged else 0

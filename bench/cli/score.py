@@ -23,10 +23,14 @@ def add(commands: Commands) -> None:
 def _score(arguments: argparse.Namespace) -> None:
     from bench.commands.score import means, score
     from bench.metrics.columns import COUNTS, METRICS, SET_IOU
+    from bench.runtime.files import check_target, replacing
 
+    if arguments.out:
+        check_target(arguments.out, "--out")
     scores = score(arguments.masks, arguments.maps, metric=arguments.metric or (), config=arguments.config)
     if arguments.out:
-        scores.drop(columns=[*COUNTS]).to_csv(arguments.out, index=False)
+        with replacing(arguments.out) as path:
+            scores.drop(columns=[*COUNTS]).to_csv(path, index=False)
     print(f"{len(scores)} images")
     known = {metric.key: metric for metric in METRICS}
     for name, value in means(scores).items():

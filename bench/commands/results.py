@@ -13,9 +13,11 @@ from rich.text import Text
 from bench import config as configuration
 from bench import reports
 from bench.config import unknown
+from bench.contracts import UserError
 from bench.execution.experiments import in_experiment
 from bench.plugins.entry_points import check_parameters
 from bench.reports.formats import markdown, terminal
+from bench.runtime.progress import note
 from bench.store import Manifest, Store
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ class Results:
         """One row a dataset, base and refiner; the columns are those of ``bench report --csv``.
 
         Raises:
-            UserError: there is no such cell, or a file in the store is damaged.
+            UserError: there is no such cell. A damaged file is a line on stderr, and a row says so.
         """
         return reports.table(self._report)
 
@@ -53,7 +55,7 @@ class Results:
         Raises:
             UserError: as `table`.
         """
-        return reports.records(self.store, baseline=self.baseline, keep=self.keep)
+        return reports.records(self._found)
 
     def report(self, format: str = "markdown") -> str:
         """The tables as text.
@@ -91,9 +93,21 @@ class Results:
     def _repr_markdown_(self) -> str:
         return self.report()
 
+    @property
+    def damaged(self) -> tuple[UserError, ...]:
+        """The files of the store that could not be read; the tables show the rest. Raises UserError as `table`."""
+        return self._found.damaged
+
     @cached_property
     def _report(self) -> reports.Report:
-        return reports.build(self.store, baseline=self.baseline, keep=self.keep)
+        return reports.assemble(self._found, self.baseline)
+
+    @cached_property
+    def _found(self) -> reports.Found:
+        found = reports.read(self.store, self.baseline, self.keep)
+        for error in found.damaged:
+            note(f"error: {error}")
+        return found
 
 
 def load(

@@ -21,6 +21,8 @@ def render(report: Report, *, legend: bool = True) -> str:
     for section in report.sections() if legend else ():
         lines = (f"- {_STYLE.plain(line)}" for line in section.legend)
         parts.append("\n".join([f"**{section.title}**", "", *lines]))
+    if report.damaged:
+        parts.append("\n".join(["**Damaged, left out**", "", *(f"- {_STYLE.plain(line)}" for line in report.damaged)]))
     return "\n\n".join(parts) + "\n"
 
 
