@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def add(commands: Commands) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     from bench.commands.run import CellError, run
+    from bench.runtime.progress import note
 
     try:
         result = run(**options.given(arguments, but=screen.OPTIONS))
@@ -50,4 +52,8 @@ def _run(arguments: argparse.Namespace) -> int:
         print(f"{defect}\nbench: a defect in the harness or a plug-in; please report the lines above", file=sys.stderr)
         return 1
     screen.show(result, wide=arguments.wide, legend=arguments.legend)
+    for line in result.summary():
+        note(line)
+    store = shlex.quote(str(result.store.root))
+    note(f"tables again: bench report --store {store} [--wide] [--legend] [--latex --csv --out DIR]")
     return 2 if result.damaged else 0

@@ -23,14 +23,14 @@ def add(commands: Commands) -> None:
 def _score(arguments: argparse.Namespace) -> None:
     from bench.commands.score import means, score
     from bench.metrics.columns import COUNTS, METRICS, SET_IOU
-    from bench.runtime.files import check_target, replacing
+    from bench.runtime.files import check_target
 
     if arguments.out:
         check_target(arguments.out, "--out")
     scores = score(arguments.masks, arguments.maps, metric=arguments.metric or (), config=arguments.config)
     if arguments.out:
-        with replacing(arguments.out) as path:
-            scores.drop(columns=[*COUNTS]).to_csv(path, index=False)
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        scores.drop(columns=[*COUNTS]).to_csv(arguments.out, index=False)
     print(f"{len(scores)} images")
     known = {metric.key: metric for metric in METRICS}
     for name, value in means(scores).items():
