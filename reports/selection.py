@@ -57,15 +57,10 @@ def latest(manifests: Iterable[Manifest]) -> list[Selected]:
         named[_name(manifest)].append(manifest)
     shown = [_choose(group) for group in named.values()]
     called = {kind: told_apart(_variant(manifest, kind) for manifest, _, _ in shown) for kind in KINDS}
-    cells = [
-        Selected(
-            manifest,
-            **{kind: called[kind][_in_full(_variant(manifest, kind))] for kind in KINDS},
-            superseded=superseded,
-            newer=newer,
-        )
-        for manifest, superseded, newer in shown
-    ]
+    cells = []
+    for manifest, superseded, newer in shown:
+        dataset, base, refiner = (called[kind][_in_full(_variant(manifest, kind))] for kind in KINDS)
+        cells.append(Selected(manifest, dataset, base, refiner, superseded, newer))
     return sorted(cells, key=_place)
 
 

@@ -26,8 +26,8 @@ WIDTH = 80
 """Columns of the screen where nothing else is known, and the fewest that tables are made for."""
 
 GAP = 2
-NAMES = 12
-"""The fewest columns that names get."""
+NAMES = 8, 40
+"""The fewest and the most columns that names get; past the most a wider screen has more numbers to show."""
 
 CUT = ".."
 """In place of what a name lost: two characters in any encoding."""
@@ -94,20 +94,20 @@ class _Screen:
         longest = max((cell_len(row.refiner) for row in rows), default=0) + suffix
         self.measures = _first(rows)
         for more in _further(rows):
-            if width - self._width([*self.measures, more]) < longest:
+            if width - self._width([*self.measures, more]) < min(longest, NAMES[1] + suffix):
                 break
             self.measures.append(more)
-        room = width - self._width(self.measures)
-        self.labels = fitted([row.refiner for row in rows], max(room, NAMES) - suffix)
+        room = width - self._width(self.measures) - suffix
+        self.labels = fitted([row.refiner for row in rows], min(max(room, NAMES[0]), NAMES[1]))
         self.name_width = max([len("refiner"), *(cell_len(self.labels[row.refiner]) + suffix for row in rows)])
 
     def group(self, group: Group) -> Iterator[Text]:
         """Its heading, each base's table with its verdict, and the footnotes."""
-        yield Text(group.title, style="bold underline")
+        yield from self._wrapped(group.title, style="bold underline")
         yield from self._wrapped("; ".join(group.remarks) + ".", style="dim")
         for block in group.blocks:
             yield Text()
-            yield Text(block.base, style="bold")
+            yield from self._wrapped(block.base, style="bold")
             yield self._heading()
             yield from self._rows(group, block)
             yield Text()
@@ -173,7 +173,7 @@ class _Screen:
             name = self.labels[row.refiner] + _suffix(group, row)
             name += " " * (self.name_width - cell_len(name))
             if row.status != "done":
-                room = max(self.width - self.name_width - GAP, NAMES)
+                room = max(self.width - self.name_width - GAP, NAMES[1])
                 first, *rest = textwrap.wrap(row.problem, room) or [""]
                 yield Text(f"{name}{' ' * GAP}{first}", style="dim")
                 for line in rest:
