@@ -37,7 +37,7 @@ def test_best_first_the_base_at_its_place_oracles_apart(report: Report) -> None:
 
 def test_numbers_by_hand(report: Report) -> None:
     heading, crf, identity, worse, *_ = lines(FORMATS["terminal"].render(report))
-    assert heading.split() == "refiner mIoU gain [95 % interval] W/T/L s/image RSS MB".split()
+    assert heading.split() == ["refiner", "mIoU", "gain", "[95", "%", "interval]", "W/T/L", "s/image", "RSS", "MB"]
     assert crf.split() == ["crf", "85.00", "+4.0", "[+4.0,", "+4.0]", "2/0/0", "0.250", "300"]
     assert identity.split() == ["identity", "81.00", "the", "base", "-", "0.250", "300"]
     assert worse.split() == ["worse[radius=3]", "76.00", "-5.0", "[-10.0,", "0.0]", "0/1/1", "0.250", "300"]
