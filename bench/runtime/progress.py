@@ -194,7 +194,8 @@ class Stages:
 
     def _hear(self, what: Step | str) -> None:
         if isinstance(what, str):
-            print(f"bench: {what}", file=sys.stderr, flush=True)  # rich lifts it above the bars
+            # Lifted above the bars, and folded by nobody but the terminal.
+            self._bars.console.print(Text(f"bench: {what}"), soft_wrap=True, highlight=False)
             return
         if self._current is None:
             self._current = self._bars.add_task(what.description, total=what.total)

@@ -177,6 +177,18 @@ def test_a_run_ends_with_a_summary(toy: Toy, capsys: pytest.CaptureFixture[str])
     assert failed.startswith("bench: failed: ") and failed.endswith("ZeroDivisionError: a defect of the plug-in")
 
 
+def test_a_run_names_a_torn_cell_that_it_reuses(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(run(toy)) == 0
+    (torn,) = Path("runs/cells").glob("*__threshold__*.parquet")
+    torn.write_bytes(b"")
+    capsys.readouterr()
+    assert main(run(toy)) == 2
+    out, err = capsys.readouterr()
+    assert "damaged: " in out and "identity" in out
+    assert sum(line.startswith("bench: error: damaged records") and torn.name in line for line in err.splitlines()) == 1
+    assert main(run(toy, "--force")) == 0  # as the line says
+
+
 @pytest.mark.parametrize("engine", ["inline", "local"])
 def test_a_terminal_sees_one_display_of_all_stages(
     toy: Toy, engine: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
