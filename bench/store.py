@@ -27,7 +27,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.contracts import UserError
-from bench.metrics.columns import RECORD_COLUMNS, Better
+from bench.metrics.columns import BASE, BASE_SECONDS, RECORD_COLUMNS, Better
 from bench.runtime.files import replacing
 
 
@@ -242,6 +242,16 @@ class Store:
         """All manifests, in the order of their file names. Raises UserError for a damaged one."""
         return [_manifest(path) for path in sorted(self.cells.glob("*.json"))]
 
+    def readable(self) -> tuple[list[Manifest], list[UserError]]:
+        """The manifests that can be read, and what is wrong with each of the others."""
+        found, damaged = [], []
+        for path in sorted(self.cells.glob("*.json")):
+            try:
+                found.append(_manifest(path))
+            except UserError as error:
+                damaged.append(error)
+        return found, damaged
+
     def find(self, cell: Manifest) -> Manifest | None:
         """The stored manifest with the cell's key, if any, whatever its variants were called then."""
         path = self.cells / f"{cell.file_stem}.json"
@@ -260,12 +270,15 @@ class Store:
             UserError: the file is missing or damaged.
         """
         path = self._records_path(cell)
+        again = "run the cell again with --force"
         try:
-            return pd.read_parquet(path)
+            frame = pd.read_parquet(path)
         except (OSError, ValueError) as error:
-            raise UserError(
-                f"cannot read the records, {str(error).splitlines()[0]}", path, "run the cell again with --force"
-            ) from None
+            raise UserError(f"damaged records, {str(error).splitlines()[0]}", path, again) from None
+        missing = [name for name in (*_REPORTED, *cell.metrics) if name not in frame.columns]
+        if missing:
+            raise UserError(f"damaged records, without the column {missing[0]}", path, again)
+        return frame
 
     def write(self, manifest: Manifest, records: pd.DataFrame | None = None) -> None:
         """Write a cell: the records first, the manifest last, each renamed into place.
@@ -322,6 +335,9 @@ class Store:
     def _records_path(self, manifest: Manifest) -> Path:
         return self.cells / f"{manifest.file_stem}.parquet"
 
+
+_REPORTED = [name for name in RECORD_COLUMNS if name == BASE_SECONDS.key or not name.startswith(BASE)]
+"""The columns of the records that a report cannot do without."""
 
 _MARKS = ("contaminated", "contaminated_by", "complete")
 

@@ -10,16 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-import pandas as pd
-
-from bench.reports import frames
-from bench.reports.formats import csv, latex, markdown
-from bench.reports.frames import table
-from bench.reports.selection import select
+from bench.reports.formats import csv, latex, markdown, terminal
+from bench.reports.frames import records, table
+from bench.reports.reading import Found, read
 from bench.reports.tables import Report, assemble
 from bench.store import Manifest, Store
 
-__all__ = ["FORMATS", "Format", "Report", "build", "records", "table"]
+__all__ = ["FORMATS", "Format", "Found", "Report", "assemble", "build", "read", "records", "table"]
 
 
 class Format(NamedTuple):
@@ -35,6 +32,7 @@ class Format(NamedTuple):
 
 
 FORMATS = {
+    "terminal": Format(".txt", terminal.render),
     "markdown": Format(".md", markdown.render),
     "latex": Format(".tex", latex.document),
     "csv": Format(".csv", csv.render),
@@ -52,13 +50,6 @@ def build(store: Store, *, baseline: str = "identity", keep: Callable[[Manifest]
             None for all.
 
     Raises:
-        UserError: there is no store, nothing in it is kept, or a file in it is damaged.
+        UserError: there is no store, nothing in it is kept, or no manifest in it can be read.
     """
-    return assemble(select(store, baseline, keep), store, baseline)
-
-
-def records(
-    store: Store, *, baseline: str = "identity", keep: Callable[[Manifest], bool] | None = None
-) -> pd.DataFrame:
-    """The records of the cells that `build` shows, see `bench.reports.frames.records`; arguments as there."""
-    return frames.records(select(store, baseline, keep), store)
+    return assemble(read(store, baseline, keep), baseline)

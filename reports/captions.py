@@ -12,7 +12,7 @@ from bench.store import LAYOUT, Manifest
 
 
 def remarks(cells: Sequence[Selected], rows: Sequence[Row]) -> tuple[str, ...]:
-    """Sentences on images, seeds, protocol, origin and what was left out, without full stops."""
+    """Sentences on images, seeds, protocol and what was left out, without full stops."""
     manifests = [cell.manifest for cell in cells]
     superseded = sum(cell.superseded for cell in cells)
     found = [
@@ -22,13 +22,28 @@ def remarks(cells: Sequence[Selected], rows: Sequence[Row]) -> tuple[str, ...]:
         f"protocol {manifests[0].protocol} ({PROTOCOLS[manifests[0].protocol]})",
         _seeds(rows),
         _workers([manifest for manifest in manifests if manifest.status == "done"]),
-        *_origin([manifest for manifest in manifests if manifest.status == "done"]),
         _earlier(manifests[0]),
         f"left out: {_counted(superseded, 'earlier cell')} of the same names, with other data or parameters"
         if superseded
         else "",
     ]
     return tuple(remark for remark in found if remark)
+
+
+def origin(cells: Sequence[Selected]) -> tuple[str, ...]:
+    """Device, version, commit and dates of the finished cells, as `remarks`; a manifest may lack any of them."""
+    manifests = [cell.manifest for cell in cells if cell.manifest.status == "done"]
+    environments = [manifest.environment for manifest in manifests]
+    parts = {
+        "device": (environment.get("device_name") or environment.get("device") for environment in environments),
+        "refinebench": (environment.get("versions", {}).get("refinebench") for environment in environments),
+        "commit": (_short(environment.get("commit") or "") for environment in environments),
+    }
+    found = [f"{label} {' / '.join(found)}" for label, values in parts.items() if (found := _distinct(values))]
+    days = sorted(_distinct(manifest.written[:10] for manifest in manifests))
+    if days:
+        found.append(f"run {days[0]}" if len(days) == 1 else f"run {days[0]} to {days[-1]}")
+    return tuple(found)
 
 
 def _earlier(manifest: Manifest) -> str:
@@ -64,21 +79,6 @@ def _workers(manifests: Sequence[Manifest]) -> str:
     if not counts or counts[-1] == 1:
         return ""
     return f"{' or '.join(map(str, counts))} workers side by side: seconds are one image's in one worker"
-
-
-def _origin(manifests: Sequence[Manifest]) -> list[str]:
-    """Device, version, commit and dates; a manifest may lack any of them."""
-    environments = [manifest.environment for manifest in manifests]
-    parts = {
-        "device": (environment.get("device_name") or environment.get("device") for environment in environments),
-        "refinebench": (environment.get("versions", {}).get("refinebench") for environment in environments),
-        "commit": (_short(environment.get("commit") or "") for environment in environments),
-    }
-    found = [f"{label} {' / '.join(found)}" for label, values in parts.items() if (found := _distinct(values))]
-    days = sorted(_distinct(manifest.written[:10] for manifest in manifests))
-    if days:
-        found.append(f"run {days[0]}" if len(days) == 1 else f"run {days[0]} to {days[-1]}")
-    return found
 
 
 def _short(commit: str) -> str:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pandas as pd
 
 from bench.reports.formats import csv
-from bench.reports.selection import Selected
+from bench.reports.reading import Found
 from bench.reports.tables import Report
-from bench.store import Store
 
 
 def table(report: Report) -> pd.DataFrame:
@@ -19,14 +16,10 @@ def table(report: Report) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(empty, "float64"))
 
 
-def records(cells: Sequence[Selected], store: Store) -> pd.DataFrame:
-    """One row an image of each finished cell: what the cell is called, then its record.
-
-    Raises:
-        UserError: a cell's records cannot be read.
-    """
+def records(found: Found) -> pd.DataFrame:
+    """One row an image of each finished cell: what the cell is called, then its record."""
     frames = []
-    for cell in cells:
+    for cell in found.cells:
         manifest = cell.manifest
         if manifest.status != "done":
             continue
@@ -39,6 +32,6 @@ def records(cells: Sequence[Selected], store: Store) -> pd.DataFrame:
             "limit": float("nan") if manifest.limit is None else manifest.limit,
             "key": manifest.key,
         }
-        frame = store.records(manifest)
+        frame = found.records[manifest.key]
         frames.append(pd.concat([pd.DataFrame(named, index=frame.index), frame], axis=1))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()

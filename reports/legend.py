@@ -24,13 +24,14 @@ def of_quality(columns: Sequence[Column], baseline: str, *, contaminated: bool) 
     )
     # What scale a plug-in of another package shows is its own affair: its meaning says by what it is multiplied.
     points = [column.title for column in columns if column in (*QUALITY, SPREAD) and column.scale == 100]
+    lost = [column.title.split()[0] for column in columns if column.gain == "lost"]
     return (
         *_meanings(columns),
         f"{', '.join(points)} and gains are in percent points.",
         f"gain: mean over images of the paired difference to the base's own map (row {baseline}), with the 95 % "
         "percentile bootstrap interval (9,999 resamples of the images).",
         "W/T/L: images that won more than 1 point of IoU, that neither won nor lost so much, and that lost more.",
-        "lost: share of the images that lost more than 1 point.",
+        *(f"lost ({name}): share of the images that lost more than 1 point of {name}." for name in lost),
         *(marked if contaminated else plain),
     )
 

@@ -24,8 +24,9 @@ class Row:
 
     Attributes:
         base, refiner: variant names.
-        status: ``done`` where at least one seed has finished, else ``failed`` or ``missing``.
-        problem: for the other two, what stands in place of the numbers.
+        status: ``done`` where at least one seed has finished, else ``failed``, ``damaged`` (it had finished, and its
+            records cannot be read) or ``missing``.
+        problem: for the other three, what stands in place of the numbers.
         oracle: the refiner uses the ground truth.
         seeds: those that have finished.
         images: number of images scored.
@@ -39,7 +40,7 @@ class Row:
 
     base: str
     refiner: str
-    status: Literal["done", "failed", "missing"]
+    status: Literal["done", "failed", "damaged", "missing"]
     problem: str = ""
     oracle: bool = False
     seeds: tuple[int, ...] = ()
@@ -56,7 +57,8 @@ def unfinished(base: str, refiner: str, cells: Sequence[Selected], *, oracle: bo
     failed = [cell.manifest for cell in cells if cell.manifest.status == "failed"]
     if not failed:
         return Row(base, refiner, "missing", problem="missing", oracle=oracle)
-    return Row(base, refiner, "failed", problem=f"failed: {_first_line(failed[0])}", oracle=oracle)
+    status: Literal["failed", "damaged"] = "damaged" if all(cell.damaged for cell in cells) else "failed"
+    return Row(base, refiner, status, problem=f"{status}: {_first_line(failed[0])}", oracle=oracle)
 
 
 def finished(base: str, refiner: str, cells: Sequence[Selected], records: Records, *, oracle: bool) -> Row:
@@ -157,8 +159,9 @@ def with_gaps(row: Row, cells: Sequence[Selected], *, seeds: set[int], images: i
     notes = [*row.notes]
     if row.images < images:
         notes.append(f"images: {row.images}, where others have {images}")
-    failed = {cell.manifest.seed: cell.manifest for cell in cells if cell.manifest.status == "failed"}
-    notes += [f"seed {seed} failed: {_first_line(manifest)}" for seed, manifest in sorted(failed.items())]
+    failed = {cell.manifest.seed: cell for cell in cells if cell.manifest.status == "failed"}
+    for seed, cell in sorted(failed.items()):
+        notes.append(f"seed {seed} {'damaged' if cell.damaged else 'failed'}: {_first_line(cell.manifest)}")
     if missing := seeds - failed.keys() - set(row.seeds):
         notes.append(f"seeds {_listed(row.seeds)} only; missing: {_listed(missing)}")
     for newer in (cell.newer for cell in cells if cell.newer is not None):

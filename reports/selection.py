@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal, NamedTuple
 
-from bench.contracts import UserError
-from bench.store import Manifest, Store, VariantName
+from bench.store import Manifest, VariantName
 
 Kind = Literal["dataset", "base", "refiner"]
 KINDS: tuple[Kind, ...] = ("dataset", "base", "refiner")
@@ -39,6 +38,7 @@ class Selected:
         dataset, base, refiner: as the report calls them, see `told_apart`.
         superseded: number of finished cells of the same name that it replaces.
         newer: an unfinished cell of the same name that was written after ``manifest``, if any.
+        damaged: it was finished, and its records cannot be read; ``manifest`` says that it failed.
     """
 
     manifest: Manifest
@@ -47,6 +47,7 @@ class Selected:
     refiner: str
     superseded: int = 0
     newer: Manifest | None = None
+    damaged: bool = False
 
 
 def latest(manifests: Iterable[Manifest]) -> list[Selected]:
@@ -56,33 +57,20 @@ def latest(manifests: Iterable[Manifest]) -> list[Selected]:
         named[_name(manifest)].append(manifest)
     shown = [_choose(group) for group in named.values()]
     called = {kind: told_apart(_variant(manifest, kind) for manifest, _, _ in shown) for kind in KINDS}
-    cells = [
-        Selected(
-            manifest,
-            **{kind: called[kind][_in_full(_variant(manifest, kind))] for kind in KINDS},
-            superseded=superseded,
-            newer=newer,
-        )
-        for manifest, superseded, newer in shown
-    ]
+    cells = []
+    for manifest, superseded, newer in shown:
+        dataset, base, refiner = (called[kind][_in_full(_variant(manifest, kind))] for kind in KINDS)
+        cells.append(Selected(manifest, dataset, base, refiner, superseded, newer))
     return sorted(cells, key=_place)
 
 
-def select(store: Store, baseline: str, keep: Callable[[Manifest], bool] | None = None) -> list[Selected]:
-    """The cells of a store that ``keep`` lets through, one for each name.
+def select(stored: Sequence[Manifest], baseline: str, keep: Callable[[Manifest], bool] | None = None) -> list[Selected]:
+    """The cells of a store that ``keep`` lets through, one for each name; none where it lets none through.
 
     Finished cells of the baseline come along where a kept one can be compared with them: without them,
     ``bench run --refiner prn`` would have no gain to show though the store knows the base's own numbers.
-
-    Raises:
-        UserError: there is no store, a manifest is damaged, or no cell is left.
     """
-    store.open_for_reading()
-    stored = store.manifests()
     kept = [manifest for manifest in stored if keep is None or keep(manifest)]
-    if not kept:
-        fix = "fill it with 'bench run'" if keep is None else "name others, or fill it with 'bench run'"
-        raise UserError("the store has no such cell", store.root, fix)
     keys = {manifest.key for manifest in kept}
     others = [
         manifest

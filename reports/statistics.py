@@ -20,6 +20,9 @@ RESOLUTION = 0.001
 """The smallest oracle gain that others are measured by: one step of the gains as they are shown, 0.1 points. Below it
 a single image of a hundred that moves by 10 points turns a recovered headroom of none into one of all."""
 
+FEW_IMAGES = 30
+"""With fewer the bootstrap's interval is too narrow, and one image can turn the mean: it then means little."""
+
 _ROUNDING = 1e-9  # 0.80 - 0.81 is a little below -0.01 in binary; that image lost exactly one point
 _VALUES_AT_ONCE = 2_000_000  # 16 MB of float64 for one batch of resamples
 
@@ -71,6 +74,16 @@ def paired_gain(refined: NDArray[np.float64], base: NDArray[np.float64], *, seed
     low, high = _interval(differences, seed)
     wins, losses = (int(np.sum(sign * differences > LOSS + _ROUNDING)) for sign in (1, -1))
     return Gain(float(differences.mean()), low, high, losses / differences.size, differences.size, wins, losses)
+
+
+def points(fraction: float) -> str:
+    """A gain or an end of its interval as shown: percent points with a sign; what rounds to zero has none.
+
+    >>> points(0.0081), points(-0.0004)
+    ('+0.8', '0.0')
+    """
+    text = f"{fraction * 100:+.1f}"
+    return "0.0" if float(text) == 0 else text
 
 
 def recovered(gain: float, oracle: float) -> float | None:

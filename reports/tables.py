@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import pandas as pd
+
 from bench.reports import legend
-from bench.reports.captions import remarks
+from bench.reports.captions import origin, remarks
 from bench.reports.columns import COST, QUALITY, SPREAD, Column, Records, headroom
+from bench.reports.reading import Found
 from bench.reports.rows import Row, finished, unfinished, with_gains, with_gaps, with_headroom
 from bench.reports.selection import Selected, comparable
-from bench.store import LAYOUT, Store
+from bench.store import LAYOUT
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ class Group:
             store's version, see `bench.store.LAYOUT`.
         title: for headings.
         blocks: one for each base.
-        remarks: sentences that hold for the whole group: images, seeds, device, dates, what was left out.
+        remarks: sentences that hold for the whole group: images, seeds, protocol, what was left out.
+        origin: more of them: device, version, commit, dates.
     """
 
     dataset: str
@@ -59,6 +63,12 @@ class Group:
     title: str
     blocks: tuple[Block, ...]
     remarks: tuple[str, ...]
+    origin: tuple[str, ...] = ()
+
+    @property
+    def caption(self) -> str:
+        """The remarks and the origin, in one line."""
+        return "; ".join((*self.remarks, *self.origin))
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
@@ -96,10 +106,12 @@ class Report:
     Attributes:
         baseline: the refiner that stands for the base itself; gains are over it.
         groups: one for each dataset, limit and protocol.
+        damaged: a line for each file of the store that could not be read.
     """
 
     baseline: str
     groups: tuple[Group, ...]
+    damaged: tuple[str, ...] = ()
 
     @cached_property
     def quality(self) -> tuple[Column, ...]:
@@ -147,19 +159,15 @@ class Report:
         return (row for group in self.groups for block in group.blocks for row in block.rows)
 
 
-def assemble(cells: Sequence[Selected], store: Store, baseline: str) -> Report:
-    """Read the cells' records and lay them out.
+def assemble(found: Found, baseline: str) -> Report:
+    """Lay the cells out.
 
     Args:
-        cells: as `bench.reports.selection.select` gives them.
-        store: where their records are.
+        found: what is shown.
         baseline: canonical name of the refiner that gains are measured over.
-
-    Raises:
-        UserError: a finished cell's records cannot be read.
     """
     grouped: dict[tuple[str, int | None, int, str], list[Selected]] = defaultdict(list)
-    for cell in cells:
+    for cell in found.cells:
         grouped[cell.dataset, cell.manifest.limit, cell.manifest.layout, cell.manifest.protocol].append(cell)
     names = [(dataset, limit, layout) for dataset, limit, layout, _ in grouped]
     groups = []
@@ -169,13 +177,14 @@ def assemble(cells: Sequence[Selected], store: Store, baseline: str) -> Report:
             title += ", earlier version"
         if names.count((dataset, limit, layout)) > 1:
             title += f", protocol {protocol}"
-        blocks, shared = _without_shared_notes(_blocks(members, store, baseline))
+        blocks, shared = _without_shared_notes(_blocks(members, found.records, baseline))
         rows = [row for block in blocks for row in block.rows]
-        groups.append(Group(dataset, limit, layout, protocol, title, blocks, (*remarks(members, rows), *shared)))
-    return Report(baseline, tuple(groups))
+        said = (*remarks(members, rows), *shared)
+        groups.append(Group(dataset, limit, layout, protocol, title, blocks, said, origin(members)))
+    return Report(baseline, tuple(groups), tuple(map(str, found.damaged)))
 
 
-def _blocks(cells: Sequence[Selected], store: Store, baseline: str) -> list[Block]:
+def _blocks(cells: Sequence[Selected], by_key: Mapping[str, pd.DataFrame], baseline: str) -> list[Block]:
     """One block a base, each with a row for every refiner that any of them has."""
     oracles = {cell.refiner: cell.manifest.uses_ground_truth for cell in cells}
     # The sort is stable: within each of the three kinds the refiners keep their places in the grid.
@@ -185,7 +194,7 @@ def _blocks(cells: Sequence[Selected], store: Store, baseline: str) -> list[Bloc
         named[cell.base, cell.refiner].append(cell)
     blocks = []
     for base in dict.fromkeys(cell.base for cell in cells):
-        records = {refiner: _records(named[base, refiner], store) for refiner in refiners}
+        records = {refiner: _records(named[base, refiner], by_key) for refiner in refiners}
         of_baseline = records.get(baseline, {})
         paired = {refiner: _paired(named[base, refiner], named[base, baseline]) for refiner in refiners}
         bounds = {
@@ -213,9 +222,9 @@ def _blocks(cells: Sequence[Selected], store: Store, baseline: str) -> list[Bloc
     return [replace(block, rows=tuple(gaps(row) for row in block.rows)) for block in blocks]
 
 
-def _records(cells: Iterable[Selected], store: Store) -> Records:
+def _records(cells: Iterable[Selected], by_key: Mapping[str, pd.DataFrame]) -> Records:
     done = [cell.manifest for cell in cells if cell.manifest.status == "done"]
-    return {manifest.seed: store.records(manifest).set_index("id") for manifest in done}
+    return {manifest.seed: by_key[manifest.key].set_index("id") for manifest in done}
 
 
 def _paired(cells: Sequence[Selected], baseline: Sequence[Selected]) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from bench.cli import check, data, doctor, export, list, new, predict, refine, report, run, score, train, tune
+from bench.cli import check, data, doctor, export, list, new, predict, refine, report, run, score, screen, train, tune
 from bench.cli.parser import Commands, Parser
 from bench.contracts import UserError
 from bench.runtime.environment import DISTRIBUTION, version_of
@@ -16,6 +16,7 @@ COMMANDS = (run, report, score, predict, refine, train, tune, export, data, list
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of ``bench``: 0 done, 2 the user can fix it, 1 a defect of ours, 130 interrupted."""
+    screen.write_anything()
     try:
         arguments = parser().parse_args(argv)
         return int(arguments.command(arguments) or 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,9 +15,9 @@ DATASET = (
 )
 
 
-def given(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The options as keywords of the function of the command's name."""
-    return {name: value for name, value in vars(arguments).items() if name != "command"}
+def given(arguments: argparse.Namespace, *, but: Sequence[str] = ()) -> dict[str, Any]:
+    """The options, ``but`` for some, as keywords of the function of the command's name."""
+    return {name: value for name, value in vars(arguments).items() if name not in ("command", *but)}
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:

@@ -5,39 +5,55 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench.cli import options
+from bench.cli import options, screen
 from bench.cli.parser import Commands
+from bench.contracts import UserError
+
+FORMS = {
+    "markdown": "Markdown tables with every column",
+    "latex": "a LaTeX document with booktabs tables",
+    "csv": "one plain row a cell, full precision",
+}
 
 
 def add(commands: Commands) -> None:
     """See `bench.cli`."""
-    report = commands.add("report", "tables of a store: Markdown unless another form is named", _report)
+    text = "tables of a store: which refiner to take, unless another form is named"
+    report = commands.add("report", text, _report)
     report.add_argument("--store", type=Path, metavar="DIR", help="of a run")
     report.add_argument("--experiment", metavar="E", help="only the cells of this experiment")
     options.parameters(report)
-    for name, text in (
-        ("markdown", "Markdown tables"),
-        ("latex", "a LaTeX document with booktabs tables"),
-        ("csv", "one plain row a cell, full precision"),
-    ):
-        report.add_argument(f"--{name}", action="store_true", help=text)
-    report.add_argument("--out", type=Path, metavar="DIR", help="write report.md, .tex, .csv there instead of printing")
+    screen.options(report)
+    for name, meaning in FORMS.items():
+        report.add_argument(f"--{name}", action="store_true", help=meaning)
+    text = "write report.md, .tex, .csv there instead of printing; Markdown where no form is named"
+    report.add_argument("--out", type=Path, metavar="DIR", help=text)
 
 
-def _report(arguments: argparse.Namespace) -> None:
+def _report(arguments: argparse.Namespace) -> int:
     from bench.commands.results import load
     from bench.reports import FORMATS
 
+    chosen = [name for name in FORMS if getattr(arguments, name)]
+    if (chosen or arguments.out) and (arguments.wide or arguments.legend):
+        given = "--wide" if arguments.wide else "--legend"
+        raise UserError("is of the printed tables alone: files have every column and a legend", given, "leave it out")
     results = load(
         arguments.store, experiment=arguments.experiment, parameters=arguments.parameters, config=arguments.config
     )
-    chosen = [name for name in FORMATS if getattr(arguments, name)] or ["markdown"]
-    for name in chosen:
+    if arguments.out is None and not chosen:
+        screen.show(results, wide=arguments.wide, legend=arguments.legend)
+        return 2 if results.damaged else 0
+    for name in chosen or ["markdown"]:
         text = results.report(name)
         if arguments.out is None:
             print(text)
         else:
-            arguments.out.mkdir(parents=True, exist_ok=True)
-            path = arguments.out / f"report{FORMATS[name].suffix}"
-            path.write_text(text, encoding="utf-8")
+            try:
+                arguments.out.mkdir(parents=True, exist_ok=True)
+                path = arguments.out / f"report{FORMATS[name].suffix}"
+                path.write_text(text, encoding="utf-8")
+            except OSError as error:
+                raise UserError(f"cannot write there, {error.strerror}", arguments.out, "name a folder") from None
             print(path)
+    return 2 if results.damaged else 0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
-from bench.cli import options
+from bench.cli import options, screen
 from bench.cli.parser import Commands
 from bench.config import EngineName, OnError
 from bench.contracts import PROTOCOLS
@@ -38,15 +39,21 @@ def add(commands: Commands) -> None:
     run.add_argument("--on-error", metavar=options.one_of(OnError), help=text)
     options.workers(run)
     run.add_argument("--force", action="store_true", help="compute the named cells anew (base maps are kept)")
+    screen.options(run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from bench.commands.run import CellError, run
+    from bench.runtime.progress import note
 
     try:
-        result = run(**options.given(arguments))
+        result = run(**options.given(arguments, but=screen.OPTIONS))
     except CellError as defect:
         print(f"{defect}\nbench: a defect in the harness or a plug-in; please report the lines above", file=sys.stderr)
         return 1
-    print(result.report())
-    return 0
+    screen.show(result, wide=arguments.wide, legend=arguments.legend)
+    for line in result.summary():
+        note(line)
+    store = shlex.quote(str(result.store.root))
+    note(f"tables again: bench report --store {store} [--wide] [--legend] [--latex --csv --out DIR]")
+    return 2 if result.damaged else 0

@@ -34,7 +34,10 @@ def add(commands: Commands) -> None:
 def _score(arguments: argparse.Namespace) -> None:
     from bench.commands.score import means, score
     from bench.metrics.columns import COUNTS, METRICS, SET_IOU
+    from bench.runtime.files import check_target
 
+    if arguments.out:
+        check_target(arguments.out, "--out")
     scores = score(
         arguments.masks,
         arguments.maps,
@@ -48,6 +51,7 @@ def _score(arguments: argparse.Namespace) -> None:
         config=arguments.config,
     )
     if arguments.out:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
         scores.drop(columns=[*COUNTS]).to_csv(arguments.out, index=False)
     print(f"{len(scores)} images")
     for remark in scores.attrs["remarks"]:

@@ -8,11 +8,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.text import Text
+
 from bench import config as configuration
 from bench import reports
 from bench.config import unknown
+from bench.contracts import UserError
 from bench.execution.experiments import in_experiment
 from bench.plugins.entry_points import check_parameters
+from bench.reports.formats import markdown, terminal
+from bench.runtime.progress import note
 from bench.store import Manifest, Store
 
 if TYPE_CHECKING:
@@ -37,7 +42,7 @@ class Results:
         """One row a dataset, base and refiner; the columns are those of ``bench report --csv``.
 
         Raises:
-            UserError: there is no such cell, or a file in the store is damaged.
+            UserError: there is no such cell. A damaged file is a line on stderr, and a row says so.
         """
         return reports.table(self._report)
 
@@ -50,13 +55,14 @@ class Results:
         Raises:
             UserError: as `table`.
         """
-        return reports.records(self.store, baseline=self.baseline, keep=self.keep)
+        return reports.records(self._found)
 
     def report(self, format: str = "markdown") -> str:
         """The tables as text.
 
         Args:
-            format: ``markdown``, ``latex`` (a whole document) or ``csv``.
+            format: ``markdown``, ``latex`` (a whole document) or ``csv``; or ``terminal``: the short tables of 80
+                columns, best first, with the answer under each.
 
         Raises:
             UserError: no such format; else as `table`.
@@ -65,15 +71,43 @@ class Results:
             raise unknown("format", format, reports.FORMATS, "report()")
         return reports.FORMATS[format].render(self._report)
 
+    def shown(self, *, width: int = terminal.WIDTH, wide: bool = False, legend: bool = False) -> Text:
+        """What ``bench run`` and ``bench report`` print, with the bold and the colours of a terminal.
+
+        Args:
+            width: columns of the screen, 80 at least.
+            wide: all columns, as Markdown, however wide.
+            legend: explain the columns at the end.
+
+        Raises:
+            UserError: as `table`.
+        """
+        if wide:
+            return Text(markdown.render(self._report, legend=legend).rstrip("\n"))
+        return terminal.text(self._report, width=width, explained=legend)
+
     def __str__(self) -> str:
-        return self.report()
+        """The short tables: ``report("terminal")``."""
+        return self.report("terminal")
 
     def _repr_markdown_(self) -> str:
         return self.report()
 
+    @property
+    def damaged(self) -> tuple[UserError, ...]:
+        """The files of the store that could not be read; the tables show the rest. Raises UserError as `table`."""
+        return self._found.damaged
+
     @cached_property
     def _report(self) -> reports.Report:
-        return reports.build(self.store, baseline=self.baseline, keep=self.keep)
+        return reports.assemble(self._found, self.baseline)
+
+    @cached_property
+    def _found(self) -> reports.Found:
+        found = reports.read(self.store, self.baseline, self.keep)
+        for error in found.damaged:
+            note(f"error: {error}")
+        return found
 
 
 def load(

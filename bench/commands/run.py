@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from bench.execution.plan import Cell, cells
 from bench.metrics.columns import Objective
 from bench.plugins.entry_points import check_parameters
 from bench.runtime.environment import pick_device
-from bench.runtime.progress import note
+from bench.runtime.progress import Stages, note
 from bench.store import Manifest, Store
 
 
@@ -34,6 +35,23 @@ class RunResult(Results):
     cells: list[Cell]
     reused: set[str]
     failures: dict[str, str] = field(default_factory=dict)
+
+    def summary(self) -> list[str]:
+        """What was done, reused and failed, with reasons, and where it lies: a line each."""
+        done = len(self.cells) - len(self.reused) - len(self.failures)
+        lines = [
+            f"{done} cells computed, {len(self.reused)} reused, {len(self.failures)} failed; kept in {self.store.root}"
+        ]
+        cells: dict[str, list[str]] = defaultdict(list)
+        for cell in self.cells:
+            if cell.manifest.key in self.failures:
+                manifest = cell.manifest
+                name = f"{manifest.dataset} > {manifest.base} > {manifest.refiner} (seed {manifest.seed})"
+                cells[self.failures[manifest.key].splitlines()[0]].append(name)
+        for reason, names in cells.items():
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            lines.append(f"failed: {names[0]}{more}: {reason}")
+        return lines
 
     def __repr__(self) -> str:
         counts = f"{len(self.cells)} cells, {len(self.reused)} reused, {len(self.failures)} failed"
@@ -181,7 +199,10 @@ def _say_what_is_reused(cells: int, pending: int) -> None:
 def _execute(jobs: list[Job], result: RunResult, *, engine: EngineName, on_error: OnError) -> None:
     fatal: list[engines.Outcome] = []
 
+    todo = list(stages.stages(jobs))
+
     def told(stage: stages.Stage, outcome: engines.Outcome) -> bool:
+        shown.ended(well=not outcome.error)
         if outcome.error:
             if on_error == "fail":
                 fatal.append(outcome)
@@ -196,12 +217,21 @@ def _execute(jobs: list[Job], result: RunResult, *, engine: EngineName, on_error
             note(f"done: {stage.name}")
         return not fatal
 
-    engines.load(engine)(list(stages.stages(jobs)), told)
+    execute = engines.load(engine)
+    with Stages([_kinds(stage) for stage in todo], in_turn=engine != "ray") as shown:
+        execute(todo, told)
     if fatal:
         raised = fatal[0].raised
         if isinstance(raised, UserError):
             raise raised
         raise CellError(fatal[0].trace) from raised
+
+
+def _kinds(stage: stages.Stage) -> tuple[str, str]:
+    """What says most about how long a stage takes, then what says less: whose it is, and what it does."""
+    manifest, does = stage.job.cell.manifest, stage.function.__name__
+    whose = manifest.refiner if stage.function in (stages.fit_refiner, stages.refine) else manifest.base
+    return f"{does} {whose}", does
 
 
 def _waits_for(job: Job, stage: stages.Stage) -> bool:

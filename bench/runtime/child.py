@@ -35,7 +35,7 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_
 GRACE = 5.0
 """Seconds that a child has to remove its half-written file when it is stopped."""
 
-_STARTED, _ANSWER, _ERROR, _END = "started", "answer", "error", "end"
+_STARTED, _SAID, _ANSWER, _ERROR, _END = "started", "said", "answer", "error", "end"
 _CLOSED = (EOFError, BrokenPipeError, ConnectionResetError)
 """What a pipe raises whose other end is closed."""
 
@@ -55,6 +55,7 @@ class Child:
     Args:
         function: of a module; what it yields, the arguments and what is sent must be picklable.
         environment: variables over those of this process.
+        heard: is called, while this process waits for an answer, with what the child has `say`-ed meanwhile.
 
     Attributes:
         connection: ready, to `multiprocessing.connection.wait`, when there is something to `receive`.
@@ -65,7 +66,9 @@ class Child:
         function: Callable[..., Iterable[Any]],
         *arguments: Any,
         environment: Mapping[str, str] | None = None,
+        heard: Callable[[Any], None] | None = None,
     ) -> None:
+        self._heard = heard
         self.connection, theirs = multiprocessing.Pipe()
         watched, self._lifeline = multiprocessing.Pipe(duplex=False)
         # Pickled here and not by the process's start: the child unpickles it, and so imports, when it can answer.
@@ -117,14 +120,29 @@ class Child:
         self._lifeline.close()
 
     def _message(self, seconds: float | None) -> tuple[str, Any]:
-        try:
-            if not self.connection.poll(seconds):
-                raise TimeoutError(f"no answer within {seconds:g} s")
-            message: tuple[str, Any] = self.connection.recv()
-        except _CLOSED:
-            self._process.join()
-            raise DiedError(self._process.exitcode) from None
-        return message
+        while True:
+            try:
+                if not self.connection.poll(seconds):
+                    raise TimeoutError(f"no answer within {seconds:g} s")
+                kind, value = self.connection.recv()
+            except _CLOSED:
+                self._process.join()
+                raise DiedError(self._process.exitcode) from None
+            if kind != _SAID:
+                return kind, value
+            if self._heard is not None:
+                self._heard(value)
+
+
+def say(item: object) -> None:
+    """In a child, from any thread: let the parent hear something that is no answer. Elsewhere it goes nowhere."""
+    if _up is not None:
+        with suppress(*_CLOSED):
+            _up((_SAID, item))
+
+
+_up: Callable[[tuple[str, Any]], None] | None = None
+"""In a child: sends to the parent."""
 
 
 @contextmanager
@@ -141,13 +159,21 @@ def _no_interrupt() -> Iterator[None]:
 
 
 def _live(connection: Connection, lifeline: Connection, work: bytes) -> None:
+    global _up
+    lock = threading.Lock()
+
+    def send(message: tuple[str, Any]) -> None:
+        with lock:  # a bar is moved by a thread of its own
+            connection.send(message)
+
+    _up = send
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with, args=[lifeline], daemon=True).start()
     os.dup2(2, 1)
     with suppress(*_CLOSED):
-        connection.send((_STARTED, None))
+        send((_STARTED, None))
         for message in _messages(connection, work):
-            connection.send(message)
+            send(message)
 
 
 def _die_with(lifeline: Connection) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 
 import psutil
 
+from bench.contracts import UserError
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -23,6 +25,21 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_target(path: Path, option: str) -> None:
+    """Raise UserError where a file cannot be written there, before the work that it is to hold is done.
+
+    Args:
+        path: of the file; folders on the way to it may be missing.
+        option: that gave it.
+    """
+    if path.is_dir():
+        raise UserError("a folder, where a file is wanted", path, f"name a file: {option} {path / 'NAME'}")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        what = "cannot be written" if folder.is_dir() else "a file, where a folder is wanted"
+        raise UserError(what, folder, f"name another file with {option}")
 
 
 def sweep(targets: Set[Path]) -> None:

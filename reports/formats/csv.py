@@ -65,4 +65,4 @@ def _line(group: Group, row: Row, report: Report) -> dict[str, object]:
                 f"{column.key}_ties": gain and gain.ties,
                 f"{column.key}_losses": gain and gain.losses,
             }
-    return line | {"notes": "; ".join((*group.remarks, *row.notes))}
+    return line | {"notes": "; ".join((*group.remarks, *group.origin, *row.notes))}

@@ -95,7 +95,7 @@ def _tables(group: Group, section: Section, baseline: str) -> list[str]:
     tables = []
     for index, blocks in enumerate(chunks):
         part = f" ({index + 1} of {len(chunks)})" if len(chunks) > 1 else ""
-        caption = f"{section.title} on {group.title}{part}: {'; '.join(group.remarks)}."
+        caption = f"{section.title} on {group.title}{part}: {group.caption}."
         tabular = _tabular(blocks, section.columns, names, baseline)
         tables.append(_table(caption, tabular, _notes(group, section.legend)))
     return tables

@@ -8,10 +8,13 @@ from typing import Literal, Protocol
 
 from bench.reports.columns import NOT_AVAILABLE, Column
 from bench.reports.rows import Row
+from bench.reports.statistics import points
 from bench.reports.tables import Block, Group
 
 LONG_NAME = 40
 """Characters. Longer variant names lose the folders of the paths in them."""
+
+_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 Arrow = Literal["up", "down", "none"]
 
@@ -40,7 +43,8 @@ def headings(columns: Iterable[Column]) -> list[str]:
     for column in columns:
         found.append(column.title)
         if column.gain:
-            found += [f"{column.title.split()[0]} gain", column.gain]
+            name = column.title.split()[0]
+            found += [f"{name} gain", column.gain if column.gain == "W/T/L" else f"{column.gain} ({name})"]
     return found
 
 
@@ -51,7 +55,7 @@ def numbers(row: Row, block: Block, columns: Iterable[Column], baseline: str, st
         text = style.plain(column.text(row.values.get(column.key)))
         found.append(style.bold(text) if row.refiner in block.best(column) else text)
         if column.gain:
-            found += [style.plain("-")] * 2 if row.refiner == baseline else _gain(row, column, style)
+            found += [style.plain("-")] * 2 if row.refiner == baseline else gain_cells(row, column, style)
     return found
 
 
@@ -69,26 +73,28 @@ def names(group: Group, style: Style) -> dict[tuple[str, str], str]:
 
 def shortened(names: Iterable[str]) -> dict[str, str]:
     """Long names without the folders of the paths in them, where that leaves them distinct."""
-    short = {name: _without_folders(name) if len(name) > LONG_NAME else name for name in names}
+    short = {name: without_folders(name) if len(name) > LONG_NAME else name for name in names}
     taken = list(short.values())
     return {name: label if taken.count(label) == 1 else name for name, label in short.items()}
 
 
-def _without_folders(name: str) -> str:
-    return re.sub(r"=[^,\]=]*/([^,\]/]+)", r"=…/\1", name)
+def without_folders(name: str, mark: str = "…") -> str:
+    """The name with ``mark`` in place of the folders of the paths in it."""
+    return re.sub(r"=[^,\]=]*/([^,\]/]+)", rf"={mark}/\1", name)
 
 
-def _gain(row: Row, column: Column, style: Style) -> list[str]:
+def superscript(number: int) -> str:
+    """A footnote's number."""
+    return str(number).translate(_SUPERSCRIPTS)
+
+
+def gain_cells(row: Row, column: Column, style: Style) -> list[str]:
+    """What stands beside a value: its gain over the base, and the images won and lost."""
     gain = row.gains.get(column.key)
     if gain is None:
         return [NOT_AVAILABLE, NOT_AVAILABLE]
     size = f"{abs(gain.mean) * 100:.1f}"
     arrow: Arrow = "none" if float(size) == 0 else "up" if gain.mean > 0 else "down"
-    interval = None if gain.low is None or gain.high is None else (_signed(gain.low), _signed(gain.high))
+    interval = None if gain.low is None or gain.high is None else (points(gain.low), points(gain.high))
     share = f"{gain.wins}/{gain.ties}/{gain.losses}" if column.gain == "W/T/L" else f"{gain.lost * 100:.0f} %"
     return [style.gain(arrow, size, interval), style.plain(share)]
-
-
-def _signed(fraction: float) -> str:
-    text = f"{fraction * 100:+.1f}"
-    return "0.0" if float(text) == 0 else text

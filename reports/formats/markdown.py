@@ -5,22 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from tabulate import tabulate
+import tabulate
 
 from bench.reports.columns import NOT_AVAILABLE, QUALITY, Column
 from bench.reports.formats import layout
 from bench.reports.tables import Block, Group, Report
 
-_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+tabulate.MIN_PADDING = 0  # it makes a column wider than its heading, and 160 columns are few
 _ARROWS = {"up": "↑ ", "down": "↓ ", "none": ""}
 
 
-def render(report: Report) -> str:
-    """All groups, each base with a table of each kind, then the legend."""
+def render(report: Report, *, legend: bool = True) -> str:
+    """All groups, each base with a table of each kind, then the legend unless it is not wanted."""
     parts = [_group(group, report) for group in report.groups]
-    for section in report.sections():
+    for section in report.sections() if legend else ():
         lines = (f"- {_STYLE.plain(line)}" for line in section.legend)
         parts.append("\n".join([f"**{section.title}**", "", *lines]))
+    if report.damaged:
+        parts.append("\n".join(["**Damaged, left out**", "", *(f"- {_STYLE.plain(line)}" for line in report.damaged)]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -34,7 +36,7 @@ class _Markdown:
 
     def name(self, refiner: str, *, oracle: bool, contaminated: bool, marks: Sequence[int]) -> str:
         daggers = [mark for mark, shown in (("†", oracle), ("‡", contaminated)) if shown]
-        return " ".join([self.plain(refiner), *daggers, *(_superscript(mark) for mark in marks)])
+        return " ".join([self.plain(refiner), *daggers, *(layout.superscript(mark) for mark in marks)])
 
     def gain(self, arrow: layout.Arrow, size: str, interval: tuple[str, str] | None) -> str:
         return f"{_ARROWS[arrow]}{size} [{','.join(interval) if interval else NOT_AVAILABLE}]"
@@ -43,17 +45,13 @@ class _Markdown:
 _STYLE = _Markdown()
 
 
-def _superscript(number: int) -> str:
-    return str(number).translate(_SUPERSCRIPTS)
-
-
 def _group(group: Group, report: Report) -> str:
-    parts = [f"## {_STYLE.plain(group.title)}", _STYLE.plain("; ".join(group.remarks)) + "."]
+    parts = [f"## {_STYLE.plain(group.title)}", _STYLE.plain(group.caption) + "."]
     names = layout.names(group, _STYLE)
     for block in group.blocks:
         parts.append(f"### {_STYLE.plain(block.base)}")
         parts += [_table(block, section.columns, names, report.baseline) for section in report.sections(group)]
-    notes = [f"{_superscript(number)} {_STYLE.plain(note)}" for number, note in enumerate(group.notes, start=1)]
+    notes = [f"{layout.superscript(number)} {_STYLE.plain(note)}" for number, note in enumerate(group.notes, start=1)]
     if notes:
         parts.append("  \n".join(notes))  # two blanks: a line break, not a new paragraph
     return "\n\n".join(parts)
@@ -67,7 +65,9 @@ def _table(block: Block, columns: Sequence[Column], names: dict[tuple[str, str],
         cells = layout.numbers(row, block, columns, baseline, _STYLE) if done else [""] * len(headings)
         rows.append([names[row.base, row.refiner], *cells])
     align = ["left", *["right"] * len(headings)]
-    lines = tabulate(rows, ["Refiner", *headings], "github", colalign=align, disable_numparse=True).splitlines()
+    lines = tabulate.tabulate(
+        rows, ["Refiner", *headings], "github", colalign=align, disable_numparse=True
+    ).splitlines()
     for index, row in enumerate(block.rows, start=2):
         if row.status != "done":
             # One cell in place of all: shorter rows are valid, and a long message does not widen a column.

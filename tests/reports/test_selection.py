@@ -63,17 +63,17 @@ def test_the_baseline_of_kept_cells_comes_along(tmp_path: Path) -> None:
     add(store, "identity", [0.5], base="psp")
     add(store, "threshold", [0.5])
     add(store, "prn", [0.6])
-    found = select(store, "identity", lambda manifest: manifest.refiner == "prn")
+    found = select(store.manifests(), "identity", lambda manifest: manifest.refiner == "prn")
     assert {(shown.manifest.base, shown.manifest.refiner) for shown in found} == {("unet", "identity"), ("unet", "prn")}
 
 
 def test_nothing_to_show_is_the_users_to_fix(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with pytest.raises(UserError, match="no store here"):
-        select(store, "identity")
+        build(store)
     add(store, "prn", [0.6])
     with pytest.raises(UserError, match="no such cell"):
-        select(store, "identity", lambda manifest: False)
+        build(store, keep=lambda manifest: False)
 
 
 def test_cells_of_an_earlier_layout_are_never_taken_for_ours(tmp_path: Path) -> None:

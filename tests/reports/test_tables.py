@@ -174,17 +174,17 @@ def test_remarks_say_what_the_numbers_come_from(store: Store) -> None:
     add(store, "prn", [0.5, 0.6], written="2026-02-01T09:00:00")
     add(store, "prn", [0.7, 0.6], written="2026-03-01T09:00:00", environment=environment)
     (group,) = build(store).groups
-    assert group.remarks == (
+    assert (*group.remarks, *group.origin) == (
         "2 test images",
         "fewer than 30 images: intervals mean little",
         "partial copy: 6 of 6226 pairs",
         "protocol A (base on train, refiners on val)",
         "seed 0",
+        "left out: 1 earlier cell of the same names, with other data or parameters",
         "device H100",
         "refinebench 1.2",
         "commit 0123456789ab+changes",
         "run 2026-01-01 to 2026-03-01",
-        "left out: 1 earlier cell of the same names, with other data or parameters",
     )
 
 

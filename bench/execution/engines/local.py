@@ -7,11 +7,13 @@ kernel's out-of-memory killer) from taking the other cells with it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 
 from bench.contracts import UserError
 from bench.execution.engines import Outcome, Told, attempt, one_by_one
 from bench.execution.stages import Stage
-from bench.runtime.child import GRACE, Child, DiedError, Inbox
+from bench.runtime import progress
+from bench.runtime.child import GRACE, Child, DiedError, Inbox, say
 
 
 def execute(stages: Iterable[Stage], told: Told) -> None:
@@ -20,7 +22,8 @@ def execute(stages: Iterable[Stage], told: Told) -> None:
 
 
 def _isolate(stage: Stage) -> Outcome:
-    child, grace = Child(_serve, stage), 0.0
+    listener = progress.listener()
+    child, grace = Child(_serve, stage, listener is not None, heard=listener), 0.0
     try:
         outcome: Outcome = child.receive()
         grace = GRACE
@@ -34,5 +37,7 @@ def _isolate(stage: Stage) -> Outcome:
     return outcome
 
 
-def _serve(inbox: Inbox, stage: Stage) -> Iterator[Outcome]:
-    yield attempt(stage)
+def _serve(inbox: Inbox, stage: Stage, heard: bool) -> Iterator[Outcome]:
+    with progress.heard_by(say) if heard else nullcontext():
+        outcome = attempt(stage)
+    yield outcome

@@ -62,7 +62,8 @@ def test_a_run_shows_its_own_cells_and_a_store_all_of_them(toy: Toy) -> None:
 def test_a_report_comes_in_every_form_and_a_notebook_shows_the_tables(toy: Toy) -> None:
     result = run(toy)
     assert "\\toprule" in result.report("latex") and result.report("csv").startswith("dataset,")
-    assert result._repr_markdown_() == result.report() == str(result) and "| threshold" in result.report()
+    assert result._repr_markdown_() == result.report() and "| threshold" in result.report()
+    assert str(result) == result.report("terminal") and "Take threshold: " in str(result)
     assert repr(result) == "RunResult('" + str(Path.cwd() / "store") + "': 2 cells, 0 reused, 0 failed)"
     with pytest.raises(UserError, match=r"no such format 'latx'.*'latex'"):
         result.report("latx")

@@ -1,0 +1,287 @@
+"""The short tables of a terminal: best first, the answer under each, nothing wider than the screen.
+
+One layout serves both: lines of rich text, which a terminal shows in bold and colour, and whose plain text is what goes
+into a pipe. Colour says nothing that the signs, the order and the intervals do not say.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from bench.reports import legend
+from bench.reports.columns import COST, NOT_AVAILABLE, QUALITY, Column
+from bench.reports.formats.layout import superscript, without_folders
+from bench.reports.rows import Row
+from bench.reports.statistics import Gain
+from bench.reports.tables import Block, Group, Report
+from bench.reports.verdict import interval, verdict
+
+WIDTH = 80
+"""Columns of the screen where nothing else is known, and the fewest that tables are made for."""
+
+GAP = 2
+NAMES = 8, 40
+"""The fewest and the most columns that names get; past the most a wider screen has more numbers to show."""
+
+CUT = ".."
+"""In place of what a name lost: two characters in any encoding."""
+
+BASE = "the base"
+"""In place of the baseline's gain over itself."""
+
+_ALL = {column.key: column for column in (*QUALITY, *COST)}
+_MIOU, _BOUNDARY = _ALL["iou"], _ALL["boundary_iou"]
+_SECONDS = replace(_ALL["seconds"], title="s/image")
+_RSS, _GPU = _ALL["peak_rss_mb"], replace(_ALL["peak_gpu_mb"], title="GPU MB")
+
+
+@dataclass(frozen=True)
+class Cell:
+    text: str
+    style: str = ""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One column of the screen.
+
+    Attributes:
+        heading: over it.
+        column: whose value, gain or share it shows.
+        part: which of them.
+    """
+
+    heading: str
+    column: Column
+    part: str = "value"
+
+
+def render(report: Report) -> str:
+    """The tables of `WIDTH` columns without colour and without a legend."""
+    return text(report).plain + "\n"
+
+
+def text(report: Report, *, width: int = WIDTH, explained: bool = False) -> Text:
+    """The tables.
+
+    Args:
+        width: columns of the screen; below `WIDTH` it is that. A wider one gets longer names, then more columns.
+        explained: with the legend at the end.
+    """
+    screen = _Screen(report, max(width, WIDTH))
+    lines = [line for group in report.groups for line in screen.group(group)]
+    if explained:
+        lines += screen.legend()
+    while lines and not lines[-1].plain:
+        lines.pop()
+    return Text("\n").join(lines)
+
+
+class _Screen:
+    """The layout that all tables of a report share, so that their columns stand below one another."""
+
+    def __init__(self, report: Report, width: int) -> None:
+        self.report, self.width = report, width
+        rows = [row for group in report.groups for block in group.blocks for row in block.rows]
+        suffixes = {len(_suffix(group, row)) for group in report.groups for block in group.blocks for row in block.rows}
+        suffix = max(suffixes, default=0)
+        longest = max((cell_len(row.refiner) for row in rows), default=0) + suffix
+        self.measures = _first(rows)
+        for more in _further(rows):
+            if width - self._width([*self.measures, more]) < min(longest, NAMES[1] + suffix):
+                break
+            self.measures.append(more)
+        room = width - self._width(self.measures) - suffix
+        self.labels = fitted([row.refiner for row in rows], min(max(room, NAMES[0]), NAMES[1]))
+        self.name_width = max([len("refiner"), *(cell_len(self.labels[row.refiner]) + suffix for row in rows)])
+
+    def group(self, group: Group) -> Iterator[Text]:
+        """Its heading, each base's table with its verdict, and the footnotes."""
+        yield from self._wrapped(group.title, style="bold underline")
+        yield from self._wrapped("; ".join(group.remarks) + ".", style="dim")
+        for block in group.blocks:
+            yield Text()
+            yield from self._wrapped(block.base, style="bold")
+            yield self._heading()
+            yield from self._rows(group, block)
+            yield Text()
+            yield from self._wrapped(verdict(block, self.report.baseline, self.labels), style="bold")
+        yield Text()
+        notes = [f"{superscript(number)} {note}." for number, note in enumerate(group.notes, start=1)]
+        own = {row.refiner for block in group.blocks for row in block.rows}
+        notes += [f"{short} is {name}" for name, short in self.labels.items() if name in own and short != name]
+        for note in notes:
+            yield from self._wrapped(note, style="dim")
+        if notes:
+            yield Text()
+
+    def legend(self) -> Iterator[Text]:
+        """What the columns mean, and on what the groups were measured."""
+        shown = list({measure.column.key: measure.column for measure in self.measures}.values())
+        quality = [column for column in shown if column.key in {each.key for each in QUALITY}]
+        rows = [row for group in self.report.groups for block in group.blocks for row in block.rows]
+        marked = any(row.contaminated for row in rows)
+        lines = [
+            *legend.of_quality(quality, self.report.baseline, contaminated=marked),
+            *legend.of_cost([column for column in shown if column not in quality]),
+            *(f"{group.title}: {'; '.join(group.origin)}." for group in self.report.groups if group.origin),
+        ]
+        for line in lines:
+            yield from self._wrapped(line)
+
+    def _width(self, measures: Sequence[Measure]) -> int:
+        """Of the number columns with the gaps before them."""
+        return sum(self._column_width(measure) + GAP for measure in measures)
+
+    def _column_width(self, measure: Measure) -> int:
+        blocks = (block for group in self.report.groups for block in group.blocks)
+        cells = (self._cell(row, block, measure) for block in blocks for row in block.rows if row.status == "done")
+        return max(len(measure.heading), *(len(cell.text) for cell in cells), 0)
+
+    def _cell(self, row: Row, block: Block, measure: Measure) -> Cell:
+        column = measure.column
+        if measure.part == "value":
+            style = "bold" if row.refiner in block.best(column) else ""
+            return Cell(column.text(row.values.get(column.key)), style)
+        if row.refiner == self.report.baseline:
+            return Cell(BASE if measure.part == "gain" else "-")
+        gain = row.gains.get(column.key)
+        if gain is None:
+            return Cell(NOT_AVAILABLE)
+        if measure.part == "gain":
+            return Cell(interval(gain), _colour(gain))
+        if measure.part == "lost":
+            return Cell(f"{gain.lost * 100:.0f} %")
+        return Cell(f"{gain.wins}/{gain.ties}/{gain.losses}")
+
+    def _heading(self) -> Text:
+        parts = ["refiner".ljust(self.name_width)]
+        parts += [measure.heading.rjust(self._column_width(measure)) for measure in self.measures]
+        return Text((" " * GAP).join(parts), style="dim")
+
+    def _rows(self, group: Group, block: Block) -> Iterator[Text]:
+        rows = ordered(block, self.report.baseline)
+        for before, row in zip((None, *rows), rows, strict=False):
+            if row.oracle and before is not None and not before.oracle:
+                yield Text()
+            name = self.labels[row.refiner] + _suffix(group, row)
+            name += " " * (self.name_width - cell_len(name))
+            if row.status != "done":
+                room = max(self.width - self.name_width - GAP, NAMES[1])
+                first, *rest = textwrap.wrap(row.problem, room) or [""]
+                yield Text(f"{name}{' ' * GAP}{first}", style="dim")
+                for line in rest:
+                    yield Text(" " * (self.name_width + GAP) + line, style="dim")
+                continue
+            shown = Text(name, style="dim" if row.oracle else "")
+            for measure in self.measures:
+                cell = self._cell(row, block, measure)
+                shown.append(" " * (GAP + self._column_width(measure) - len(cell.text)))
+                shown.append(cell.text, style=cell.style)
+            yield shown
+
+    def _wrapped(self, line: str, style: str = "") -> Iterator[Text]:
+        for part in textwrap.wrap(" ".join(line.split()), self.width, break_on_hyphens=False):
+            yield Text(part, style=style)
+
+
+def ordered(block: Block, baseline: str) -> list[Row]:
+    """Best gain first, the baseline at its place among them; then what has no gain; oracles last."""
+
+    def place(row: Row) -> tuple[bool, bool, float, bool]:
+        gain = row.gains.get(_MIOU.key)
+        known = gain is not None or (row.refiner == baseline and row.status == "done")
+        return row.oracle, not known, -(gain.mean if gain is not None else 0.0), row.refiner != baseline
+
+    return sorted(block.rows, key=place)
+
+
+def fitted(names: Iterable[str], width: int) -> dict[str, str]:
+    """Each name in ``width`` columns, all of them distinct.
+
+    A longer one loses the folders of its paths, then the parameters that all of its plug-in's names share, then its
+    middle.
+
+    >>> list(fitted(["prn[size=256,epochs=40,patch=16]", "prn[size=256,epochs=40,patch=32]", "crf"], 20).values())
+    ['prn[patch=16,..]', 'prn[patch=32,..]', 'crf']
+    """
+    all_names = list(dict.fromkeys(names))
+    found = {name: name for name in all_names if cell_len(name) <= width}
+    for name in all_names:
+        if name not in found:
+            taken = set(found.values())
+            forms = (without_folders(name, CUT), _telling(name, all_names, width))
+            short = next((form for form in forms if cell_len(form) <= width and form not in taken), None)
+            found[name] = short or _middle_cut(forms[-1], width, taken)
+    return {name: found[name] for name in all_names}
+
+
+def _telling(name: str, names: Sequence[str], width: int) -> str:
+    """The name with the parameters that tell it from the others of its plug-in, and more of them where they fit."""
+    head, parameters = _parts(name)
+    family = [others for other, others in map(_parts, names) if other == head]
+    differ = [each for each in parameters if not all(each in others for others in family)]
+    for each in parameters:
+        longer = f"{head}[{','.join([*differ, each, CUT])}]"
+        if each not in differ and len(longer) <= width:
+            differ.append(each)
+    kept = [each for each in parameters if each in differ]
+    return f"{head}[{','.join(kept if len(kept) == len(parameters) else [*kept, CUT])}]" if parameters else head
+
+
+def _parts(name: str) -> tuple[str, list[str]]:
+    match = re.fullmatch(r"([^\[]+)\[(.*)\]", without_folders(name, CUT))
+    return (match[1], match[2].split(",")) if match else (name, [])
+
+
+def _middle_cut(name: str, width: int, taken: set[str]) -> str:
+    """Its ends; a number in place of the last one where that is not distinct."""
+    tail = width // 3
+    short = f"{name[: width - tail - len(CUT)]}{CUT}{name[-tail:]}"
+    number = 2
+    while short in taken:
+        end = f"{CUT}{number}"
+        short, number = name[: width - len(end)] + end, number + 1
+    return short
+
+
+def _first(rows: Sequence[Row]) -> list[Measure]:
+    """The columns that every screen shows. Of memory that of the GPU, where one was used."""
+    memory = _GPU if any((row.values.get(_GPU.key) or 0) > 0 for row in rows) else _RSS
+    return [
+        Measure("mIoU", _MIOU),
+        Measure("gain [95 % interval]", _MIOU, "gain"),
+        Measure("W/T/L", _MIOU, "W/T/L"),
+        Measure(_SECONDS.title, _SECONDS),
+        Measure(memory.title, memory),
+    ]
+
+
+def _further(rows: Sequence[Row]) -> list[Measure]:
+    """The columns that a wider screen shows, too, in the order that they are wanted in."""
+    boundary = _BOUNDARY.title.split()[0]
+    columns = [
+        Measure(f"{boundary} gain", _BOUNDARY, "gain"),
+        Measure(f"lost ({boundary})", _BOUNDARY, "lost"),
+        Measure(_ALL["fit_seconds"].title, _ALL["fit_seconds"]),
+    ]
+    return columns if any(_BOUNDARY.key in row.gains for row in rows) else columns[2:]
+
+
+def _suffix(group: Group, row: Row) -> str:
+    """A dagger for an oracle, a double one for contamination, and the numbers of the footnotes."""
+    daggers = [mark for mark, shown in (("†", row.oracle), ("‡", bool(row.contaminated))) if shown]
+    marks = [*daggers, *(superscript(mark) for mark in group.marks(row))]
+    return f" {' '.join(marks)}" if marks else ""
+
+
+def _colour(gain: Gain) -> str:
+    if gain.low is None or gain.high is None:
+        return ""
+    return "green" if gain.low > 0 else "red" if gain.high < 0 else ""

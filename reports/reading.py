@@ -1,0 +1,53 @@
+"""What a report reads of a store: its manifests, then the records of the cells that are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from bench.contracts import UserError
+from bench.reports.selection import Selected, select
+from bench.store import Manifest, Store
+
+
+@dataclass(frozen=True)
+class Found:
+    """Cells to show.
+
+    Attributes:
+        cells: one for each name.
+        records: of the finished ones, by key.
+        damaged: the files that could not be read; what they belong to is no longer ``done``, or not there at all.
+    """
+
+    cells: list[Selected]
+    records: dict[str, pd.DataFrame]
+    damaged: tuple[UserError, ...]
+
+
+def read(store: Store, baseline: str, keep: Callable[[Manifest], bool] | None = None) -> Found:
+    """The cells that `bench.reports.selection.select` chooses, with their records. A torn file costs its own cell.
+
+    Raises:
+        UserError: there is no store, no cell is left, or no manifest can be read.
+    """
+    store.open_for_reading()
+    manifests, damaged = store.readable()
+    cells = select(manifests, baseline, keep)
+    if not cells:
+        if damaged:
+            raise damaged[0]
+        fix = "fill it with 'bench run'" if keep is None else "name others, or fill it with 'bench run'"
+        raise UserError("the store has no such cell", store.root, fix)
+    records = {}
+    for place, cell in enumerate(cells):
+        if cell.manifest.status == "done":
+            try:
+                records[cell.manifest.key] = store.records(cell.manifest)
+            except UserError as error:
+                damaged.append(error)
+                lost = cell.manifest.model_copy(update={"status": "failed", "error": "its records cannot be read"})
+                cells[place] = replace(cell, manifest=lost, damaged=True)
+    return Found(cells, records, tuple(damaged))

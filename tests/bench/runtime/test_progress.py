@@ -1,0 +1,43 @@
+"""The time left over all stages of a run, and bars that someone else draws."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.runtime.progress import Forecast, Step, bar, heard_by, note, track
+
+
+def test_what_is_left_is_judged_by_what_others_of_the_kind_took() -> None:
+    forecast = Forecast([("train", "base"), ("refine a", "refine"), ("refine b", "refine"), ("refine a", "refine")])
+    assert forecast.left(5.0, 0.0) is None
+    assert forecast.left(5.0, 0.5) == 5.0 + 3 * 10.0  # all that is known is the stage at work: 10 s
+    forecast.ended(100.0)
+    assert forecast.left(0.0, 0.0) == 300.0
+    forecast.ended(4.0)
+    assert forecast.left(1.0, 0.0) == 3.0 + 4.0
+    forecast.ended(6.0)
+    assert forecast.left(1.0, 0.25) == 3.0 + 0.0
+    assert forecast.left(9.0, 0.0) == 0.0  # over time, and never below none
+    forecast.ended(4.0)
+    assert forecast.left(0.0, 0.0) == 0.0
+
+
+def test_a_stage_that_failed_says_nothing_about_the_others() -> None:
+    forecast = Forecast([("refine a",), ("refine a",)])
+    forecast.ended(None)
+    assert forecast.left(0.0, 0.0) is None
+
+
+def test_a_listener_hears_the_steps_and_the_notes(capsys: pytest.CaptureFixture[str]) -> None:
+    heard: list[Step | str] = []
+    with heard_by(heard.append):
+        assert list(track(iter("abc"), "letters", total=3)) == ["a", "b", "c"]
+        note("half-way")
+        with bar("{task.fields[loss]}") as progress:
+            task = progress.add_task("net[size=3]", total=8, loss="")
+            progress.update(task, completed=4, loss="1.0")
+    note("over")
+    captured = capsys.readouterr()
+    assert captured.err == "bench: over\n" and captured.out == ""
+    assert "half-way" in heard and Step("net[size=3]", 4, 8) in heard
+    assert any(isinstance(step, Step) and step.description == "letters" and step.total == 3 for step in heard)
