@@ -73,7 +73,7 @@ class Grid(_Section):
         metric: plug-ins to score by, beside the built-in metrics.
         seed: of all that is drawn; each gives cells of its own.
         protocol: ``A`` or ``B``, see `bench.contracts.PROTOCOLS`.
-        limit: use only the first so many samples of each split; None uses all.
+        limit: use a random sample of so many of each split, the same in every run; None uses all.
         tune: trials of every refiner that can be tuned, so that all get the same budget; None tunes those alone whose
             name says so.
         objective: what the tuning goes by; None is the first of `bench.metrics.columns.OBJECTIVES`.
