@@ -50,8 +50,18 @@ def _positive(value: Any) -> int:
     return number
 
 
+def _seed(value: Any) -> int:
+    try:
+        number = int(_whole(value))
+    except (TypeError, ValueError, OverflowError):
+        number = -1
+    if not 0 <= number < 2**32 or number != float(value):
+        raise PydanticCustomError("seed", f"a whole number from 0 to {2**32 - 1}")
+    return number
+
+
 Positive = Annotated[int, BeforeValidator(_positive)]
-Seed = Annotated[int, BeforeValidator(_whole), Field(ge=0, lt=2**32)]
+Seed = Annotated[int, BeforeValidator(_seed)]
 Names = Annotated[list[str], Field(min_length=1)]
 
 LEFT_OUT: Any = None

@@ -17,7 +17,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("protocol", ["Z"], "'A' or 'B'"),
     ("on_error", "sometimes", "'fail' or 'skip'"),
     ("device", "tpu", "'auto', 'cpu' or 'cuda'"),
-    ("seed", [-1], "greater than or equal to 0"),
+    ("seed", [-1], "a whole number from 0 to 4294967295"),
     ("seed", ["one"], "a valid integer"),
     ("workers", -2, "a positive whole number"),
     ("limit", 0, "a positive whole number"),
