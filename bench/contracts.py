@@ -334,6 +334,21 @@ class BaseNetwork(Plugin, Protocol):
         ...
 
 
+@runtime_checkable
+class Checked(Protocol):
+    """A base or refiner that can tell, before anything of a run is computed, whether its `fit` can begin."""
+
+    def check_fit(self) -> None:
+        """Look for what `fit` needs beside the samples: weights to begin from, a size that the network takes.
+
+        It may download, but takes seconds where that fails. A run asks those that are yet to be fitted.
+
+        Raises:
+            UserError: it is not to be had.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Description:
     """What a base network is, for ``bench list bases --verbose``.

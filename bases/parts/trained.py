@@ -14,7 +14,7 @@ from bench.bases.parts import pairs
 from bench.bases.parts.definition import NetworkDefinition
 from bench.bases.parts.losses import as_float
 from bench.bases.parts.predicting import resized_map, tiled_map
-from bench.contracts import BaseNetwork, Dataset, ProbabilityMap, Sample
+from bench.contracts import BaseNetwork, Dataset, ProbabilityMap, Sample, UserError
 from bench.training import Augment, Batch, Loss, TrainingArrays, load_finished, load_state, seeded, train
 from bench.training.augment import Turn
 from bench.training.inference import Model, averaged, whole_float32
@@ -44,6 +44,30 @@ class TrainedBase(NetworkDefinition, BaseNetwork):
             self.train_stage(network, train, val, workdir, self.batch_loss, self.groups(network))
         self._network = network.to(self.device).eval()
 
+    def check_fit(self) -> None:
+        """See `bench.contracts.Checked`."""
+        self.check_size()
+        self.pretrain(self.network())
+
+    def check_size(self) -> None:
+        """Whether the network takes an input of this size. Raises UserError where it does not."""
+        with torch.no_grad():
+            try:
+                with torch.device("meta"):
+                    network, inputs = self.network(), self.example()
+                network.eval()(*inputs)
+                return
+            except (RuntimeError, ValueError):
+                # Too small; or it has a step that cannot be tried without computing. The real one knows.
+                pass
+            try:
+                with seeded(self.seed):
+                    self.network().eval()(*self.example())
+            except (RuntimeError, ValueError) as error:
+                reason = " ".join(str(error).split())[:120]
+                said = f"{type(self).__name__} cannot take an input of {self.size} px, {reason}"
+                raise UserError(said, f"size={self.size}", "use a larger size, or another network") from None
+
     def predict(self, samples: Sequence[Sample]) -> list[ProbabilityMap]:
         """See `bench.contracts.BaseNetwork`."""
         with torch.inference_mode(), whole_float32():
@@ -57,6 +81,7 @@ class TrainedBase(NetworkDefinition, BaseNetwork):
         if self._network is None:
             if self.weights is None:
                 raise RuntimeError("fit() comes before predict() where no weights are given")
+            self.check_size()
             with seeded(self.seed):
                 network = self.network()
             self.load(network)

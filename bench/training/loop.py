@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import importlib.util
 import logging
@@ -260,6 +261,8 @@ def fit(
         num_workers=_workers(device, augment),
         drop_last=short,
     )
+    if min(samples, recipe.batch) == 1 or (samples % recipe.batch == 1 and not short):
+        _check_lone(network.train(), loss, loader.dataset, recipe, device, title)
     module = _Training(network.train(), loss, recipe, steps, seed, groups)
     checkpoint = workdir / CHECKPOINT
     with bar("{task.fields[loss]}") as progress:
@@ -272,6 +275,46 @@ def fit(
         saved = torch.load(checkpoint, map_location="cpu", weights_only=True)["callbacks"]
         books.load_state_dict(saved[books.state_key])
     return books.best_weights
+
+
+def _check_lone(
+    network: nn.Module, loss: Loss, samples: Dataset[Batch], recipe: Recipe, device: str, title: str
+) -> None:
+    """Whether a step of one sample gives every batch norm more than one value a channel to learn from.
+
+    A copy of the network is tried, so that the training is as it would be without.
+
+    Raises:
+        UserError: it does not.
+    """
+    found: list[str] = []
+
+    def look(name: str, module: nn.Module, features: Tensor) -> None:
+        if module.training and features.numel() == features.shape[1]:
+            found.append(name)
+            raise _LoneError
+
+    copied = copy.deepcopy(network).to(device)
+    for name, module in copied.named_modules():
+        # Of batch norm's own kind: one with another way to go has a class, and a forward, of its own.
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and type(module).__module__.startswith("torch."):
+            module.register_forward_pre_hook(lambda module, given, name=name: look(name, module, given[0]))
+    sample = samples[_Drawn(0, 0, (0, 0, 0))]
+    batch = {name: field[None].to(device) for name, field in sample.items()}
+    try:
+        with torch.no_grad():
+            loss(copied, batch)
+    except _LoneError:
+        if recipe.batch == 1:
+            what, fix = "of one sample a step", "use a batch of 2 or more, or a larger size"
+        else:
+            what, fix = "of one sample", "give it two samples or more, or take a larger size"
+        said = f"batch norm cannot learn {what}: {found[0]} has one value a channel"
+        raise UserError(said, title, fix) from None
+
+
+class _LoneError(Exception):
+    """Ends a try of a step."""
 
 
 def _trainer(recipe: Recipe, device: str, workdir: Path, callback: pl.Callback) -> pl.Trainer:

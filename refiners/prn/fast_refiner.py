@@ -112,6 +112,10 @@ class PrnFast(Refiner):
             self._train(network, val, workdir)
         self._network = network.to(self.device).eval()
 
+    def check_fit(self) -> None:
+        """See `bench.contracts.Checked`."""
+        load_encoder(self._build().encoder, self.encoder, self.encoder_weights)
+
     def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
         """The maps with the correction added to their logits, at each map's own size."""
         with torch.inference_mode(), whole_float32():
