@@ -280,8 +280,8 @@ class Tunable(Protocol):
     """A refiner whose parameters can be searched on val.
 
     Attributes:
-        search_space: on the class. With the defaults of the other parameters every combination in it must make a refiner;
-            of what does not go with a parameter that the user gives, nothing is offered.
+        search_space: on the class. With the defaults of the other parameters every combination in it must make a
+            refiner; what does not go with a parameter that the user gives is not offered.
     """
 
     search_space: ClassVar[SearchSpace]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ class TrainedBase(NetworkDefinition, BaseNetwork):
         with seeded(self.seed):
             network = self.network()
         if not load_finished(network, workdir):
+            self.check_size()
             self.pretrain(network)
             self.train_stage(network, train, val, workdir, self.batch_loss, self.groups(network))
         self._network = network.to(self.device).eval()
@@ -50,23 +52,26 @@ class TrainedBase(NetworkDefinition, BaseNetwork):
         self.pretrain(self.network())
 
     def check_size(self) -> None:
-        """Whether the network takes an input of this size. Raises UserError where it does not."""
-        with torch.no_grad():
-            try:
-                with torch.device("meta"):
-                    network, inputs = self.network(), self.example()
-                network.eval()(*inputs)
-                return
-            except (RuntimeError, ValueError):
-                # Too small; or it has a step that cannot be tried without computing. The real one knows.
-                pass
-            try:
-                with seeded(self.seed):
-                    self.network().eval()(*self.example())
-            except (RuntimeError, ValueError) as error:
-                reason = " ".join(str(error).split())[:120]
-                said = f"{type(self).__name__} cannot take an input of {self.size} px, {reason}"
-                raise UserError(said, f"size={self.size}", "use a larger size, or another network") from None
+        """Whether the network takes inputs of the sizes asked for. Raises UserError where it does not."""
+        for name, side in (("size", self.size), ("crop", self.cropped_to), ("tile", self.tile)):
+            if side:
+                self._check_side(name, side)
+
+    def _check_side(self, name: str, side: int) -> None:
+        sized = (self.size, self.size)
+        shapes = [(*x.shape[:-2], side, side) if x.shape[-2:] == sized else x.shape for x in self.example()]
+        with torch.no_grad(), suppress(RuntimeError, ValueError), torch.device("meta"):
+            self.network().eval()(*map(torch.zeros, shapes))
+            return
+        # Too small; or it has a step that cannot be tried without computing. The real one knows.
+        try:
+            with torch.no_grad(), seeded(self.seed):
+                self.network().eval()(*map(torch.zeros, shapes))
+        except (RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:120]
+            said = f"the network cannot take {side}x{side} pixels, {reason}"
+            where = f"{name}={side} of {type(self).__name__}"
+            raise UserError(said, where, f"use a larger {name}, or another network") from None
 
     def predict(self, samples: Sequence[Sample]) -> list[ProbabilityMap]:
         """See `bench.contracts.BaseNetwork`."""

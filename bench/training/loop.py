@@ -251,18 +251,26 @@ def fit(
     """Train from the checkpoint in ``workdir``, if any, to the end; the best epoch's weights. Arguments as `train`."""
     several = recipe.devices > 1
     samples = math.ceil(len(data) / recipe.devices)
-    short = 0 < samples % recipe.batch < least and samples > recipe.batch
+    last, more = samples % recipe.batch, samples > recipe.batch
+    drawn = _Samples(data, augment)
+    # Several GPUs share their statistics.
+    met = min(samples, recipe.batch) == 1 or (last == 1 and least < 2)
+    lone = _too_lone(network, loss, drawn, device) if met and not (several and device == "cuda") else ""
+    if lone and (not more or recipe.batch == 1):
+        fix = "use a batch of two or more" if more else "give it two samples or more"
+        said = f"batch norm cannot learn from a step of one sample, {lone} has one value a channel"
+        raise UserError(said, f"{title}, samples: {samples}, batch: {recipe.batch}", fix)
+    least = 2 if lone else least
+    short = 0 < last < least and more
     batches = samples // recipe.batch if short else math.ceil(samples / recipe.batch)
     steps = math.ceil(batches / recipe.accumulate)
     loader = DataLoader(
-        _Samples(data, augment),
+        drawn,
         recipe.batch,
         sampler=_Order(len(data), seed),
         num_workers=_workers(device, augment),
         drop_last=short,
     )
-    if min(samples, recipe.batch) == 1 or (samples % recipe.batch == 1 and not short):
-        _check_lone(network.train(), loss, loader.dataset, recipe, device, title)
     module = _Training(network.train(), loss, recipe, steps, seed, groups)
     checkpoint = workdir / CHECKPOINT
     with bar("{task.fields[loss]}") as progress:
@@ -277,44 +285,32 @@ def fit(
     return books.best_weights
 
 
-def _check_lone(
-    network: nn.Module, loss: Loss, samples: Dataset[Batch], recipe: Recipe, device: str, title: str
-) -> None:
-    """Whether a step of one sample gives every batch norm more than one value a channel to learn from.
+def _too_lone(network: nn.Module, loss: Loss, samples: _Samples, device: str) -> str:
+    """Name of a batch norm that finds but one value a channel, and so no variance, in a step of one sample; else "".
 
     A copy of the network is tried, so that the training is as it would be without.
-
-    Raises:
-        UserError: it does not.
     """
-    found: list[str] = []
+    met: list[str] = []
 
-    def look(name: str, module: nn.Module, features: Tensor) -> None:
-        if module.training and features.numel() == features.shape[1]:
-            found.append(name)
-            raise _LoneError
+    def look(name: str, features: Tensor) -> None:
+        if features.numel() == features.shape[1]:
+            met.append(name)
 
-    copied = copy.deepcopy(network).to(device)
+    copied = copy.deepcopy(network).train().to(device)
     for name, module in copied.named_modules():
-        # Of batch norm's own kind: one with another way to go has a class, and a forward, of its own.
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and type(module).__module__.startswith("torch."):
-            module.register_forward_pre_hook(lambda module, given, name=name: look(name, module, given[0]))
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.register_forward_pre_hook(lambda module, given, name=name: look(name, given[0]))
     sample = samples[_Drawn(0, 0, (0, 0, 0))]
     batch = {name: field[None].to(device) for name, field in sample.items()}
     try:
         with torch.no_grad():
             loss(copied, batch)
-    except _LoneError:
-        if recipe.batch == 1:
-            what, fix = "of one sample a step", "use a batch of 2 or more, or a larger size"
-        else:
-            what, fix = "of one sample", "give it two samples or more, or take a larger size"
-        said = f"batch norm cannot learn {what}: {found[0]} has one value a channel"
-        raise UserError(said, title, fix) from None
-
-
-class _LoneError(Exception):
-    """Ends a try of a step."""
+    except ValueError:
+        # PyTorch's batch norm refuses it; one with another way to go was met, and went on.
+        if not met:
+            raise
+        return met[-1]
+    return ""
 
 
 def _trainer(recipe: Recipe, device: str, workdir: Path, callback: pl.Callback) -> pl.Trainer:

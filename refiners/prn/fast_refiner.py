@@ -134,6 +134,9 @@ class PrnFast(Refiner):
         export_onnx(whole, {"image": pixels, "map": maps}, ["refined"], path)
 
     def _train(self, network: FastNetwork, val: MapDataset, workdir: Path) -> None:
+        if len(val) < 2:
+            fix = "give it two or more: one at least is held out, to choose the epoch"
+            raise UserError(f"val has {len(val)} image", "prn-fast is trained on val", fix)
         order = np.random.default_rng(self.seed).permutation(len(val)).tolist()
         count = max(1, round(HELD_OUT * len(val)))
         held_out = self._arrays(val, order[:count], workdir / "held-out")

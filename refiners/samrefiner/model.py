@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from bench.contracts import Image, Mask, UserError
 from bench.images import resize
 from bench.refiners.samrefiner.prompts import Prompts
+from bench.training.hub import hub
 from bench.training.inference import whole_float32
 
 
