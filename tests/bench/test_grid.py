@@ -18,7 +18,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("on_error", "sometimes", "'fail' or 'skip'"),
     ("device", "tpu", "'auto', 'cpu' or 'cuda'"),
     ("seed", [-1], "a whole number from 0 to 4294967295"),
-    ("seed", ["one"], "a valid integer"),
+    ("seed", ["one"], "a whole number from 0"),
     ("workers", -2, "a positive whole number"),
     ("limit", 0, "a positive whole number"),
     ("limit", "ten", "a positive whole number"),
