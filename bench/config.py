@@ -50,8 +50,18 @@ def _positive(value: Any) -> int:
     return number
 
 
+def _seed(value: Any) -> int:
+    try:
+        number = int(_whole(value))
+    except (TypeError, ValueError, OverflowError):
+        number = -1
+    if not 0 <= number < 2**32 or number != float(value):
+        raise PydanticCustomError("seed", f"a whole number from 0 to {2**32 - 1}")
+    return number
+
+
 Positive = Annotated[int, BeforeValidator(_positive)]
-Seed = Annotated[int, BeforeValidator(_whole), Field(ge=0, lt=2**32)]
+Seed = Annotated[int, BeforeValidator(_seed)]
 Names = Annotated[list[str], Field(min_length=1)]
 
 LEFT_OUT: Any = None
@@ -73,7 +83,7 @@ class Grid(_Section):
         metric: plug-ins to score by, beside the built-in metrics.
         seed: of all that is drawn; each gives cells of its own.
         protocol: ``A`` or ``B``, see `bench.contracts.PROTOCOLS`.
-        limit: use only the first so many samples of each split; None uses all.
+        limit: use a random sample of so many of each split, the same in every run; None uses all.
         tune: trials of every refiner that can be tuned, so that all get the same budget; None tunes those alone whose
             name says so.
         objective: what the tuning goes by; None is the first of `bench.metrics.columns.OBJECTIVES`.

@@ -291,7 +291,8 @@ class Tunable(Protocol):
     """A refiner whose parameters can be searched on val.
 
     Attributes:
-        search_space: on the class. Every combination in it must make a refiner.
+        search_space: on the class. With the defaults of the other parameters every combination in it must make a
+            refiner; what does not go with a parameter that the user gives is not offered.
     """
 
     search_space: ClassVar[SearchSpace]
@@ -341,6 +342,21 @@ class BaseNetwork(Plugin, Protocol):
     @abstractmethod
     def predict(self, samples: Sequence[Sample]) -> list[ProbabilityMap]:
         """Maps at each sample's own size. Must not look at ``sample.mask`` (``support`` is allowed)."""
+        ...
+
+
+@runtime_checkable
+class Checked(Protocol):
+    """A base or refiner that can tell, before anything of a run is computed, whether its `fit` can begin."""
+
+    def check_fit(self) -> None:
+        """Look for what `fit` needs beside the samples: weights to begin from, a size that the network takes.
+
+        It may download, but takes seconds where that fails. A run asks those that are yet to be fitted.
+
+        Raises:
+            UserError: it is not to be had.
+        """
         ...
 
 

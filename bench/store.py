@@ -88,7 +88,10 @@ class Manifest(BaseModel):
         status: ``planned`` (no numbers yet), ``failed`` (see `error`) or ``done``.
         dataset, base, refiner: names of the variants, e.g. ``prn[size=128]``, as the last run called them.
         names: the same by parts: ``dataset``, ``base`` and ``refiner``; empty in layout 1.
-        seed, protocol, limit: the rest of the cell's name; limit is the cap on samples per split, or None.
+        seed, protocol, limit: the rest of the cell's name; limit is the cap on samples per split, or None where it cuts
+            nothing.
+        drawn: the samples under a limit are a random sample; in files of earlier versions they were the first ones.
+        largest: number of samples of the largest split that the cell uses, limit aside; 0 in files of earlier versions.
         position: place in the grid it was planned in; reports keep that order.
         uses_ground_truth: the refiner is an oracle.
         complete: ``"6 of 6226 pairs"`` where the dataset's copy is partial, else "".
@@ -121,6 +124,8 @@ class Manifest(BaseModel):
     seed: int
     protocol: str
     limit: int | None = None
+    drawn: bool = False
+    largest: int = 0
     position: int = 0
     uses_ground_truth: bool = False
     complete: str = ""
@@ -339,7 +344,7 @@ class Store:
 _REPORTED = [name for name in RECORD_COLUMNS if name == BASE_SECONDS.key or not name.startswith(BASE)]
 """The columns of the records that a report cannot do without."""
 
-_MARKS = ("contaminated", "contaminated_by", "complete")
+_MARKS = ("contaminated", "contaminated_by", "complete", "largest")
 
 
 def _part(manifest: Manifest, kind: str) -> str:

@@ -23,6 +23,7 @@ class Name(NamedTuple):
     layout: int
     dataset: str
     limit: int | None
+    drawn: bool
     protocol: str
     base: str
     refiner: str
@@ -127,7 +128,8 @@ def _variant(manifest: Manifest, kind: Kind) -> VariantName:
 
 def _name(manifest: Manifest) -> Name:
     dataset, base, refiner = (_in_full(_variant(manifest, kind)) for kind in KINDS)
-    return Name(manifest.layout, dataset, manifest.limit, manifest.protocol, base, refiner, manifest.seed)
+    limit = manifest.limit, manifest.drawn
+    return Name(manifest.layout, dataset, *limit, manifest.protocol, base, refiner, manifest.seed)
 
 
 def _place(cell: Selected) -> tuple[int, str, str, str, int]:

@@ -166,16 +166,19 @@ def assemble(found: Found, baseline: str) -> Report:
         found: what is shown.
         baseline: canonical name of the refiner that gains are measured over.
     """
-    grouped: dict[tuple[str, int | None, int, str], list[Selected]] = defaultdict(list)
+    grouped: dict[tuple[str, int | None, bool, int, str], list[Selected]] = defaultdict(list)
     for cell in found.cells:
-        grouped[cell.dataset, cell.manifest.limit, cell.manifest.layout, cell.manifest.protocol].append(cell)
-    names = [(dataset, limit, layout) for dataset, limit, layout, _ in grouped]
+        one = cell.manifest
+        grouped[cell.dataset, one.limit, one.drawn, one.layout, one.protocol].append(cell)
+    names = [name[:-1] for name in grouped]
     groups = []
-    for (dataset, limit, layout, protocol), members in grouped.items():
-        title = dataset if limit is None else f"{dataset} (first {limit})"
+    for (dataset, limit, drawn, layout, protocol), members in grouped.items():
+        # A run of an earlier version took the first ones.
+        part = "a random sample of" if drawn else "first"
+        title = dataset if limit is None else f"{dataset} ({part} {limit})"
         if layout != LAYOUT:
             title += ", earlier version"
-        if names.count((dataset, limit, layout)) > 1:
+        if names.count((dataset, limit, drawn, layout)) > 1:
             title += f", protocol {protocol}"
         blocks, shared = _without_shared_notes(_blocks(members, found.records, baseline))
         rows = [row for block in blocks for row in block.rows]

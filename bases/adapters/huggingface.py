@@ -16,7 +16,7 @@ from bench.bases.adapters.inputs import Triple, prepared
 from bench.bases.adapters.logits import logits_to_map
 from bench.contracts import Image, ProbabilityMap, Sample, UserError
 from bench.images import IMAGENET_MEAN, IMAGENET_STD
-from bench.training.hub import ModelId
+from bench.training.hub import ModelId, hub
 from bench.training.inference import whole_float32
 
 Label = int | str
@@ -114,7 +114,8 @@ class HuggingFace(Adapter):
         from transformers import AutoImageProcessor
 
         try:
-            return AutoImageProcessor.from_pretrained(self.id, revision=self.revision, trust_remote_code=False)
+            with hub(self.id):
+                return AutoImageProcessor.from_pretrained(self.id, revision=self.revision, trust_remote_code=False)
         except (OSError, ValueError):
             # The model comes without one.
             return None
@@ -124,13 +125,14 @@ class HuggingFace(Adapter):
         from transformers import AutoModelForSemanticSegmentation
 
         try:
-            model, loaded = AutoModelForSemanticSegmentation.from_pretrained(
-                self.id,
-                revision=self.revision,
-                trust_remote_code=False,
-                dtype=torch.float32,
-                output_loading_info=True,
-            )
+            with hub(self.id):
+                model, loaded = AutoModelForSemanticSegmentation.from_pretrained(
+                    self.id,
+                    revision=self.revision,
+                    trust_remote_code=False,
+                    dtype=torch.float32,
+                    output_loading_info=True,
+                )
         except OSError as error:
             if Path(self.id).is_dir():
                 reason = " ".join(str(error).split())[:120]

@@ -19,6 +19,7 @@ from bench.bases.adapters.outputs import Foreground
 from bench.contracts import Image, ProbabilityMap, Sample, UserError
 from bench.images import IMAGENET_MEAN, IMAGENET_STD
 from bench.training.checkpoints import load_state
+from bench.training.hub import downloadable
 from bench.training.inference import whole_float32
 
 AUXILIARY = "aux_classifier."
@@ -95,6 +96,7 @@ class TorchVision(Adapter):
         url = get_model_weights(self.model)["DEFAULT"].url
         path = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
         try:
+            downloadable(url, path)
             if not path.is_file():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 torch.hub.download_url_to_file(url, str(path), url.rpartition("-")[2].partition(".")[0], progress=False)

@@ -18,7 +18,8 @@ from bench.bases.parts.episodes import FewShotBase
 from bench.bases.parts.origin import Origin
 from bench.contracts import UserError
 from bench.training import Batch, fit_state, read_state, seeded
-from bench.training.encoders import no_imagenet, silence_hub
+from bench.training.encoders import no_imagenet
+from bench.training.hub import hub
 from bench.training.inference import Model
 from bench.training.recipe import Optimizer, Schedule
 
@@ -131,8 +132,8 @@ class EfficientLab(FewShotBase):
 
 def _published() -> dict[str, Tensor]:
     """timm's ImageNet weights. Raises UserError where they cannot be had."""
-    silence_hub()
     try:
-        return dict(timm.create_model(PRETRAINED, pretrained=True).state_dict())
+        with hub():
+            return dict(timm.create_model(PRETRAINED, pretrained=True).state_dict())
     except (OSError, RuntimeError, ValueError) as error:
         raise no_imagenet(PRETRAINED, error, f"huggingface.co/timm/{PRETRAINED} (model.safetensors)") from None

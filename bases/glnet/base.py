@@ -126,6 +126,9 @@ class GLNet(TrainedBase):
             return state
         return state | frozen_copy(read_state(self.global_weights) if self.global_weights else state)
 
+    def check_size(self) -> None:
+        """Nothing to look for: the networks see patches, whose side was checked, of an image of any size."""
+
     def fit(self, train: Dataset, val: Dataset, workdir: Path) -> None:
         """See `bench.contracts.BaseNetwork`. Each stage writes a ``training.csv`` to its folder."""
         with seeded(self.seed):

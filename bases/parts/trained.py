@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from bench.bases.parts import pairs
 from bench.bases.parts.definition import NetworkDefinition
 from bench.bases.parts.losses import as_float
 from bench.bases.parts.predicting import resized_map, tiled_map
-from bench.contracts import BaseNetwork, Dataset, ProbabilityMap, Sample
+from bench.contracts import BaseNetwork, Dataset, ProbabilityMap, Sample, UserError
 from bench.training import Augment, Batch, Loss, TrainingArrays, load_finished, load_state, seeded, train
 from bench.training.augment import Turn
 from bench.training.inference import Model, averaged, whole_float32
@@ -40,9 +41,37 @@ class TrainedBase(NetworkDefinition, BaseNetwork):
         with seeded(self.seed):
             network = self.network()
         if not load_finished(network, workdir):
+            self.check_size()
             self.pretrain(network)
             self.train_stage(network, train, val, workdir, self.batch_loss, self.groups(network))
         self._network = network.to(self.device).eval()
+
+    def check_fit(self) -> None:
+        """See `bench.contracts.Checked`."""
+        self.check_size()
+        self.pretrain(self.network())
+
+    def check_size(self) -> None:
+        """Whether the network takes inputs of the sizes asked for. Raises UserError where it does not."""
+        for name, side in (("size", self.size), ("crop", self.cropped_to), ("tile", self.tile)):
+            if side:
+                self._check_side(name, side)
+
+    def _check_side(self, name: str, side: int) -> None:
+        sized = (self.size, self.size)
+        shapes = [(*x.shape[:-2], side, side) if x.shape[-2:] == sized else x.shape for x in self.example()]
+        with torch.no_grad(), suppress(RuntimeError, ValueError), torch.device("meta"):
+            self.network().eval()(*map(torch.zeros, shapes))
+            return
+        # Too small; or it has a step that cannot be tried without computing. The real one knows.
+        try:
+            with torch.no_grad(), seeded(self.seed):
+                self.network().eval()(*map(torch.zeros, shapes))
+        except (RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:120]
+            said = f"the network cannot take {side}x{side} pixels, {reason}"
+            where = f"{name}={side} of {type(self).__name__}"
+            raise UserError(said, where, f"use a larger {name}, or another network") from None
 
     def predict(self, samples: Sequence[Sample]) -> list[ProbabilityMap]:
         """See `bench.contracts.BaseNetwork`."""
@@ -57,6 +86,7 @@ class TrainedBase(NetworkDefinition, BaseNetwork):
         if self._network is None:
             if self.weights is None:
                 raise RuntimeError("fit() comes before predict() where no weights are given")
+            self.check_size()
             with seeded(self.seed):
                 network = self.network()
             self.load(network)

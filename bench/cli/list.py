@@ -7,6 +7,7 @@ import json
 
 from bench.cli import options
 from bench.cli.parser import Commands
+from bench.config import unknown
 
 KINDS = ("datasets", "bases", "refiners", "metrics", "experiments")
 
@@ -14,7 +15,8 @@ KINDS = ("datasets", "bases", "refiners", "metrics", "experiments")
 def add(commands: Commands) -> None:
     """See `bench.cli`."""
     listing = commands.add("list", "what can be named: datasets, bases, refiners, metrics, experiments", _list)
-    listing.add_argument("kind", nargs="*", choices=[[], *KINDS], default=[], metavar="KIND", help=", ".join(KINDS))
+    # Not by choices=: argparse would offer the empty list, which stands for all of them, too.
+    listing.add_argument("kind", nargs="*", metavar="KIND", help=", ".join(KINDS))
     listing.add_argument("--verbose", action="store_true", help="with their parameters and defaults")
     listing.add_argument("--json", action="store_true", help="as JSON")
 
@@ -22,6 +24,9 @@ def add(commands: Commands) -> None:
 def _list(arguments: argparse.Namespace) -> None:
     from bench.commands.list import inventory
 
+    for kind in arguments.kind:
+        if kind not in KINDS:
+            raise unknown("kind", kind, KINDS, "bench list")
     rows = inventory(options.settings_of(arguments), arguments.kind or KINDS, describe=arguments.verbose)
     if arguments.json:
         print(json.dumps(rows, indent=2))

@@ -70,7 +70,7 @@ def device(command: argparse.ArgumentParser) -> None:
 
 
 def limit(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--limit", metavar="N", help="only the first N samples of each split")
+    command.add_argument("--limit", metavar="N", help="only a random sample of N of each split, the same in every run")
 
 
 def workers(command: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.config import Device, Grid, load, unknown
 from bench.contracts import SPLITS, Split, UserError
 from bench.datasets.subset import Subset
-from bench.execution.plan import narrowed, whole_splits
+from bench.execution.plan import Opened
 from bench.images import write_map
 from bench.registry import load_base, load_dataset
 from bench.runtime.environment import pick_device
@@ -54,11 +54,12 @@ def predict(
         raise UserError(
             f"{base} has no checkpoint", "--base", "give one with weights=FILE, or train it with 'bench run'"
         )
-    opened = narrowed(whole_splits(load_dataset(dataset, settings=settings)), network, chosen.limit)
+    opened = Opened(load_dataset(dataset, settings=settings), chosen.limit)
+    samples_of = opened.limited(opened.covered(network))
     make_out(out)
     count = 0
     for split in splits:
-        samples = opened[split]
+        samples = samples_of[split]
         missing = [sample_id for sample_id in samples.ids if not (out / f"{sample_id}.png").is_file()]
         todo = Subset(samples, missing)
         for index in track(range(len(todo)), f"{split} maps of {base}"):

@@ -158,7 +158,9 @@ def run(
         reused=done,
     )
     # Of the parts of an experiment none says these two for itself.
-    _execute(_begin([*jobs.values()], result), result, engine=parts[0].engine, on_error=parts[0].on_error)
+    on_error = parts[0].on_error
+    missing = _missing([job for job in jobs.values() if job.cell.manifest.key not in done], on_error)
+    _execute(_begin([*jobs.values()], result, missing), result, engine=parts[0].engine, on_error=on_error)
     return result
 
 
@@ -177,16 +179,39 @@ def _other_names(cell: Manifest, other: Manifest) -> set[str]:
     }
 
 
-def _begin(jobs: list[Job], result: RunResult) -> list[Job]:
+def _missing(pending: list[Job], on_error: OnError) -> dict[str, str]:
+    """Key -> why the cell cannot be computed: found out here, before anything is.
+
+    Raises:
+        UserError: the first such reason, with ``on_error="fail"``.
+    """
+    found: dict[tuple[str, str], UserError | None] = {}
+    for job in pending:
+        learns = job.cell.base_key, job.cell.fit_key
+        if not job.cell.error and learns not in found:
+            found[learns] = None
+            try:
+                job.check_fits()
+            except UserError as error:
+                if on_error == "fail":
+                    raise
+                found[learns] = error
+    errors = {job.cell.manifest.key: found.get((job.cell.base_key, job.cell.fit_key)) for job in pending}
+    return {key: str(error) for key, error in errors.items() if error} | {
+        job.cell.manifest.key: job.cell.error for job in pending if job.cell.error
+    }
+
+
+def _begin(jobs: list[Job], result: RunResult, missing: dict[str, str]) -> list[Job]:
     """Enter the cells that the store lacks into it; those of them that can be computed."""
     pending = [job for job in jobs if job.cell.manifest.key not in result.reused]
     _say_what_is_reused(len(jobs), len(pending))
     result.store.refresh([job.cell.manifest for job in jobs])
     for job in pending:
         result.store.write(job.cell.manifest)
-        if job.cell.error:
-            _record_failure(result, job.cell.manifest, job.cell.error, said=True)
-    return [job for job in pending if not job.cell.error]
+        if job.cell.manifest.key in missing:
+            _record_failure(result, job.cell.manifest, missing[job.cell.manifest.key], said=True)
+    return [job for job in pending if job.cell.manifest.key not in missing]
 
 
 def _say_what_is_reused(cells: int, pending: int) -> None:

@@ -105,6 +105,7 @@ def weights_in(folder: Path) -> Path | None:
 
 def fitted(job: Job) -> Learned:
     """Where the refiner's learning is, once the stages up to it have run."""
+    job.check_fits()
     job.store.open_for_writing()
     if job.cell.base_trainable:
         stages.fit_base(job)

@@ -1,9 +1,11 @@
-"""The one splitter: what the paper does to every list of ids."""
+"""The one splitter: what the paper does to every list of ids; and the one sampler, for ``--limit``."""
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from sklearn.model_selection import train_test_split
@@ -39,3 +41,31 @@ def split_off(items: Sequence[T], held_out: float = HELD_OUT) -> tuple[list[T], 
         return [], list(items)
     rest, held = train_test_split(list(items), test_size=count, random_state=RANDOM_STATE)
     return rest, held
+
+
+def drawn(ids: Sequence[str], count: int, classes: Mapping[str, str] | None = None) -> list[str]:
+    """A random sample of ``count`` ids, in the order of ``ids``; all of them where there are no more.
+
+    Which ids it holds depends on the ids alone, not on their order, the machine or a run's seed. It is nested: that of
+    a larger count holds that of a smaller one.
+
+    Args:
+        ids: unique.
+        count: 0 or more.
+        classes: id -> its class, of few-shot data: whole classes are drawn, and of the last one a part. An episode
+            learns from several pairs of a class, and what a support costs is shared by the queries of its class.
+
+    >>> drawn("abcdefgh", 3), drawn("abcdefgh", 4), drawn("hgfedcba", 3)
+    (['a', 'b', 'd'], ['a', 'b', 'd', 'g'], ['d', 'b', 'a'])
+    """
+    of = classes or {}
+    ranked = sorted(ids, key=lambda sample_id: (_lot(of.get(sample_id, "")), _lot(sample_id)))
+    chosen = set(ranked[:count])
+    return [sample_id for sample_id in ids if sample_id in chosen]
+
+
+def _lot(text: str) -> tuple[bytes, str]:
+    """What decides the place in a draw: a keyed hash, the same for both Unicode forms of a file name."""
+    text = unicodedata.normalize("NFC", text)
+    key = str(RANDOM_STATE).encode()
+    return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=16, key=key).digest(), text

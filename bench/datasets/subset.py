@@ -1,4 +1,4 @@
-"""Parts of a split (the first samples, for ``--limit``; those a base has maps for) and splits put together."""
+"""Parts of a split (a random sample, for ``--limit``; those a base has maps for) and splits put together."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 
 from bench.contracts import Dataset, Sample
+from bench.datasets.pairs import PairDataset
 
 
 class Subset:
@@ -31,6 +32,40 @@ class Subset:
         """Hash of the whole split's fingerprint and of the ids chosen."""
         chosen = "\n".join([self._dataset.fingerprint(), *self.ids])
         return hashlib.blake2b(chosen.encode(), digest_size=16).hexdigest()
+
+
+class Part(Subset):
+    """As `Subset`, but what is outside of it plays no part in its fingerprint, which is remembered."""
+
+    _found: str | None = None
+
+    def fingerprint(self) -> str:
+        """Hash of its own samples: of pairs of files, what a split of these pairs alone has; else ids and arrays."""
+        if self._found is None:
+            self._found = _own_print(self._dataset, self._indices)
+        return self._found
+
+
+def _own_print(dataset: Dataset, indices: Sequence[int]) -> str:
+    if isinstance(dataset, Subset):
+        return _own_print(dataset._dataset, [dataset._indices[index] for index in indices])
+    if isinstance(dataset, PairDataset):
+        return _SomePairs(dataset, indices).fingerprint()
+    total = hashlib.blake2b(digest_size=16)
+    for index in indices:
+        whole = dataset[index]
+        for sample in (whole, *whole.support):
+            total.update(f"{sample.id}\0{sample.image.shape}\0".encode())
+            total.update(sample.image.tobytes() + sample.mask.tobytes())
+        total.update(b"\n")
+    return total.hexdigest()
+
+
+class _SomePairs(PairDataset):
+    """Some pairs of a split as a split, for its fingerprint of their files."""
+
+    def __init__(self, whole: PairDataset, indices: Sequence[int]) -> None:
+        super().__init__(whole.name, whole.split, [whole._pairs[index] for index in indices], whole._reader)
 
 
 class Joined:

@@ -26,9 +26,14 @@ def _belongs(settings: Settings, name: str, part: Defaults) -> Callable[[Manifes
             and any(_is(variant, "base", cell) for variant in picked.bases)
             and any(_is(variant, "refiner", cell) for variant in picked.rows)
         )
-        return named and cell.seed in part.seed and cell.protocol in part.protocol and cell.limit == part.limit
+        return named and cell.seed in part.seed and cell.protocol in part.protocol and _under(part.limit, cell)
 
     return belongs
+
+
+def _under(limit: int | None, cell: Manifest) -> bool:
+    """Whether the cell is of a run with that limit: it may have cut nothing."""
+    return cell.limit == limit or (cell.limit is None and limit is not None and 0 < cell.largest <= limit)
 
 
 def _is(variant: Variant, kind: Kind, cell: Manifest) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from bench.contracts import (
     AsksBase,
     BaseNetwork,
+    Checked,
     Dataset,
     DatasetSource,
     Image,
@@ -87,6 +88,21 @@ class Job:
             return base.predict([Sample("asked", image, np.zeros(image.shape[:2], np.bool_)) for image in images])
 
         return predict
+
+    def check_fits(self) -> None:
+        """Whether what is yet to be fitted can be.
+
+        Raises:
+            UserError: the base or the refiner says that it cannot, see `bench.contracts.Checked`.
+        """
+        if self.cell.base_trainable and self.trained_base.finished is None:
+            base: BaseNetwork = self.cell.base.make(device="cpu", seed=self.cell.seed)
+            if isinstance(base, Checked):
+                base.check_fit()
+        if self.cell.fit_key and self.fitted_refiner.finished is None:
+            refiner: Refiner = self.cell.refiner.make(device="cpu", seed=self.cell.seed)
+            if refiner.trainable and isinstance(refiner, Checked):
+                refiner.check_fit()
 
     def metrics(self) -> dict[str, Metric]:
         """The plugged-in metrics that the cell is scored by, by column."""

@@ -9,8 +9,19 @@ from functools import cache
 from typing import Any, Literal
 
 from bench.config import Defaults, Settings, TrainingProtocol
-from bench.contracts import SPLITS, AsksBase, BaseNetwork, Dataset, DatasetSource, PartialBase, Split, UserError
-from bench.datasets.subset import Joined, Subset
+from bench.contracts import (
+    SPLITS,
+    AsksBase,
+    BaseNetwork,
+    Dataset,
+    DatasetSource,
+    Episodic,
+    PartialBase,
+    Split,
+    UserError,
+)
+from bench.datasets.splits import drawn
+from bench.datasets.subset import Joined, Part, Subset
 from bench.execution.contamination import corpora, overlap, seen
 from bench.metrics import METRIC_VERSION
 from bench.plugins import metrics as plugged_in
@@ -137,14 +148,13 @@ def training(grid: Defaults, settings: Settings, refiner: Variant | None = None)
 
 def _contexts(picked: Chosen, grid: Defaults, settings: Settings, *, scored: bool) -> list[_Context]:
     @cache
-    def opened(dataset: int) -> tuple[DatasetSource, dict[Split, Dataset]]:
+    def opened(dataset: int) -> Opened:
         # Once for all bases and seeds: a split remembers the hash of its files.
-        source: DatasetSource = picked.datasets[dataset].make()
-        return source, whole_splits(source)
+        return Opened(picked.datasets[dataset].make(), grid.limit)
 
     metrics = _MoreMetrics(picked.metrics)
     return [
-        _Context(settings, picked.datasets[dataset], base, seed, protocol, grid.limit, opened(dataset), metrics, scored)
+        _Context(settings, picked.datasets[dataset], base, seed, protocol, opened(dataset), metrics, scored)
         for dataset, base, protocol, seed in itertools.product(
             range(len(picked.datasets)), picked.bases, grid.protocol, grid.seed
         )
@@ -156,24 +166,45 @@ def training_splits(train: Dataset, val: Dataset, protocol: TrainingProtocol) ->
     return (train, val) if protocol == "A" else (Joined(train, val), Subset(val, []))
 
 
-def whole_splits(source: DatasetSource) -> dict[Split, Dataset]:
-    """All splits of a dataset."""
-    return {name: source.split(name) for name in SPLITS}
+class Opened:
+    """A dataset's splits, as the bases of a grid see them.
 
+    Args:
+        source: the dataset.
+        limit: of each split a random sample of so many is taken; None takes all.
+    """
 
-def narrowed(splits: dict[Split, Dataset], base: BaseNetwork, limit: int | None) -> dict[Split, Dataset]:
-    """The splits, cut to ``limit`` samples each and to those that a partial base has maps for."""
-    if isinstance(base, PartialBase):
+    def __init__(self, source: DatasetSource, limit: int | None) -> None:
+        self.source, self.limit = source, limit
+        self._whole: dict[Split, Dataset] = {name: source.split(name) for name in SPLITS}
+        # Kept, as a part remembers the hash of its files.
+        self._parts: dict[tuple[Split, frozenset[str]], Part] = {}
+
+    def covered(self, base: BaseNetwork) -> dict[Split, Dataset]:
+        """The splits without a limit: those samples that a partial base has maps for."""
+        if not isinstance(base, PartialBase):
+            return self._whole
         # Both splits in one question, so that an error counts every gap at once.
-        asked = [sample_id for name in ("val", "test") for sample_id in splits[name].ids]
+        asked = [sample_id for name in ("val", "test") for sample_id in self._whole[name].ids]
         covered = base.covered(asked)
         if len(covered) < len(asked):
             gone = len(asked) - len(covered)
             note(f"{gone} of {len(asked)} samples of val and test have no map; they are dropped")
-        splits = splits | {name: Subset(splits[name], covered) for name in ("val", "test")}
-    if limit is not None:
-        splits = {name: Subset(split, split.ids[:limit]) for name, split in splits.items()}
-    return splits
+        return self._whole | {name: Subset(self._whole[name], covered) for name in ("val", "test")}
+
+    def limited(self, splits: dict[Split, Dataset]) -> dict[Split, Dataset]:
+        """What the limit leaves of each split; one that it does not cut is as it was."""
+        return {name: self._limited(name, split) for name, split in splits.items()}
+
+    def _limited(self, name: Split, split: Dataset) -> Dataset:
+        if self.limit is None or len(split) <= self.limit:
+            return split
+        classes: dict[str, str] = {}
+        if isinstance(self.source, Episodic):
+            episodes = self.source.episodes(name)
+            classes = {query: label for label, episode in episodes.items() for query in episode["query"]}
+        chosen = frozenset(drawn(split.ids, self.limit, classes))
+        return self._parts.setdefault((name, chosen), Part(self._whole[name], chosen))
 
 
 class _MoreMetrics:
@@ -197,19 +228,23 @@ class _Context:
         base: Variant,
         seed: int,
         protocol: TrainingProtocol,
-        limit: int | None,
-        opened: tuple[DatasetSource, dict[Split, Dataset]],
+        opened: Opened,
         more_metrics: _MoreMetrics,
         scored: bool,
     ) -> None:
-        self.dataset, self.base, self.seed, self.protocol, self.limit = dataset, base, seed, protocol, limit
+        self.dataset, self.base, self.seed, self.protocol = dataset, base, seed, protocol
         self.settings, self.more_metrics = settings, more_metrics
         network: BaseNetwork = base.make(device="cpu", seed=seed)
-        source, whole = opened
-        self.splits = narrowed(whole, network, limit)
+        whole = opened.covered(network)
+        self.splits = opened.limited(whole)
+        # A base that is trained already has no use for the train split.
+        used: Sequence[Split] = SPLITS if network.trainable else ("val", "test")
+        self.largest = max(len(whole[name]) for name in used)
+        # A limit that cuts nothing makes no other cells: they are found again without it.
+        self.limit = opened.limit if any(len(self.splits[name]) < len(whole[name]) for name in used) else None
         self.base_trainable, self.partial = network.trainable, isinstance(network, PartialBase)
-        self.complete = source.completeness()
-        self.corpora = corpora(source, "test")
+        self.complete = opened.source.completeness()
+        self.corpora = corpora(opened.source, "test")
         self.base_saw = overlap(self.corpora, seen(network, base, settings))
         if scored:
             self._need("test", "every cell is scored on it")
@@ -267,6 +302,8 @@ class _Context:
             seed=self.seed,
             protocol=self.protocol,
             limit=self.limit,
+            drawn=self.limit is not None,
+            largest=self.largest,
             position=position,
             uses_ground_truth=made.uses_ground_truth,
             complete=self.complete,

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.contracts import Image, MapDataset, ProbabilityMap, Refiner, Sample, SearchSpace, Span, UserError
+from bench.contracts import Checked, Image, MapDataset, ProbabilityMap, Refiner, Sample, SearchSpace, Span, UserError
 from bench.metrics.columns import METRIC_VERSION, OBJECTIVES, Objective, Scored
 from bench.runtime.files import read_lines
 from bench.runtime.progress import bar, note
@@ -79,6 +79,11 @@ class Tuned(Refiner):
         self._refiner = self._make(found["parameters"])
         if self._refiner.trainable:
             self._refiner.fit(val, workdir / "refiner")
+
+    def check_fit(self) -> None:
+        """See `bench.contracts.Checked`; every trial is fitted like the first."""
+        if self._refiner.trainable and isinstance(self._refiner, Checked):
+            self._refiner.check_fit()
 
     def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
         """See `bench.contracts.Refiner`."""

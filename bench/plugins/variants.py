@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import ConfigDict, ValidationError, create_model
 
 from bench.config import Kind, Settings, nearest
-from bench.contracts import Plugin, RefersToFiles, SearchSpace, UserError
+from bench.contracts import Plugin, RefersToFiles, SearchSpace, Span, UserError
 from bench.metrics.columns import DEFAULT_OBJECTIVE, OBJECTIVES
 from bench.plugins.entry_points import FILLED_IN, TUNING, Entry, defaults_of, hints_of, search_space, usable
 from bench.plugins.spec import Spec, parse
@@ -101,6 +101,8 @@ class Variant:
         """A refiner with ``tune=`` where it can be tuned and does not say so itself; else itself."""
         if trials is None or self.search is not None or not self.free or self._reading is None:
             return self
+        if not _fitting(self.entry, self.parameters, self.free, self._reading.given):
+            return self
         reading = self._reading.having("tune", trials)
         return _variant(self.entry, reading if objective is None else reading.having("objective", objective), {})
 
@@ -175,8 +177,8 @@ def _variant(entry: Entry, reading: _Reading, filled_in: Mapping[str, Any]) -> V
     given, defaults = dict(reading.given), defaults_of(entry)
     asked = {key: given.pop(key) for key in TUNING & given.keys() if entry.kind == "refiner" and key not in defaults}
     free = {name: choices for name, choices in search_space(entry).items() if name not in given}
-    search = _search(entry.name, asked, free, reading.where) if asked else None
     parameters = _validate(entry, given, defaults, reading.where)
+    search = _search(entry.name, asked, _fitting(entry, parameters, free, given), reading.where) if asked else None
     shown = reading.own if reading.alias else {k: v for k, v in parameters.items() if v != defaults[k]}
     texts = {key: _show(parameters[key]) for key in parameters if key in shown}
     if search is not None and (TUNING & reading.own.keys() or not reading.alias):
@@ -185,6 +187,38 @@ def _variant(entry: Entry, reading: _Reading, filled_in: Mapping[str, Any]) -> V
     paths = {key: str(parameters[key].absolute()) for key in texts if isinstance(parameters.get(key), Path)}
     name = VariantName(name=reading.spec.name, parameters=texts, paths=paths)
     return Variant(entry, name, parameters, free, search, filled_in, reading)
+
+
+def _fitting(entry: Entry, parameters: Mapping[str, Any], free: SearchSpace, given: Mapping[str, Any]) -> SearchSpace:
+    """What of a search space goes with the parameters that were given, found out by making refiners.
+
+    Of a choice, the values that make one with the parameters before it at either end; a span whole or not at all.
+    """
+    # With the defaults every combination makes a refiner, by contract.
+    if not given or not _makes(entry, parameters):
+        return free
+    found: dict[str, Any] = {}
+    for name, values in free.items():
+        ends = [{**parameters, **{key: _ends(found[key])[end] for key in found}} for end in (0, 1)]
+        tried = _ends(values) if isinstance(values, Span) else values
+        good = tuple(value for value in tried if all(_makes(entry, {**one, name: value}) for one in ends))
+        if isinstance(values, Span):
+            found |= {name: values} if len(good) == len(tried) else {}
+        elif good:
+            found[name] = good
+    return found
+
+
+def _ends(values: Span | tuple[Any, ...]) -> tuple[Any, Any]:
+    return (values.low, values.high) if isinstance(values, Span) else (values[0], values[-1])
+
+
+def _makes(entry: Entry, parameters: Mapping[str, Any]) -> bool:
+    try:
+        entry.factory(**parameters)
+    except UserError:
+        return False
+    return True
 
 
 def _search(name: str, asked: dict[str, Any], free: SearchSpace, where: str) -> Search:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from bench.contracts import UserError
 from bench.training.checkpoints import load_state, read_state
+from bench.training.hub import downloadable, hub
 from bench.training.preprocessing import IMAGENET, Preprocessing
 
 TIMM = "tu-"
@@ -54,19 +55,12 @@ def load_encoder(module: Any, encoder: str, weights: EncoderWeights) -> None:
 def _load_imagenet(module: Any, encoder: str) -> None:
     import segmentation_models_pytorch as smp
 
-    silence_hub()
     try:
-        pretrained = smp.encoders.get_encoder(encoder, depth=module._depth, weights="imagenet")
+        with hub():
+            pretrained = smp.encoders.get_encoder(encoder, depth=module._depth, weights="imagenet")
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         raise no_imagenet(encoder, error, _published(encoder)) from None
     module.load_state_dict(pretrained.state_dict())
-
-
-def silence_hub() -> None:
-    """Without network, Hugging Face's hub tells of every retry; our error says it once."""
-    from huggingface_hub.utils import logging
-
-    logging.set_verbosity_error()
 
 
 def no_imagenet(model: str, error: Exception, source: str) -> UserError:
@@ -111,6 +105,7 @@ def imagenet_state(model: str, weights: EncoderWeights) -> dict[str, Tensor] | N
 
     published = get_model_weights(model)["IMAGENET1K_V1"]
     try:
+        downloadable(published.url, Path(torch.hub.get_dir()) / "checkpoints" / Path(published.url).name)
         # The download is checked against the hash in its name and read without running code.
         state: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
             published.url, map_location="cpu", progress=False, check_hash=True, weights_only=True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import importlib.util
 import logging
@@ -250,11 +251,21 @@ def fit(
     """Train from the checkpoint in ``workdir``, if any, to the end; the best epoch's weights. Arguments as `train`."""
     several = recipe.devices > 1
     samples = math.ceil(len(data) / recipe.devices)
-    short = 0 < samples % recipe.batch < least and samples > recipe.batch
+    last, more = samples % recipe.batch, samples > recipe.batch
+    drawn = _Samples(data, augment)
+    # Several GPUs share their statistics.
+    met = min(samples, recipe.batch) == 1 or (last == 1 and least < 2)
+    lone = _too_lone(network, loss, drawn, device) if met and not (several and device == "cuda") else ""
+    if lone and (not more or recipe.batch == 1):
+        fix = "use a batch of two or more" if more else "give it two samples or more"
+        said = f"batch norm cannot learn from a step of one sample, {lone} has one value a channel"
+        raise UserError(said, f"{title}, samples: {samples}, batch: {recipe.batch}", fix)
+    least = 2 if lone else least
+    short = 0 < last < least and more
     batches = samples // recipe.batch if short else math.ceil(samples / recipe.batch)
     steps = math.ceil(batches / recipe.accumulate)
     loader = DataLoader(
-        _Samples(data, augment),
+        drawn,
         recipe.batch,
         sampler=_Order(len(data), seed),
         num_workers=_workers(device, augment),
@@ -272,6 +283,34 @@ def fit(
         saved = torch.load(checkpoint, map_location="cpu", weights_only=True)["callbacks"]
         books.load_state_dict(saved[books.state_key])
     return books.best_weights
+
+
+def _too_lone(network: nn.Module, loss: Loss, samples: _Samples, device: str) -> str:
+    """Name of a batch norm that finds but one value a channel, and so no variance, in a step of one sample; else "".
+
+    A copy of the network is tried, so that the training is as it would be without.
+    """
+    met: list[str] = []
+
+    def look(name: str, features: Tensor) -> None:
+        if features.numel() == features.shape[1]:
+            met.append(name)
+
+    copied = copy.deepcopy(network).train().to(device)
+    for name, module in copied.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.register_forward_pre_hook(lambda module, given, name=name: look(name, given[0]))
+    sample = samples[_Drawn(0, 0, (0, 0, 0))]
+    batch = {name: field[None].to(device) for name, field in sample.items()}
+    try:
+        with torch.no_grad():
+            loss(copied, batch)
+    except ValueError:
+        # PyTorch's batch norm refuses it; one with another way to go was met, and went on.
+        if not met:
+            raise
+        return met[-1]
+    return ""
 
 
 def _trainer(recipe: Recipe, device: str, workdir: Path, callback: pl.Callback) -> pl.Trainer:

@@ -55,10 +55,12 @@ def train(
         augment: what happens to a sample when it is drawn; by default one of the eight flips and quarter turns.
         groups: the parameters to train, in torch's groups; all of them by default.
         least: an epoch's last step is left out where it has fewer samples than this and is not the only one: batch
-            norm finds no statistics in a pooled feature of one sample.
+            norm finds no statistics in a pooled feature of one sample. Where that is so, a last step of one is left out
+            whatever this says.
 
     Raises:
-        UserError: the loss became NaN or infinite, or the saved weights do not fit.
+        UserError: the loss became NaN or infinite, the saved weights do not fit, or every step has one sample and batch
+            norm finds no statistics in it.
     """
     if not load_finished(network, workdir):
         workdir.mkdir(parents=True, exist_ok=True)

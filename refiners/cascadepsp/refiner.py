@@ -110,6 +110,10 @@ class CascadePsp(Refiner):
             train_network(network, val, self.course, workdir=workdir, device=self.device, seed=self.seed)
         self._network = network.to(self.device).eval()
 
+    def check_fit(self) -> None:
+        """See `bench.contracts.Checked`."""
+        networks.pretrain(networks.build(self.seed), self.encoder_weights)
+
     def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
         """See `bench.contracts.Refiner`. Maps have 8 bits, ``k / 255``: the package's decision is ``k > 127``."""
         network = self._ready()

@@ -112,6 +112,10 @@ class PrnFast(Refiner):
             self._train(network, val, workdir)
         self._network = network.to(self.device).eval()
 
+    def check_fit(self) -> None:
+        """See `bench.contracts.Checked`."""
+        load_encoder(self._build().encoder, self.encoder, self.encoder_weights)
+
     def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
         """The maps with the correction added to their logits, at each map's own size."""
         with torch.inference_mode(), whole_float32():
@@ -130,6 +134,9 @@ class PrnFast(Refiner):
         export_onnx(whole, {"image": pixels, "map": maps}, ["refined"], path)
 
     def _train(self, network: FastNetwork, val: MapDataset, workdir: Path) -> None:
+        if len(val) < 2:
+            fix = "give it two or more: one at least is held out, to choose the epoch"
+            raise UserError(f"val has {len(val)} image", "prn-fast is trained on val", fix)
         order = np.random.default_rng(self.seed).permutation(len(val)).tolist()
         count = max(1, round(HELD_OUT * len(val)))
         held_out = self._arrays(val, order[:count], workdir / "held-out")

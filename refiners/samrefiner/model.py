@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from bench.contracts import Image, Mask, UserError
 from bench.images import resize
 from bench.refiners.samrefiner.prompts import Prompts
+from bench.training.hub import hub
 from bench.training.inference import whole_float32
 
 
@@ -125,26 +126,28 @@ def _processor(name: str, revision: str, side: int) -> Any:
 
     square = {"size": {"longest_edge": side}, "pad_size": {"height": side, "width": side}}
     try:
-        return SamImageProcessor.from_pretrained(name, revision=revision, **square)
+        with hub(name):
+            return SamImageProcessor.from_pretrained(name, revision=revision, **square)
     except (OSError, ValueError):
         # The model comes without one; all of SAM's share a mean and a deviation.
         return SamImageProcessor(**square)
 
 
 def _loaded(name: str, revision: str) -> Any:
-    from huggingface_hub.utils.logging import set_verbosity_error
     from transformers import AutoConfig, SamModel
     from transformers.utils.logging import disable_progress_bar
 
-    # Without network it tells of every retry; the error below says it once. The bar would mix with ours.
-    set_verbosity_error()
+    # The bar would mix with ours.
     disable_progress_bar()
     wanted = "name a model of the class SamModel, such as facebook/sam-vit-base or the folder it was saved to"
     try:
-        kind = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False).model_type
-        if kind != "sam":
-            raise UserError(f"a model of type {kind!r}", name, wanted)
-        model, loaded = SamModel.from_pretrained(name, revision=revision, dtype=torch.float32, output_loading_info=True)
+        with hub(name):
+            kind = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False).model_type
+            if kind != "sam":
+                raise UserError(f"a model of type {kind!r}", name, wanted)
+            model, loaded = SamModel.from_pretrained(
+                name, revision=revision, dtype=torch.float32, output_loading_info=True
+            )
     except UserError:
         raise
     except OSError as error:

@@ -162,10 +162,12 @@ def test_the_baselines_name_is_an_argument(store: Store) -> None:
 
 def test_limits_and_protocols_are_groups_of_their_own(store: Store) -> None:
     add(store, "identity", [0.5])
-    add(store, "identity", [0.5], limit=20)
-    add(store, "identity", [0.5], limit=20, protocol="B")
+    add(store, "identity", [0.5], limit=20, drawn=True)
+    add(store, "identity", [0.5], limit=20, drawn=True, protocol="B")
+    add(store, "identity", [0.5], limit=20)  # of an earlier version
     titles = {group.title for group in build(store).groups}
-    assert titles == {"roads", "roads (first 20), protocol A", "roads (first 20), protocol B"}
+    drawn = {f"roads (a random sample of 20), protocol {protocol}" for protocol in "AB"}
+    assert titles == {"roads", "roads (first 20)", *drawn}
 
 
 def test_remarks_say_what_the_numbers_come_from(store: Store) -> None:

@@ -200,6 +200,34 @@ def test_options_have_the_same_form_of_error(capsys: pytest.CaptureFixture[str])
         assert capsys.readouterr().err.startswith("bench: error: ")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["list", "nonsense"], ["nonsense", "datasets", "bases", "refiners", "metrics", "experiments"]),
+        (["list", "bases", "dataset"], ["'dataset'", "did you mean 'datasets'?"]),
+        (["run", "--seed", "-1"], ["'-1'", "--seed", "a whole number from 0 to 4294967295"]),
+        (["run", "--seed=-1"], ["'-1'", "--seed", "a whole number from 0 to 4294967295"]),
+        (["run", "--seed", "0", "x"], ["'x'", "--seed", "a whole number from 0 to 4294967295"]),
+        (["train", "base", "unet", "--dataset", "quickstart", "--seed", "4294967296"], ["--seed", "to 4294967295"]),
+        (["run", "--limit", "-2"], ["'-2'", "--limit", "a positive whole number"]),
+        (["run", "--limit=-2"], ["'-2'", "--limit", "a positive whole number"]),
+        (["run", "--epochs", "-1"], ["'-1'", "--epochs", "a positive whole number"]),
+        (["run", "--workers", "-3"], ["'-3'", "--workers", "a positive whole number"]),
+        (["run", "--tune", "-3"], ["'-3'", "--tune", "a positive whole number"]),
+        (["tune", "--refiner", "prn", "--trials", "-4"], ["'-4'", "--trials", "a positive whole number"]),
+    ],
+    ids=str,
+)
+def test_a_wrong_kind_or_number_is_one_line_with_what_is_allowed(
+    arguments: list[str], says: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.count("\n") == 1
+    assert captured.err.startswith("bench: error: ") and "[]" not in captured.err
+    assert all(part in captured.err for part in says)
+
+
 def test_run_prints_the_table_and_report_prints_it_again(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command(toy, "--refiner", "threshold")) == 0
     table = capsys.readouterr().out

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.contracts import Refiner, Span
+from bench.contracts import Refiner, Span, UserError
 
 
 class Shift(Refiner):
@@ -48,6 +48,19 @@ class Shift(Refiner):
         return [np.clip(probs + np.float32(self.amount), 0, self.clip).astype(np.float32) for probs in maps]
 
 
+class Window(Refiner):
+    \"\"\"Its parameters go together in some combinations only.\"\"\"
+
+    search_space = {"inner": (1, 2, 4), "outer": (4, 8, 16), "ratio": Span(0.0, 1.0)}
+
+    def __init__(self, *, inner: int = 1, outer: int = 4, ratio: float = 0.5, most: int = 16, fixed: bool = False):
+        if not inner <= outer <= most or (fixed and ratio != 0.5):
+            raise UserError("they do not go together", "window[...]", "give others")
+
+    def refine(self, images, maps):
+        return [probs.copy() for probs in maps]
+
+
 class Learner(Shift):
     \"\"\"Writes down what it was fitted on, and refuses to refine any of it while it is being tuned.\"\"\"
 
@@ -66,7 +79,7 @@ class Learner(Shift):
 
 @pytest.fixture
 def shifts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    entries = "[bench.refiners]\nshift = toy_shifts:Shift\nlearner = toy_shifts:Learner\n"
+    entries = "[bench.refiners]\nshift = toy_shifts:Shift\nlearner = toy_shifts:Learner\nwindow = toy_shifts:Window\n"
     install(tmp_path / "site", "toy_shifts", SHIFTS, entries, monkeypatch)
 
 
@@ -233,3 +246,41 @@ def test_a_checkpoint_folder_of_another_refiner_is_refused(toy: Toy, tmp_path: P
     with pytest.raises(UserError, match="what was learned is not whole"):
         bench.refine(refiner="shift[tune=2]", checkpoint=folder, **files)
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.usefixtures("shifts")
+@pytest.mark.parametrize(
+    ("spec", "offered"),
+    [
+        ("window[tune=3]", {"inner": (1, 2, 4), "outer": (4, 8, 16), "ratio": Span(0.0, 1.0)}),
+        ("window[most=8,tune=3]", {"inner": (1, 2, 4), "outer": (4, 8), "ratio": Span(0.0, 1.0)}),
+        ("window[outer=2,tune=3]", {"inner": (1, 2), "ratio": Span(0.0, 1.0)}),
+        ("window[fixed=true,tune=3]", {"inner": (1, 2, 4), "outer": (4, 8, 16)}),
+        ("prn[size=64,patch=16,tune=3]", {"alpha": Span(0.0, 1.0), "gamma": Span(0.0, 4.0)}),
+        ("prn[size=64,grid=4,tune=3]", {"alpha": Span(0.0, 1.0), "gamma": Span(0.0, 4.0)}),
+        (
+            "prn[size=24,tune=3]",
+            {"grid": (1, 2, 4, 8), "alpha": Span(0.0, 1.0), "gamma": Span(0.0, 4.0)},
+        ),
+    ],
+)
+def test_only_what_goes_with_the_given_parameters_is_searched(spec: str, offered: dict[str, object]) -> None:
+    variant = resolve("refiner", spec, load())
+    assert variant.search is not None and variant.search.space == offered
+    variant.make()
+
+
+@pytest.mark.usefixtures("shifts")
+def test_every_trial_of_given_parameters_makes_a_refiner(toy: Toy, tmp_path: Path) -> None:
+    found = bench.tune("window[outer=2]", trials=8, dataset=toy.dataset, base=toy.base, store=tmp_path / "store")
+    assert found.trials == 8 and found.parameters["inner"] in (1, 2)
+
+
+@pytest.mark.usefixtures("shifts")
+def test_where_nothing_goes_with_them_a_run_tunes_the_others(toy: Toy) -> None:
+    spec = "window[inner=1,ratio=0.5,outer=4,tune=2]"
+    with pytest.raises(UserError, match="nothing left to tune"):
+        resolve("refiner", spec, load())
+    only = resolve("refiner", "window[inner=1,ratio=0.5,most=4]", load()).tuned(2, None)
+    assert only.search is not None and only.search.space == {"outer": (4,)}
+    assert resolve("refiner", "window[inner=1,outer=4,fixed=true]", load()).tuned(2, None).search is None

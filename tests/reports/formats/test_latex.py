@@ -41,7 +41,7 @@ def report(store: Store) -> Report:
         )
     add(store, NASTY, [0.8, 0.8], position=3)
     add(store, "crf", None, position=4, status="failed", error=f"50% of {{all}} & more {NASTY} " + "long words " * 30)
-    add(store, "identity", [0.5], dataset="lakes_2", limit=20)
+    add(store, "identity", [0.5], dataset="lakes_2", limit=20, drawn=True)
     return build(store)
 
 
@@ -76,7 +76,7 @@ def test_the_fragment_has_a_table_of_each_kind_and_no_preamble(report: Report) -
         ("Quality", "roads"),
     ]
     assert r"\documentclass" not in text
-    assert r"Quality on lakes\_2 (first 20)" in text
+    assert r"Quality on lakes\_2 (a random sample of 20)" in text
     assert "6 of 6226 pairs" in text
 
 
