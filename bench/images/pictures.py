@@ -56,8 +56,8 @@ def _eight_bits(raster: Raster) -> NDArray[np.uint8]:
     if values.dtype == np.bool_:
         return values.astype(np.uint8) * np.uint8(255)
     if values.dtype == np.uint8:
-        if high == 1:
-            raise UserError("an 8-bit image without a value above 1", path, "multiply it by 255 if that is white")
+        if high == 1 and values.min() == 0:
+            raise UserError("an 8-bit image of 0 and 1 alone", path, "multiply it by 255 if 1 is white")
         return values
     if values.dtype == np.uint16:
         if 0 < high <= DIM:

@@ -27,19 +27,18 @@ def test_every_format_gives_the_same_map(tmp_path: Path) -> None:
         np.testing.assert_allclose(probs, values, atol=1e-6)
 
 
-def test_gaps_are_counted_and_named_or_dropped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_gaps_are_counted_and_named_or_dropped(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros((2, 3)))
     ids = ["a", *(f"gap{n}" for n in range(5))]
     with pytest.raises(UserError, match=r"5 of 6 samples have no map: gap0, gap1, gap2, \.\.\."):
         Maps(path=tmp_path).covered(ids)
     assert Maps(path=tmp_path, missing="drop").covered(ids) == ["a"]
-    assert "5 of 6 samples" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        (np.zeros((3, 2)), "resize the map"),
+        (np.zeros((3, 2)), "resize=true"),
         (np.full((2, 3), np.nan), "6 NaN"),
         (np.full((2, 3), 7.0), "sigmoid"),
         (np.zeros((2, 3, 4)), "shape"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -366,7 +365,7 @@ def test_a_wrong_input_gets_one_line_and_exit_code_2(
     out, err = capfd.readouterr()
     *notes, error, end = err.split("\n")
     assert error.startswith("bench: error: ") and end == ""
-    assert all(re.match(r"bench: .*(masks|maps): ", line) for line in notes)  # what the files were taken for
+    assert all(line.startswith("bench: ") and "error" not in line for line in notes)  # what files were taken for
     for part in says:
         assert part in err
     assert out == ""
