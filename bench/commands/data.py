@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bench.config import Settings
-from bench.contracts import SPLITS, Finding, UserError
+from bench.contracts import SPLITS, Finding, TellsReading, UserError
 from bench.plugins.catalogue import Listed, catalogue
 from bench.plugins.entry_points import foreign
 from bench.registry import load_dataset
 from bench.runtime.isolation import LostError, isolated
+from bench.runtime.progress import note
 
 DATASET_SECONDS = 60.0
 """A foreign dataset that takes longer than this to list its splits counts as broken."""
@@ -26,7 +27,11 @@ def verify(settings: Settings, names: Sequence[str]) -> Iterator[tuple[str, list
     """Findings a dataset; without names, of every dataset here. Raises UserError for a named one that is absent."""
     present = [row["dataset"] for row in datasets(settings) if row["train"] != "" or row["test"] != ""]
     for name in names or present:
-        yield name, load_dataset(name, settings=settings).verify()
+        source = load_dataset(name, settings=settings)
+        findings = source.verify()
+        if isinstance(source, TellsReading) and not any(finding.error for finding in findings):
+            note(f"{name}: {source.reading()}")
+        yield name, findings
 
 
 def _dataset(settings: Settings, listed: Listed, stranger: bool) -> dict[str, Any]:

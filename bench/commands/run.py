@@ -137,7 +137,7 @@ def run(
                 jobs[key] = Job(cell, target, where, part.workers)
     for text in sorted(same):
         note(text)
-    for text in _readings(jobs.values()):
+    for text in dict.fromkeys(_readings(jobs.values())):
         note(text)
     target.open_for_writing()
     manifests = [job.cell.manifest for job in jobs.values()]

@@ -63,7 +63,7 @@ def _eight_bits(raster: Raster) -> NDArray[np.uint8]:
         if 0 < high <= DIM:
             problem = f"a 16-bit image without a value above {high}"
             raise UserError(problem, path, "write it with 8 bits, or stretched to 0..65535")
-        return np.rint(values / 257.0).astype(np.uint8)
+        return (values >> 8).astype(np.uint8)  # the high byte, as Pillow has it of 16-bit RGB
     if values.dtype.kind == "f":
         return _of_floats(values, path)
     raise UserError(f"an image of {raster.what} numbers", path, "write it with 8 or 16 bits")
