@@ -143,8 +143,6 @@ def run(
     manifests = [job.cell.manifest for job in jobs.values()]
     for text in dict.fromkeys(f"{m.dataset}: {m.complete}" for m in manifests if m.complete):
         note(f"warning: a partial copy of {text}")
-    for text in advice([job.cell for job in jobs.values()]):
-        note(text)
     if force:
         for job in jobs.values():
             if job.cell.manifest.key in wanted:
@@ -161,6 +159,9 @@ def run(
     on_error = parts[0].on_error
     missing = _missing([job for job in jobs.values() if job.cell.manifest.key not in done], on_error)
     _execute(_begin([*jobs.values()], result, missing), result, engine=parts[0].engine, on_error=on_error)
+    # Beside the table, and not before a mistake that is one line.
+    for text in advice(result.cells):
+        note(text)
     return result
 
 

@@ -1,4 +1,4 @@
-"""What is to be said of a grid before it runs: data that it leaves unused, and too few images to tell anything."""
+"""What a reader of a grid's table has to know of its data: images that nothing uses, and too few to tell anything."""
 
 from __future__ import annotations
 

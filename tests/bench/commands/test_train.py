@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -17,6 +18,7 @@ from safetensors.torch import load_file
 import bench
 from bench.config import TrainingProtocol
 from bench.contracts import UserError
+from bench.images import write_map
 
 BASE = "unet[encoder=resnet18,encoder_weights=none,size=32,batch=4]"
 
@@ -67,9 +69,10 @@ def test_protocol_b_is_another_training(tmp_path: Path) -> None:
 def test_what_learns_nothing_cannot_be_trained(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="densecrf learns nothing"):
         bench.train_refiner("densecrf", base=BASE, dataset="quickstart", store=tmp_path)
+    write_map(tmp_path / "maps" / "one.png", np.zeros((4, 4), np.float32))
     with pytest.raises(UserError, match="has nothing to learn"):
-        bench.train_base(f"maps[path={tmp_path},missing=drop]", dataset="quickstart", store=tmp_path)
-    assert not list(tmp_path.iterdir())
+        bench.train_base(f"maps[path={tmp_path / 'maps'},missing=drop]", dataset="quickstart", store=tmp_path / "s")
+    assert not (tmp_path / "s").exists()
 
 
 def losses(folder: Path) -> list[str]:
