@@ -46,7 +46,7 @@ class Maps(BaseNetwork):
 
     @cached_property
     def _side(self) -> Side:
-        # Not before it is needed: a base is also made to ask for its properties.
+        # Listed when it is needed: a base is also made to ask for its properties, and the folder may still grow.
         return side(self.path, MAP_SUFFIXES, "maps", "maps[path=...]", "map_pattern=", self.map_pattern)
 
     @cached_property
@@ -64,6 +64,7 @@ class Maps(BaseNetwork):
             UserError: with the number and first names of those without; or, whatever `missing` says, with the pattern
                 that more names are of; or the folder has no maps.
         """
+        self.__dict__.pop("_side", None)
         absent = [sample_id for sample_id in ids if canonical(sample_id) not in self._side.files]
         if not absent:
             return list(ids)
@@ -83,7 +84,10 @@ class Maps(BaseNetwork):
         return [self._read(sample) for sample in samples]
 
     def _read(self, sample: Sample) -> ProbabilityMap:
-        file = self._side.files.get(canonical(sample.id))
+        id_ = canonical(sample.id)
+        if id_ not in self._side.files:
+            del self._side
+        file = self._side.files.get(id_)
         if file is None:
             raise UserError("no map", self.path / sample.id, "add it, or use maps[missing=drop]")
         probs, (height, width) = self._maps.read(file), sample.image.shape[:2]
