@@ -92,7 +92,7 @@ def refine(
     ]
     _check_out(out, images, maps, tasks)
     coded = MapFiles([task.map for task in tasks], map_scale)
-    work = Work(*identity_of(refiner, checkpoint, settings), format, map_scale)
+    work = Work(*identity_of(refiner, checkpoint, settings), format, coded.said())
     record = Record(out, work, force=force)
     todo = record.todo(tasks)
     make = partial(_Refining, refiner, checkpoint, settings, where, format, coded)

@@ -33,16 +33,17 @@ class Work:
         refiner: its name, with the parameters that are no defaults.
         identity: hex digest of all that changes its maps.
         format: of the files.
-        map_scale: what stood for probability 1 in the maps; None where that was found out.
+        reading: what the maps were taken for, see `bench.images.MapFiles.said`.
     """
 
     refiner: str
     identity: str
     format: str
-    map_scale: float | None = None
+    reading: str = ""
 
     def __str__(self) -> str:
-        return self.refiner if self.format == "like" else f"{self.refiner} as {self.format}"
+        written = "" if self.format == "like" else f" as {self.format}"
+        return f"{self.refiner}{written} (maps: {self.reading})"
 
 
 @dataclass(frozen=True)
