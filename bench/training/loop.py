@@ -290,6 +290,9 @@ def _too_lone(network: nn.Module, loss: Loss, samples: _Samples, device: str) ->
 
     A copy of the network is tried, so that the training is as it would be without.
     """
+    sample = samples[_Drawn(0, 0, (0, 0, 0))]
+    if any(field.ndim > 3 for field in sample.values()):
+        return ""  # an episode: one sample of several images
     met: list[str] = []
 
     def look(name: str, features: Tensor) -> None:
@@ -300,11 +303,9 @@ def _too_lone(network: nn.Module, loss: Loss, samples: _Samples, device: str) ->
     for name, module in copied.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.register_forward_pre_hook(lambda module, given, name=name: look(name, given[0]))
-    sample = samples[_Drawn(0, 0, (0, 0, 0))]
     batch = {name: field[None].to(device) for name, field in sample.items()}
     try:
-        with torch.no_grad():
-            loss(copied, batch)
+        loss(copied, batch)
     except ValueError:
         # PyTorch's batch norm refuses it; one with another way to go was met, and went on.
         if not met:
