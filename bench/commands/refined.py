@@ -42,8 +42,7 @@ class Work:
     reading: str = ""
 
     def __str__(self) -> str:
-        written = "" if self.format == "like" else f" as {self.format}"
-        return f"{self.refiner}{written} (maps: {self.reading})"
+        return self.refiner if self.format == "like" else f"{self.refiner} as {self.format}"
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,10 @@ class Record:
         elif force:
             self.others = list(files)
         else:
-            mine = "with other parameters, files or another version" if str(before) == str(work) else f"not {work}"
+            mine = f"not {work}"
+            if str(before) == str(work):
+                read = f"maps read as {before.reading}, not {work.reading}" if before.reading != work.reading else ""
+                mine = f"with {read or 'other parameters, files or another version'}"
             raise UserError(f"the folder holds maps made by {before}, {mine}", out, _FORCE)
 
     def todo(self, tasks: Sequence[Task]) -> list[Task]:

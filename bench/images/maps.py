@@ -118,9 +118,11 @@ def _by_largest(container: str, high: int, seen: NDArray[Any]) -> float | None:
         return 255.0
     if 32767 < high <= 65535:
         return 65535.0
-    # A weak network's maps may stay below one half; then many values say that they are no class numbers.
-    soft = seen.size > SOFT and high not in (100, 1000, 10000)
-    return {"u8": 255.0, "u16": None if high < 255 else 65535.0}.get(container) if soft else None
+    # A weak network's maps may stay below one half.
+    if container == "u16" and high > 255 and high not in (1000, 10000):
+        return 65535.0
+    # Of 8 bits many values say that they are no class numbers.
+    return 255.0 if container == "u8" and seen.size > SOFT and high != 100 else None
 
 
 def _container(values: NDArray[Any]) -> str:
