@@ -98,7 +98,7 @@ def test_words_in_the_names_are_told_and_then_left_out(toy: Toy, capsys: pytest.
     told = ["score", "--masks", str(toy.masks), "--maps", str(toy.maps)]
     assert main(told) == 2
     captured = capsys.readouterr()
-    assert captured.out == "" and captured.err.count("\n") == 1
+    assert captured.out == "" and captured.err.count("bench: error: ") == 1
     assert captured.err.endswith("say --mask-pattern '*_gt' --map-pattern '*_pred'\n")
     assert main([*told, "--mask-pattern", "*_gt", "--map-pattern", "*_pred", "--out", "scores.csv"]) == 0
     assert capsys.readouterr().out.startswith("10 images\n")
@@ -172,7 +172,7 @@ def test_sizes_that_differ_are_refused_or_resized(toy: Toy, capsys: pytest.Captu
     told = ["score", "--masks", str(toy.masks), "--maps", str(toy.maps)]
     assert main(told) == 2
     captured = capsys.readouterr()
-    assert captured.out == "" and captured.err.count("\n") == 1
+    assert captured.out == "" and captured.err.count("bench: error: ") == 1
     assert "the map is 40x48 and its mask 20x24 pixels (width x height)" in captured.err
     assert "disc1.png" in captured.err and "--resize" in captured.err
     with pytest.raises(UserError, match=r"40x48 and its image 20x24 pixels.*resize=true"):

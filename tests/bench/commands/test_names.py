@@ -99,7 +99,7 @@ def test_a_renamed_cell_goes_by_its_new_name_in_the_store(site: Path, capsys: py
     computed(site)
     shutil.move("right", "left")
     assert computed(site, "maps[path=left/maps]", "identity") == 0
-    assert main(["report", "--store", "store"]) == 0
+    assert main(["report", "--store", "store", "--markdown"]) == 0
     printed = capsys.readouterr().out
     # The cell of the refiner that the second run did not name is of the same base.
     assert printed.count("### maps[path=maps]") == 1 and "threshold" in printed
@@ -146,6 +146,6 @@ def test_what_an_earlier_version_stored_is_computed_anew_and_shown_apart(
     earlier = manifest.model_copy(update={"key": "0" * 32, "layout": 1, "names": {}, "identity": {"base": "b"}})
     result.store.write(earlier, records)
     assert computed(site, refiner="identity") == 1
-    assert main(["report", "--store", "store"]) == 0
+    assert main(["report", "--store", "store", "--markdown"]) == 0
     printed = capsys.readouterr().out
     assert "earlier version" in printed and printed.count("| identity") >= 2
