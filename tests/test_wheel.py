@@ -50,7 +50,7 @@ def test_foreign_packages_of_those_names_do_not_mix_with_it(wheel: Path, tmp_pat
     base = "unet[encoder=resnet18,encoder_weights=none,size=32,epochs=1]"
     run = ["run", "--dataset", "quickstart[size=32,train=2,val=2,test=2]", "--base", base, "--refiner", "threshold"]
     if foreign_first:  # both are installed then: what is printed is the same in either order
-        assert "| threshold" in _run(bench, empty, *run, "--engine", "inline", "--device", "cpu")
+        assert "threshold" in _run(bench, empty, *run, "--engine", "inline", "--device", "cpu")
         assert "broken" not in _run(bench, empty, "list", "refiners")
 
 
