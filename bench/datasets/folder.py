@@ -8,13 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
 from bench.contracts import SPLITS, Finding, Image, Mask, Split, UserError
 from bench.datasets.pairs import Pair, PairReader
 from bench.datasets.source import Listing, PairSource
 from bench.datasets.splits import split_off
-from bench.images import IMAGE_SUFFIXES, MaskFiles, Truth, read_grey
+from bench.images import IMAGE_SUFFIXES, MaskFiles, Truth
 from bench.runtime.names import Side, canonical, match, side
 
 
@@ -25,10 +23,7 @@ class FolderReader(PairReader):
         self.masks = masks
 
     def levels(self, path: Path) -> Image:
-        coding = self.masks.coding
-        soft = coding is not None and coding.foreground is None
-        mask = self.mask(path)
-        return read_grey(path) if soft else mask.astype(np.uint8) * np.uint8(255)
+        return self.masks.levels(path)
 
     def mask(self, path: Path) -> Mask:
         return self.truth(path).mask

@@ -106,8 +106,16 @@ class MaskFiles:
             return self._by_class(raster)
         if self.ignore:
             raise UserError("ignore= without classes=", path, SAY_CLASSES)
-        own = _coding(raster)
-        return Truth(_binarised(raster, self._agreed(own, raster)))
+        return Truth(_binarised(raster, _common(self.coding, _coding(raster), path)))
+
+    def levels(self, path: Path) -> Image:
+        """uint8 ``(H, W)``: a soft-edged mask before it is binarised, another as 0 and 255. UserError as `read`."""
+        mask = self.read(path).mask
+        coding = None if self.classes else self.coding
+        grey = decode(path).grey
+        if coding is None or coding.foreground is not None or grey is None:
+            return _whitened(mask)
+        return np.rint(_whitened(grey) * (255.0 / _WHITE[coding.half])).astype(np.uint8)
 
     def said(self) -> str:
         """How they are coded, in words. Raises UserError as `read`."""
@@ -123,9 +131,6 @@ class MaskFiles:
         for path in sample(self.files):
             found = _common(found, _coding(decode(path)), path)
         return found
-
-    def _agreed(self, own: Coding | None, raster: Raster) -> Coding | None:
-        return _common(self.coding, own, raster.path)
 
     def _by_class(self, raster: Raster) -> Truth:
         numbers = raster.index if raster.index is not None else raster.grey

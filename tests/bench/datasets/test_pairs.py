@@ -112,3 +112,15 @@ def test_two_images_of_one_stem_are_refused(root: Path) -> None:
     write_image(root / "images" / "a.png")
     with pytest.raises(UserError, match=r"a\.(jpg|png)"):
         folder(root).split("test")
+
+
+@pytest.mark.parametrize("coding", ["16-bit, soft", "classes"])
+def test_what_is_read_rightly_is_verified_as_such(root: Path, coding: str) -> None:
+    values = np.zeros((6, 8), np.uint16 if coding == "16-bit, soft" else np.uint8)
+    values[:, 3:] = (32768, 65535, 65535, 65535, 65535) if coding == "16-bit, soft" else (2, 2, 2, 1, 1)
+    for path in (root / "masks").iterdir():
+        Image.fromarray(values).save(path)
+    classes = None if coding == "16-bit, soft" else (1, 2)
+    source = Folder(root=root, images=Path("images"), masks=Path("masks"), val=0, test=1, classes=classes)
+    assert [sample.mask.sum() for sample in samples(source.split("test"))] == [6 * 5] * len(source.split("test"))
+    assert {finding.kind for finding in source.verify()} == ({"non-binary"} if coding == "16-bit, soft" else set())
