@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.config import load
 from bench.contracts import DECISION, Mask, ProbabilityMap, UserError
-from bench.images import IMAGE_SUFFIXES, MAP_SUFFIXES, MapFiles, MaskFiles
+from bench.images import ALL_EMPTY, IMAGE_SUFFIXES, MAP_SUFFIXES, NOTHING_FOUND, MapFiles, MaskFiles
 from bench.images import resize as resized
 from bench.metrics import iou_dataset
 from bench.metrics.columns import COSTS, COUNTS, IMAGE_METRICS, METRICS, SET_IOU
@@ -85,9 +85,9 @@ def score(
         own = plugged_in.values(metrics, probs, mask, str(map_file), ignored)
         rows.append({"id": sample_id, **score_map(probs, mask, ignore=ignored), **own})
     if not any_truth:
-        note("warning: every mask is empty: look at what the masks were taken for")
+        note(f"warning: {ALL_EMPTY}")
     if not any_found:
-        note("warning: no map reaches 0.5, so that nothing is predicted: look at what the maps were taken for")
+        note(f"warning: {NOTHING_FOUND}")
     scores = pd.DataFrame(rows).reindex(columns=[*SCORE_COLUMNS, *metrics, *COUNTS])
     rule = "area averaging where a map shrinks, else bilinear"
     scores.attrs["remarks"] = [f"{other_sizes} maps resized to their masks' sizes ({rule})"] if other_sizes else []

@@ -95,6 +95,10 @@ class PairDataset:
         """The sample at its native size. Raises UserError that names the file which is missing or wrong."""
         return self._reader.sample(self._pairs[index])
 
+    def some(self, indices: Sequence[int]) -> PairDataset:
+        """Some of its pairs as a split of their own."""
+        return PairDataset(self.name, self.split, [self._pairs[index] for index in indices], self._reader)
+
     def fingerprint(self) -> str:
         """Hex digest (128 bits, BLAKE2b) of ids and file contents, in order; read once and remembered.
 

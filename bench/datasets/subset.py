@@ -50,7 +50,7 @@ def _own_print(dataset: Dataset, indices: Sequence[int]) -> str:
     if isinstance(dataset, Subset):
         return _own_print(dataset._dataset, [dataset._indices[index] for index in indices])
     if isinstance(dataset, PairDataset):
-        return _SomePairs(dataset, indices).fingerprint()
+        return dataset.some(indices).fingerprint()
     total = hashlib.blake2b(digest_size=16)
     for index in indices:
         whole = dataset[index]
@@ -59,13 +59,6 @@ def _own_print(dataset: Dataset, indices: Sequence[int]) -> str:
             total.update(sample.image.tobytes() + sample.mask.tobytes())
         total.update(b"\n")
     return total.hexdigest()
-
-
-class _SomePairs(PairDataset):
-    """Some pairs of a split as a split, for its fingerprint of their files."""
-
-    def __init__(self, whole: PairDataset, indices: Sequence[int]) -> None:
-        super().__init__(whole.name, whole.split, [whole._pairs[index] for index in indices], whole._reader)
 
 
 class Joined:

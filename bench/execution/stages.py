@@ -20,6 +20,7 @@ from bench.contracts import DECISION, Episodic, Oracle, ProbabilityMap, Refiner,
 from bench.execution.job import Job
 from bench.execution.maps import MapCache
 from bench.execution.measure import Meter
+from bench.images import ALL_EMPTY, NOTHING_FOUND
 from bench.metrics.columns import BASE, score
 from bench.plugins import metrics as plugged_in
 from bench.plugins.outputs import check_output
@@ -203,9 +204,9 @@ def _remarks(frame: pd.DataFrame) -> list[str]:
     """What makes the numbers mean little, though each of them is right."""
     found = []
     if not frame.get(_TRUTH, pd.Series([True])).any():
-        found.append("every mask is empty: look at what the masks were taken for")
+        found.append(ALL_EMPTY)
     if not frame.get(_FOUND, pd.Series([True])).any():
-        found.append("no map reaches 0.5, so that nothing is predicted: look at what the maps were taken for")
+        found.append(NOTHING_FOUND)
     return found
 
 

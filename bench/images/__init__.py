@@ -6,17 +6,19 @@
 from __future__ import annotations
 
 from bench.images.decode import SUFFIXES as IMAGE_SUFFIXES
-from bench.images.maps import MAP_SUFFIXES, MapFiles, check_map, read_map
-from bench.images.masks import MaskFiles, Truth, binarise, read_grey, read_mask
+from bench.images.maps import MAP_SUFFIXES, NOTHING_FOUND, MapFiles, check_map, read_map
+from bench.images.masks import ALL_EMPTY, MaskFiles, Truth, binarise, read_grey, read_mask
 from bench.images.pictures import read_image
 from bench.images.resizing import resize, resize_mask
 from bench.images.writing import from_uint16, to_uint16, write_map
 
 __all__ = [
+    "ALL_EMPTY",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "IMAGE_SUFFIXES",
     "MAP_SUFFIXES",
+    "NOTHING_FOUND",
     "MapFiles",
     "MaskFiles",
     "Truth",

@@ -24,6 +24,8 @@ MAP_SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix not in (".jpg", ".j
 
 SAY_SCALE = "say what stands for probability 1 with --map-scale N, or maps[scale=N]"
 
+NOTHING_FOUND = "no map reaches 0.5, so that nothing is predicted: look at what the maps were taken for"
+
 
 def read_map(path: Path) -> ProbabilityMap:
     """float32 ``(H, W)`` in [0, 1], of a file that is known by itself alone. Raises UserError as `MapFiles.read`."""

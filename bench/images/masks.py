@@ -21,6 +21,7 @@ from bench.images.decode import Raster, decode
 from bench.images.sampling import SOFT, distinct, has_regions, sample
 
 SAY_CLASSES = "say which are the foreground: --classes 1 2, or folder[classes=...]; void pixels: --ignore 255"
+ALL_EMPTY = "every mask is empty: look at what the masks were taken for"
 _LOSSY_REGION = 8
 
 
