@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench.contracts import BaseNetwork, ProbabilityMap, Sample, UserError
-from bench.images import MAP_SUFFIXES, MapFiles
-from bench.images import resize as resized
+from bench.images import MAP_SUFFIXES, MapFiles, map_of_size
 from bench.runtime.names import Side, canonical, likely, side
 
 
@@ -90,11 +89,5 @@ class Maps(BaseNetwork):
         file = self._side.files.get(id_)
         if file is None:
             raise UserError("no map", self.path / sample.id, "add it, or use maps[missing=drop]")
-        probs, (height, width) = self._maps.read(file), sample.image.shape[:2]
-        if probs.shape == (height, width):
-            return probs
-        if not self.resize:
-            sizes = f"{probs.shape[1]}x{probs.shape[0]} and its image {width}x{height} pixels (width x height)"
-            fix = "find out which is the original, or say maps[path=...,resize=true]"
-            raise UserError(f"the map is {sizes}", file, fix)
-        return resized(probs, height, width)
+        size, say = sample.image.shape[:2], "maps[path=...,resize=true]"
+        return map_of_size(self._maps.read(file), size, file, resized=self.resize, whose="image", say=say)

@@ -8,9 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from bench.config import load
-from bench.contracts import DECISION, Mask, ProbabilityMap, UserError
-from bench.images import ALL_EMPTY, IMAGE_SUFFIXES, MAP_SUFFIXES, NOTHING_FOUND, MapFiles, MaskFiles
-from bench.images import resize as resized
+from bench.contracts import DECISION
+from bench.images import ALL_EMPTY, IMAGE_SUFFIXES, MAP_SUFFIXES, NOTHING_FOUND, MapFiles, MaskFiles, map_of_size
 from bench.metrics import iou_dataset
 from bench.metrics.columns import COSTS, COUNTS, IMAGE_METRICS, METRICS, SET_IOU
 from bench.metrics.columns import score as score_map
@@ -79,7 +78,8 @@ def score(
         mask, ignored = truths.read(mask_file)
         probs = probabilities.read(map_file)
         if probs.shape != mask.shape:
-            probs = _of_the_size(probs, mask, map_file, resize=resize)
+            say = "--resize to resize maps to their masks"
+            probs = map_of_size(probs, mask.shape, map_file, resized=resize, whose="mask", say=say)
             other_sizes += 1
         any_truth, any_found = any_truth or bool(mask.any()), any_found or bool((probs >= DECISION).any())
         own = plugged_in.values(metrics, probs, mask, str(map_file), ignored)
@@ -92,14 +92,6 @@ def score(
     rule = "area averaging where a map shrinks, else bilinear"
     scores.attrs["remarks"] = [f"{other_sizes} maps resized to their masks' sizes ({rule})"] if other_sizes else []
     return scores
-
-
-def _of_the_size(probs: ProbabilityMap, mask: Mask, map_file: Path, *, resize: bool) -> ProbabilityMap:
-    if not resize:
-        sizes = f"{probs.shape[1]}x{probs.shape[0]} and its mask {mask.shape[1]}x{mask.shape[0]} pixels"
-        fix = "find out which is the original, or say --resize to resize maps to their masks"
-        raise UserError(f"the map is {sizes} (width x height)", map_file, fix)
-    return resized(probs, *mask.shape)
 
 
 def plugged_in_columns(scores: pd.DataFrame) -> list[str]:

@@ -9,7 +9,7 @@ from bench.images.decode import SUFFIXES as IMAGE_SUFFIXES
 from bench.images.maps import MAP_SUFFIXES, NOTHING_FOUND, MapFiles, check_map, read_map
 from bench.images.masks import ALL_EMPTY, MaskFiles, Truth, binarise, read_grey, read_mask
 from bench.images.pictures import read_image
-from bench.images.resizing import resize, resize_mask
+from bench.images.resizing import map_of_size, resize, resize_mask
 from bench.images.writing import from_uint16, to_uint16, write_map
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "binarise",
     "check_map",
     "from_uint16",
+    "map_of_size",
     "read_grey",
     "read_image",
     "read_map",
