@@ -141,10 +141,11 @@ class Defaults(Grid):
     """What a command uses where neither it nor its experiment says otherwise.
 
     Attributes:
+        store: a folder or a URL.
         baseline: the refiner that gains are measured against; part of every grid.
     """
 
-    store: Path
+    store: Path | str
     baseline: str
 
 
@@ -307,8 +308,9 @@ def _absolute(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Make the paths of a user's file relative to the file's folder."""
     placed = dict(settings)
     for section, key in (("defaults", "store"), ("data", "root")):
-        if key in settings.get(section, {}):
-            placed[section] = {**placed[section], key: folder / settings[section][key]}
+        value = settings.get(section, {}).get(key)
+        if isinstance(value, str) and "://" not in value:
+            placed[section] = {**placed[section], key: folder / value}
     return placed
 
 

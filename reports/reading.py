@@ -40,14 +40,25 @@ def read(store: Store, baseline: str, keep: Callable[[Manifest], bool] | None = 
         if damaged:
             raise damaged[0]
         fix = "fill it with 'bench run'" if keep is None else "name others, or fill it with 'bench run'"
-        raise UserError("the store has no such cell", store.root, fix)
+        raise UserError("the store has no such cell", store.address, fix)
     records = {}
     for place, cell in enumerate(cells):
         if cell.manifest.status == "done":
             try:
-                records[cell.manifest.key] = store.records(cell.manifest)
+                records[cell.manifest.key] = _records(store, cell.manifest)
             except UserError as error:
                 damaged.append(error)
                 lost = cell.manifest.model_copy(update={"status": "failed", "error": "its records cannot be read"})
                 cells[place] = replace(cell, manifest=lost, damaged=True)
     return Found(cells, records, tuple(damaged))
+
+
+def _records(store: Store, cell: Manifest) -> pd.DataFrame:
+    try:
+        return store.records(cell)
+    except UserError:
+        # A run with --force may have put a later generation in its place since the manifests were read.
+        newer = store.find(cell, least=cell.generation + 1)
+        if newer is None:
+            raise
+        return store.records(newer)

@@ -138,9 +138,14 @@ def _place(cell: Selected) -> tuple[int, str, str, str, int]:
 
 def _choose(manifests: Sequence[Manifest]) -> tuple[Manifest, int, Manifest | None]:
     """Which is shown, how many finished ones it supersedes, and an unfinished one that is newer."""
-    newest = max(manifests, key=lambda manifest: manifest.written)
+    # Clocks of several machines do not agree, and one may be set back: the generation comes first.
+    newest = max(manifests, key=_age)
     finished = [manifest for manifest in manifests if manifest.status == "done"]
     if not finished:
         return newest, 0, None
-    shown = max(finished, key=lambda manifest: manifest.written)
-    return shown, len(finished) - 1, newest if newest.written > shown.written else None
+    shown = max(finished, key=_age)
+    return shown, len(finished) - 1, newest if _age(newest) > _age(shown) else None
+
+
+def _age(manifest: Manifest) -> tuple[int, str]:
+    return manifest.generation, manifest.written

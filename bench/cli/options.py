@@ -14,6 +14,8 @@ DATASET = (
     "columns image, mask and, if need be, id and split (train, val, test)"
 )
 
+STORE = "where finished cells are kept: a folder, which several runs may share, or s3://, gs://, az:// BUCKET/PREFIX"
+
 
 def given(arguments: argparse.Namespace, *, but: Sequence[str] = ()) -> dict[str, Any]:
     """The options, ``but`` for some, as keywords of the function of the command's name."""
@@ -108,7 +110,7 @@ def learning(command: argparse.ArgumentParser) -> None:
     command.add_argument("--seed", default=0, metavar="S", help="of all that is drawn")
     parameters(command)
     limit(command)
-    command.add_argument("--store", type=Path, metavar="DIR", help="where a run will look for what was trained")
+    command.add_argument("--store", metavar="DIR|URL", help="where a run will look for what was trained")
     device(command)
 
 

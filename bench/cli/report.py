@@ -20,7 +20,7 @@ def add(commands: Commands) -> None:
     """See `bench.cli`."""
     text = "tables of a store: which refiner to take, unless another form is named"
     report = commands.add("report", text, _report)
-    report.add_argument("--store", type=Path, metavar="DIR", help="of a run")
+    report.add_argument("--store", metavar="DIR|URL", help="of a run")
     report.add_argument("--experiment", metavar="E", help="only the cells of this experiment")
     options.parameters(report)
     screen.options(report)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from pathlib import Path
 
 from bench.cli import options, screen
 from bench.cli.parser import Commands
@@ -27,7 +26,7 @@ def add(commands: Commands) -> None:
     meanings = "; ".join(f"{name}: {meaning}" for name, meaning in PROTOCOLS.items())
     run.add_argument("--protocol", nargs="+", metavar="|".join(PROTOCOLS), help=meanings)
     options.parameters(run)
-    run.add_argument("--store", type=Path, metavar="DIR", help="where finished cells are kept")
+    run.add_argument("--store", metavar="DIR|URL", help=options.STORE)
     options.device(run)
     text = "each stage in a process of its own, all in this one (breakpoints; memory is not measured), or a Ray cluster"
     run.add_argument("--engine", metavar=options.one_of(EngineName), help=text)
@@ -54,6 +53,6 @@ def _run(arguments: argparse.Namespace) -> int:
     screen.show(result, wide=arguments.wide, legend=arguments.legend)
     for line in result.summary():
         note(line)
-    store = shlex.quote(str(result.store.root))
+    store = shlex.quote(result.store.address)
     note(f"tables again: bench report --store {store} [--wide] [--legend] [--latex --csv --out DIR]")
     return 2 if result.damaged else 0

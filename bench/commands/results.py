@@ -120,7 +120,7 @@ def load(
     """The results in a store; nothing is computed.
 
     Args:
-        store: a folder that ``bench run`` filled; None takes bench.toml's.
+        store: a folder or bucket that ``bench run`` filled; None takes bench.toml's.
         experiment: only the cells of this experiment of bench.toml; None for all.
         parameters: ``"prn.size=96"``: as they were given to the run of the experiment.
         config: settings instead of ``./bench.toml``.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,25 +29,25 @@ class RunResult(Results):
     Attributes:
         cells: all cells of the grid, in order.
         reused: keys of those that the store already held.
+        shared: keys of those that other processes have computed meanwhile.
         failures: key -> one line, for the cells that failed.
     """
 
     cells: list[Cell]
     reused: set[str]
+    shared: set[str] = field(default_factory=set)
     failures: dict[str, str] = field(default_factory=dict)
 
     def summary(self) -> list[str]:
         """What was done, reused and failed, with reasons, and where it lies: a line each."""
-        done = len(self.cells) - len(self.reused) - len(self.failures)
-        lines = [
-            f"{done} cells computed, {len(self.reused)} reused, {len(self.failures)} failed; kept in {self.store.root}"
-        ]
+        done = len(self.cells) - len(self.reused) - len(self.failures) - len(self.shared)
+        shared = f"{len(self.shared)} computed by other processes, " if self.shared else ""
+        counts = f"{done} cells computed, {len(self.reused)} reused, {shared}{len(self.failures)} failed"
+        lines = [f"{counts}; kept in {self.store.address}"]
         cells: dict[str, list[str]] = defaultdict(list)
         for cell in self.cells:
             if cell.manifest.key in self.failures:
-                manifest = cell.manifest
-                name = f"{manifest.dataset} > {manifest.base} > {manifest.refiner} (seed {manifest.seed})"
-                cells[self.failures[manifest.key].splitlines()[0]].append(name)
+                cells[self.failures[cell.manifest.key].splitlines()[0]].append(cell.manifest.title)
         for reason, names in cells.items():
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             lines.append(f"failed: {names[0]}{more}: {reason}")
@@ -55,7 +55,7 @@ class RunResult(Results):
 
     def __repr__(self) -> str:
         counts = f"{len(self.cells)} cells, {len(self.reused)} reused, {len(self.failures)} failed"
-        return f"RunResult({str(self.store.root)!r}: {counts})"
+        return f"RunResult({self.store.address!r}: {counts})"
 
 
 class CellError(Exception):
@@ -87,14 +87,15 @@ def run(
     """Compute the cells of a grid that the store does not hold yet.
 
     What is None comes from the experiment, else from ``[defaults]`` of bench.toml. The baseline refiner is always
-    part of the grid. ``force`` computes the grid's cells anew, but keeps the bases' checkpoints and maps.
+    part of the grid. ``force`` computes the grid's cells anew, but keeps the bases' checkpoints and maps. Other
+    processes may fill the same store: each cell is computed by one of them, and all end when all cells are there.
 
     The other options are those of `bench.config.Grid`.
 
     Args:
         experiment: a named grid of bench.toml.
         parameters: ``"prn.size=96"``: parameters of a plug-in wherever it is used, below those that a name carries.
-        store: the folder where finished cells are kept.
+        store: the folder where finished cells are kept, or the address of a bucket, see `bench.store.Store`.
         force: see above.
         config: settings instead of ``./bench.toml``.
 
@@ -120,7 +121,7 @@ def run(
     )
     settings = load(config, parameters)
     check_parameters(settings)
-    target = Store(Path(store or settings.defaults.store).absolute())
+    target = Store(store or settings.defaults.store)
     jobs: dict[str, Job] = {}
     wanted: set[str] = set()
     same: set[str] = set()
@@ -140,14 +141,16 @@ def run(
     for text in dict.fromkeys(_readings(jobs.values())):
         note(text)
     target.open_for_writing()
+    target.tidy()
+    generation = target.generation()
+    jobs = {
+        key: replace(job, generation=generation, force=force and key in wanted, cell=job.cell.of_run(generation))
+        for key, job in jobs.items()
+    }
     manifests = [job.cell.manifest for job in jobs.values()]
     for text in dict.fromkeys(f"{m.dataset}: {m.complete}" for m in manifests if m.complete):
         note(f"warning: a partial copy of {text}")
-    if force:
-        for job in jobs.values():
-            if job.cell.manifest.key in wanted:
-                stages.forget(job)
-    done = {manifest.key for manifest in manifests if target.is_done(manifest)}
+    done = target.finished((job.cell.manifest, job.least) for job in jobs.values())
     result = RunResult(
         store=target,
         baseline=settings.defaults.baseline,
@@ -209,7 +212,7 @@ def _begin(jobs: list[Job], result: RunResult, missing: dict[str, str]) -> list[
     _say_what_is_reused(len(jobs), len(pending))
     result.store.refresh([job.cell.manifest for job in jobs])
     for job in pending:
-        result.store.write(job.cell.manifest)
+        result.store.enter(job.cell.manifest)
         if job.cell.manifest.key in missing:
             _record_failure(result, job.cell.manifest, missing[job.cell.manifest.key], said=True)
     return [job for job in pending if job.cell.manifest.key not in missing]
@@ -224,7 +227,7 @@ def _say_what_is_reused(cells: int, pending: int) -> None:
 
 def _execute(jobs: list[Job], result: RunResult, *, engine: EngineName, on_error: OnError) -> None:
     fatal: list[engines.Outcome] = []
-
+    ended: set[str] = set()
     todo = list(stages.stages(jobs))
 
     def told(stage: stages.Stage, outcome: engines.Outcome) -> bool:
@@ -237,15 +240,21 @@ def _execute(jobs: list[Job], result: RunResult, *, engine: EngineName, on_error
             elif on_error == "fail":
                 # The cells that wait for this stage fail with it.
                 for job in jobs:
-                    if not result.store.is_done(job.cell.manifest) and _waits_for(job, stage):
+                    if job.cell.manifest.key not in ended and _waits_for(job, stage):
                         _record_failure(result, job.cell.manifest, outcome.error, said=False)
         elif stage.cell is not None:
-            note(f"done: {stage.name}")
+            ended.add(stage.cell.key)
+            if outcome.found:
+                result.shared.add(stage.cell.key)
+                result.store.strike(stage.cell)
+            else:
+                note(f"done: {stage.name}")
         return not fatal
 
     execute = engines.load(engine)
-    with Stages([_kinds(stage) for stage in todo], in_turn=engine != "ray") as shown:
+    with Stages([_kinds(stage) for stage in todo], in_turn=engine != "ray") as shown, result.store.leases.keeping():
         execute(todo, told)
+    result.store.tidy()
     if fatal:
         raised = fatal[0].raised
         if isinstance(raised, UserError):
@@ -270,4 +279,4 @@ def _record_failure(result: RunResult, cell: Manifest, error: str, *, said: bool
         note(f"failed: {cell.dataset} > {cell.base} > {cell.refiner}: {error}")
     result.failures[cell.key] = error
     written = datetime.now(UTC).isoformat(timespec="seconds")
-    result.store.write(cell.model_copy(update={"status": "failed", "error": error, "written": written}))
+    result.store.enter(cell.model_copy(update={"status": "failed", "error": error, "written": written}))

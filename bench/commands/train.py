@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bench.config import Device, Grid, Settings, TrainingProtocol, load
 from bench.contracts import UserError
-from bench.execution import stages
+from bench.execution import engines, stages
 from bench.execution.job import Job
 from bench.execution.plan import training
 from bench.plugins.entry_points import check_parameters
 from bench.plugins.variants import Variant, resolve
 from bench.runtime.environment import pick_device
-from bench.store import Learned, Store
+from bench.store import Learned, Store, Training
 from bench.training.weights import WEIGHTS
 
 
@@ -54,9 +55,7 @@ def train_base(
         raise UserError(
             f"{base} has nothing to learn", "bench train base", "name a base without a checkpoint of its own"
         )
-    job.store.open_for_writing()
-    stages.fit_base(job)
-    return job.trained_base.folder
+    return _carried_out(job, job.trained_base).folder
 
 
 def train_refiner(
@@ -105,18 +104,35 @@ def weights_in(folder: Path) -> Path | None:
 
 def fitted(job: Job) -> Learned:
     """Where the refiner's learning is, once the stages up to it have run."""
-    job.check_fits()
-    job.store.open_for_writing()
-    if job.cell.base_trainable:
-        stages.fit_base(job)
-    stages.predict_val(job)
-    stages.fit_refiner(job)
-    return job.fitted_refiner
+    return _carried_out(job, job.fitted_refiner)
 
 
 def job_of(settings: Settings, options: Grid, store: Path | str | None, refiner: Variant | None = None) -> Job:
     """The one cell of the options; of several datasets or bases by default, the first of each."""
     check_parameters(settings)
     grid = options.over(settings.defaults)
-    target = Store(Path(store or settings.defaults.store).absolute())
-    return Job(training(grid, settings, refiner), target, pick_device(grid.device))
+    target = Store(store or settings.defaults.store)
+    return Job(training(grid, settings, refiner), target, pick_device(grid.device), own_process=False)
+
+
+def _carried_out(job: Job, wanted: Training) -> Learned:
+    """Run the stages up to a training here, and what it has left; other processes may do part of it."""
+    job.check_fits()
+    job.store.open_for_writing()
+    job.store.tidy()
+    job = replace(job, generation=job.store.generation())
+    todo = list(stages.stages([job]))
+    last = next(index for index, stage in enumerate(todo) if stage.task == wanted.task)
+
+    def told(stage: stages.Stage, outcome: engines.Outcome) -> bool:
+        if outcome.raised is not None:
+            raise outcome.raised
+        return True
+
+    with job.store.leases.keeping():
+        engines.load("inline")(todo[: last + 1], told)
+    job.store.tidy()
+    found = wanted.find()
+    if found is None:
+        raise UserError("what was learned is gone or damaged", wanted.name, "run the same command again")
+    return found

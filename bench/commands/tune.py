@@ -36,7 +36,7 @@ class TuneResult:
     default_score: float
     trials: int
     images: int
-    store: Path
+    store: str
 
 
 def tune(
@@ -94,6 +94,6 @@ def tune(
         refiner=variant.spec,
         fixed=fixed.spec,
         images=len(job.cell.ids["val"]),
-        store=job.store.root,
+        store=job.store.address,
         **found,
     )

@@ -20,12 +20,13 @@ from bench.contracts import (
     Refiner,
     Sample,
     Split,
+    UserError,
 )
 from bench.datasets.subset import Subset
-from bench.execution.maps import MapCache, MapSplit
+from bench.execution.maps import MapSplit
 from bench.execution.plan import Cell, training_splits
 from bench.plugins import metrics as plugged_in
-from bench.store import Learned, Store
+from bench.store import Lease, MapCache, Store, Training
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,9 @@ class Job:
         workers: processes that the test images are spread over, see `bench.runtime.crew`; no part of the cell's
             identity.
         own_process: each stage has a process to itself, whose memory is the stage's.
+        generation: of the run, see `bench.store.Manifest`.
+        force: what is there of an earlier generation does not count.
+        lease: on the work of the stage that is run.
     """
 
     cell: Cell
@@ -43,17 +47,32 @@ class Job:
     device: str
     workers: int = 1
     own_process: bool = True
+    generation: int = 1
+    force: bool = False
+    lease: Lease | None = None
 
     @property
-    def trained_base(self) -> Learned:
+    def least(self) -> int:
+        """The generation of a cell or fit that need not be computed."""
+        return self.generation if self.force else 0
+
+    @property
+    def trained_base(self) -> Training:
         return self.store.trained_base(self.cell.base_key)
 
     @property
-    def fitted_refiner(self) -> Learned:
-        return self.store.fitted_refiner(self.cell.fit_key)
+    def fitted_refiner(self) -> Training:
+        return self.store.fitted_refiner(self.cell.fit_key, self.least)
 
-    def maps_folder(self, split: Split) -> Path:
+    def maps(self, split: Split) -> MapCache:
+        """The base's maps of a split, as far as they are there."""
         return self.store.maps(self.cell.base_key, self.cell.prints[split])
+
+    @property
+    def work(self) -> Path:
+        """The folder for what is under way; only with a lease."""
+        assert self.lease is not None
+        return self.store.workspace(self.lease, afresh=self.force)
 
     def source(self) -> DatasetSource:
         """The cell's dataset."""
@@ -77,7 +96,7 @@ class Job:
         """The cell's base, ready to predict."""
         base = self.base()
         if base.trainable:
-            base.fit(*self.training_samples(), self.trained_base.folder)
+            base.fit(*self.training_samples(), _folder(self.trained_base))
         return base
 
     def asked_base(self) -> Callable[[Sequence[Image]], list[ProbabilityMap]]:
@@ -95,11 +114,11 @@ class Job:
         Raises:
             UserError: the base or the refiner says that it cannot, see `bench.contracts.Checked`.
         """
-        if self.cell.base_trainable and self.trained_base.finished is None:
+        if self.cell.base_trainable and self.trained_base.find() is None:
             base: BaseNetwork = self.cell.base.make(device="cpu", seed=self.cell.seed)
             if isinstance(base, Checked):
                 base.check_fit()
-        if self.cell.fit_key and self.fitted_refiner.finished is None:
+        if self.cell.fit_key and self.fitted_refiner.find() is None:
             refiner: Refiner = self.cell.refiner.make(device="cpu", seed=self.cell.seed)
             if refiner.trainable and isinstance(refiner, Checked):
                 refiner.check_fit()
@@ -108,11 +127,23 @@ class Job:
         """The plugged-in metrics that the cell is scored by, by column."""
         return plugged_in.made(self.cell.metrics)
 
-    def refiner(self) -> Refiner:
-        """The cell's refiner, fitted where it learns: from val, or from what an earlier call left."""
+    def refiner(self, workdir: Path | None = None) -> Refiner:
+        """The cell's refiner, fitted where it learns.
+
+        Args:
+            workdir: where it is to learn from val, or go on; None where it has learned.
+        """
         refiner: Refiner = self.cell.refiner.make(device=self.device, seed=self.cell.seed)
         if isinstance(refiner, AsksBase):
             refiner.ask(self.asked_base())
         if refiner.trainable:
-            refiner.fit(MapSplit(self.samples("val"), MapCache(self.maps_folder("val"))), self.fitted_refiner.folder)
+            refiner.fit(MapSplit(self.samples("val"), self.maps("val")), workdir or _folder(self.fitted_refiner))
         return refiner
+
+
+def _folder(training: Training) -> Path:
+    found = training.find()
+    if found is None:
+        # It was there when this stage began to wait for it.
+        raise UserError("what was learned is gone or damaged", training.name, "run the same command again")
+    return found.folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Literal
 
@@ -59,6 +59,10 @@ class Cell:
     manifest: Manifest
     asked: bool = True
     error: str = ""
+
+    def of_run(self, generation: int) -> Cell:
+        """With the generation of the run that computes it."""
+        return replace(self, manifest=self.manifest.model_copy(update={"generation": generation}))
 
 
 @dataclass(frozen=True)

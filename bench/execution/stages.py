@@ -1,24 +1,24 @@
 """One cell: base maps -> refiner.fit if it needs it -> refine -> score -> store.
 
 Each function here is one stage. Engines but ``inline`` run a stage in a process of its own, so that the memory it
-measures is its own, and a crash costs one cell. All of them go on where an interrupted call stopped.
+measures is its own, and a crash costs one cell. All of them go on where an interrupted call stopped. Whoever runs one
+has the lease on its task, which the job carries.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from bench.contracts import DECISION, Episodic, Oracle, ProbabilityMap, Refiner, Sample, Split
 from bench.execution.job import Job
-from bench.execution.maps import MapCache
 from bench.execution.measure import Meter
 from bench.images import ALL_EMPTY, NOTHING_FOUND
 from bench.metrics.columns import BASE, score
@@ -27,9 +27,10 @@ from bench.plugins.outputs import check_output
 from bench.plugins.variants import digest
 from bench.runtime.crew import crew
 from bench.runtime.environment import describe
-from bench.runtime.files import read_lines
 from bench.runtime.progress import note, track
-from bench.store import Manifest
+from bench.runtime.sealed import Log
+from bench.store import Learned, Manifest, Training, cell_task, maps_task
+from bench.store.objects import answering
 
 _TRUTH, _FOUND = "has_truth", "has_found"
 """Of a record while it is computed: whether the mask, and the refined map, has any foreground."""
@@ -41,14 +42,22 @@ class Stage:
 
     Attributes:
         name: unique; names the step in messages.
+        task: what is leased; two runs that share a store have the same one for the same work.
+        done: whether there is nothing left to do, here or by whoever had the lease before.
         cell: the manifest that this stage completes, for the last stage of a cell.
     """
 
     name: str
     function: Callable[[Job], None]
     job: Job
+    task: str
+    done: Callable[[Job], bool]
     needs: tuple[str, ...] = ()
     cell: Manifest | None = None
+
+    @property
+    def is_done(self) -> bool:
+        return self.done(self.job)
 
 
 def stages(jobs: Sequence[Job]) -> Iterator[Stage]:
@@ -59,28 +68,48 @@ def stages(jobs: Sequence[Job]) -> Iterator[Stage]:
         base = f"{manifest.base} on {manifest.dataset} [{cell.base_key[:8]}]"
         chain = []
         if cell.base_trainable:
-            chain.append((f"train {base}", fit_base))
+            chain.append((f"train {base}", fit_base, job.trained_base.task, _base_is_trained))
         if cell.fit_key:
-            chain.append((f"val maps of {base}", predict_val))
+            chain.append((f"val maps of {base}", predict_val, _maps_task(job, "val"), partial(_are_predicted, "val")))
             fitted = f"fit {manifest.refiner} to {manifest.base} on {manifest.dataset} [{cell.fit_key[:8]}]"
-            chain.append((fitted, fit_refiner))
-        chain.append((f"test maps of {base}", predict_test))
-        names = tuple(name for name, _ in chain)
-        for index, (name, function) in enumerate(chain):
+            chain.append((fitted, fit_refiner, job.fitted_refiner.task, _refiner_is_fitted))
+        chain.append((f"test maps of {base}", predict_test, _maps_task(job, "test"), partial(_are_predicted, "test")))
+        names = tuple(name for name, *_ in chain)
+        for index, (name, function, task, done) in enumerate(chain):
             if name not in seen:
                 seen.add(name)
-                yield Stage(name, function, job, needs=names[:index])
-        label = f"{manifest.dataset} > {manifest.base} > {manifest.refiner} (seed {cell.seed}) [{manifest.key[:8]}]"
-        yield Stage(label, refine, job, needs=names, cell=manifest)
+                yield Stage(name, function, job, task, done, needs=names[:index])
+        label = f"{manifest.title} [{manifest.key[:8]}]"
+        yield Stage(label, refine, job, cell_task(manifest), _cell_is_done, needs=names, cell=manifest)
+
+
+def _base_is_trained(job: Job) -> bool:
+    return job.trained_base.find() is not None
+
+
+def _refiner_is_fitted(job: Job) -> bool:
+    return job.fitted_refiner.find() is not None
+
+
+def _cell_is_done(job: Job) -> bool:
+    return job.store.find(job.cell.manifest, job.least) is not None
+
+
+def _are_predicted(split: Split, job: Job) -> bool:
+    maps = job.maps(split)
+    maps.check()
+    return not maps.damaged and not maps.missing(job.cell.ids[split])
+
+
+def _maps_task(job: Job, split: Split) -> str:
+    return maps_task(job.cell.base_key, job.cell.prints[split])
 
 
 def fit_base(job: Job) -> None:
     """Train the base on train, tune it on val."""
-    training = job.trained_base
-    if training.finished is None:
-        begin = time.perf_counter()
-        job.base().fit(*job.training_samples(), training.folder)
-        training.finish(time.perf_counter() - begin)
+    begin, work = time.perf_counter(), job.work
+    job.base().fit(*job.training_samples(), work)
+    _keep(job, job.trained_base, work, time.perf_counter() - begin)
 
 
 def predict_val(job: Job) -> None:
@@ -95,34 +124,39 @@ def predict_test(job: Job) -> None:
 
 def fit_refiner(job: Job) -> None:
     """Fit the refiner on the val maps."""
-    fitting = job.fitted_refiner
-    if fitting.finished is None:
-        begin = time.perf_counter()
-        job.refiner()
-        manifest = job.cell.manifest
-        fitting.finish(
-            time.perf_counter() - begin, refiner=manifest.refiner, identity=digest(job.cell.refiner.identity)
-        )
-        note(f"fitted: {manifest.refiner} to {manifest.base} on {manifest.dataset}, kept in {fitting.folder}")
+    begin, work = time.perf_counter(), job.work
+    job.refiner(work)
+    manifest, seconds = job.cell.manifest, time.perf_counter() - begin
+    _keep(job, job.fitted_refiner, work, seconds, refiner=manifest.refiner, identity=digest(job.cell.refiner.identity))
+    kept = f"{job.store.address}/{job.fitted_refiner.name}"
+    note(f"fitted: {manifest.refiner} to {manifest.base} on {manifest.dataset}, kept in {kept}")
+
+
+def _keep(job: Job, training: Training, work: Path, seconds: float, **more: Any) -> None:
+    assert job.lease is not None
+    with answering(work):
+        Learned(work).finish(seconds, generation=job.generation, **more)
+    job.store.keep(training, work, job.lease)
 
 
 def refine(job: Job) -> None:
     """Refine and score the test split, image by image, and store the finished cell."""
+    assert job.lease is not None
     ids = job.samples("test").ids
-    partial_records = job.store.partial(job.cell.manifest)
-    records = {record["id"]: record for record in read_lines(partial_records)}
-    partial_records.parent.mkdir(parents=True, exist_ok=True)
-    rest = [sample_id for sample_id in ids if sample_id not in records]
-    with (
-        partial_records.open("a", encoding="utf-8") as stream,
-        crew(partial(_Scoring, job), min(job.workers, len(rest))) as each,
-    ):
-        for record in track(each(rest), job.cell.manifest.refiner, total=len(rest)):
-            stream.write(json.dumps(record) + "\n")
-            stream.flush()
-            records[record["id"]] = record
+    with Log(job.work / _RECORDS) as log:
+        records = {record["id"]: record for record in log.lines}
+        rest = [sample_id for sample_id in ids if sample_id not in records]
+        with crew(partial(_Scoring, job), min(job.workers, len(rest))) as each:
+            for record in track(each(rest), job.cell.manifest.refiner, total=len(rest)):
+                log.add(record)
+                records[record["id"]] = record
     frame = pd.DataFrame([records[sample_id] for sample_id in ids])
-    job.store.write(_done(job, frame), frame)
+    job.store.add(_done(job, frame), frame, job.lease)
+    job.store.clear(job.lease)
+
+
+_RECORDS = "records.jsonl"
+"""In a cell's folder of work: the records so far."""
 
 
 class _Scoring:
@@ -131,7 +165,7 @@ class _Scoring:
     def __init__(self, job: Job) -> None:
         self.label, self.test = job.cell.manifest.refiner, job.samples("test")
         self.places = {sample_id: index for index, sample_id in enumerate(self.test.ids)}
-        self.cache, self.refiner, self.metrics = MapCache(job.maps_folder("test")), job.refiner(), job.metrics()
+        self.cache, self.refiner, self.metrics = job.maps("test"), job.refiner(), job.metrics()
         self.meter, self.warm = Meter(job.device, alone=job.workers == 1, own_process=job.own_process), False
 
     def __call__(self, sample_id: str) -> dict[str, Any]:
@@ -149,16 +183,11 @@ class _Scoring:
         return record | {BASE + name: value for name, value in self.cache.cost(sample_id).items()}
 
 
-def forget(job: Job) -> None:
-    """Remove what ``--force`` redoes: the cell, its half-written records and its fitted refiner. Base maps stay."""
-    job.store.remove(job.cell.manifest)
-    if job.cell.fit_key:
-        job.fitted_refiner.remove()
-
-
 def _predict(job: Job, split: Split) -> None:
     """Predict the maps of a split that the cache lacks, one image a call, and measure each."""
-    cache, samples = MapCache(job.maps_folder(split)), job.samples(split)
+    cache, samples = job.maps(split), job.samples(split)
+    cache.check()
+    cache.drop_damaged()
     missing = set(cache.missing(samples.ids))
     indices = [index for index, sample_id in enumerate(samples.ids) if sample_id in missing]
     if not indices:
@@ -181,15 +210,16 @@ def _record_episodes(job: Job, split: Split) -> None:
     if isinstance(source, Episodic):
         episodes = source.episodes(split)
         found = {"hash": digest({"episodes": episodes}), "episodes": episodes}
-        job.store.write_episodes(job.maps_folder(split), found)
+        job.store.write_episodes(job.cell.base_key, job.cell.prints[split], found)
 
 
 def _done(job: Job, frame: pd.DataFrame) -> Manifest:
-    fitting = job.fitted_refiner if job.cell.fit_key else None
+    fitting = job.fitted_refiner.find() if job.cell.fit_key else None
     finished = fitting.finished if fitting is not None else None
     return job.cell.manifest.model_copy(
         update={
             "status": "done",
+            "generation": job.generation,
             "images": len(frame),
             "remarks": _remarks(frame),
             "fit_seconds": finished["seconds"] if finished is not None else None,

@@ -6,7 +6,6 @@ what it found. Its cells, its folder in the store and its resume are those of an
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,8 +16,8 @@ import numpy as np
 
 from bench.contracts import Checked, Image, MapDataset, ProbabilityMap, Refiner, Sample, SearchSpace, Span, UserError
 from bench.metrics.columns import METRIC_VERSION, OBJECTIVES, Objective, Scored
-from bench.runtime.files import read_lines
 from bench.runtime.progress import bar, note
+from bench.runtime.sealed import Log
 from bench.store import Learned
 
 TRIALS = "trials.jsonl"
@@ -91,8 +90,9 @@ class Tuned(Refiner):
 
     def _find(self, val: MapDataset, workdir: Path) -> dict[str, Any]:
         workdir.mkdir(parents=True, exist_ok=True)
-        trials, search = read_lines(workdir / TRIALS), self._search
-        with bar("best {task.fields[best]:.4f}") as progress, (workdir / TRIALS).open("a", encoding="utf-8") as log:
+        search = self._search
+        with bar("best {task.fields[best]:.4f}") as progress, Log(workdir / TRIALS) as log:
+            trials = log.lines
             title = f"tune on val {search.objective}"
             task = progress.add_task(title, total=search.trials, completed=len(trials), best=_best(trials))
             while len(trials) < search.trials:
@@ -102,8 +102,7 @@ class Tuned(Refiner):
                 if score > _best(trials):
                     note(f"trial {len(trials) + 1} of {search.trials}: val {search.objective} {score:.4f}")
                 trials.append({"parameters": parameters, "score": score})
-                log.write(json.dumps(trials[-1]) + "\n")
-                log.flush()
+                log.add(trials[-1])
                 progress.update(task, advance=1, best=_best(trials))
         chosen = max(trials, key=lambda trial: trial["score"])  # of several, the first
         record = {**chosen, "objective": search.objective, "default_score": trials[0]["score"], "trials": len(trials)}

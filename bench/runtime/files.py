@@ -1,8 +1,8 @@
-"""Files that appear whole or not at all, and logs of lines that do."""
+"""Files that appear whole or not at all."""
 
 from __future__ import annotations
 
-import json
+import hashlib
 import os
 import platform
 import re
@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -34,14 +33,26 @@ def replacing(path: Path) -> Iterator[Path]:
     holds is on the disk before it takes its place: a power cut leaves the one file or the other.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{_shown(path)}.{_host()}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    with temporary(path) as written:
+        yield written
+        flush(written)
+        written.replace(path)
+
+
+@contextmanager
+def temporary(path: Path) -> Iterator[Path]:
+    """A name beside ``path`` that no other process has, for the block; a file of that name is removed at its end."""
+    name = path.with_name(f".{_shown(path)}.{_host()}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
-        yield temporary
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
+        yield name
     finally:
-        temporary.unlink(missing_ok=True)
+        name.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Wait until what the file holds is on the disk."""
+    with path.open("rb+") as written:
+        os.fsync(written.fileno())
 
 
 def check_target(path: Path, option: str) -> None:
@@ -60,16 +71,39 @@ def check_target(path: Path, option: str) -> None:
 
 
 def sweep(targets: Set[Path]) -> None:
-    """Remove what processes that were killed inside `replacing` have left beside the targets.
+    """Remove what processes that were killed inside `temporary` have left beside the targets.
 
     Those of this machine are known by their numbers; what others have left goes a day after it was last written.
     """
     shown = {(target.parent, _shown(target)) for target in targets}
     for folder in {target.parent for target in targets}:
-        for path in folder.glob(".*.tmp"):
-            match = _TEMPORARY.fullmatch(path.name)
-            if match and (folder, match["name"]) in shown and _is_left(path, match["host"], int(match["pid"])):
+        for path, name in _left(folder):
+            if (folder, name) in shown:
                 path.unlink(missing_ok=True)
+
+
+def sweep_folder(folder: Path) -> None:
+    """As `sweep`, of all targets in a folder, which need not exist."""
+    for path, _ in _left(folder):
+        path.unlink(missing_ok=True)
+
+
+def file_digest(path: Path) -> str:
+    """Hex digest (128 bits, BLAKE2b) of a file's bytes. Raises OSError where it cannot be read."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def content_digest(content: bytes) -> str:
+    """As `file_digest`, of bytes."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _left(folder: Path) -> Iterator[tuple[Path, str]]:
+    for path in folder.glob(".*.tmp"):
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and _is_left(path, match["host"], int(match["pid"])):
+            yield path, match["name"]
 
 
 def _is_left(temporary: Path, host: str, pid: int) -> bool:
@@ -88,13 +122,3 @@ def _shown(path: Path) -> str:
 def _host() -> str:
     """This machine's name, fit for a file's; containers that share a folder have different ones."""
     return re.sub(r"[^A-Za-z0-9-]", "-", platform.node())[:40] or "unnamed"
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The JSON objects that an interrupted call left, one a line; a torn last line is taken out of the file."""
-    if not path.is_file():
-        return []
-    whole = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
-    with replacing(path) as temporary:
-        temporary.write_text("".join(whole), encoding="utf-8")
-    return [json.loads(line) for line in whole]

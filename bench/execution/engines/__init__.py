@@ -10,11 +10,12 @@ import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Protocol
+from typing import Any, Protocol
 
 from bench.config import EngineName
 from bench.contracts import UserError
 from bench.execution.stages import Stage
+from bench.store import LostError
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,15 @@ class Outcome:
         error: one line; "" where it went well.
         trace: the traceback, for a defect; "" for what the user can fix.
         raised: what the stage raised; of a defect None where that was in another process.
+        found: the work was in the store already, or another process has done it meanwhile.
+        lost: another process has taken the work over; how it ends is not known yet.
     """
 
     error: str = ""
     trace: str = ""
     raised: Exception | None = None
+    found: bool = False
+    lost: bool = False
 
     @classmethod
     def of(cls, error: Exception) -> Outcome:
@@ -39,9 +44,10 @@ class Outcome:
         trace = "".join(traceback.format_exception(error))
         return cls(f"{type(error).__name__}: {error}", trace=trace, raised=error)
 
-    def __reduce__(self) -> tuple[type[Outcome], tuple[str, str, Exception | None]]:
+    def __reduce__(self) -> tuple[type[Outcome], tuple[Any, ...]]:
         # A plug-in's own exception may not be picklable, nor its class be known elsewhere.
-        return Outcome, (self.error, self.trace, self.raised if isinstance(self.raised, UserError) else None)
+        raised = self.raised if isinstance(self.raised, UserError) else None
+        return Outcome, (self.error, self.trace, raised, self.found, self.lost)
 
 
 Told = Callable[[Stage, Outcome], bool]
@@ -58,22 +64,12 @@ def attempt(stage: Stage) -> Outcome:
     """Run a stage here and now, and catch whatever it raises."""
     try:
         stage.function(stage.job)
+    except LostError:
+        return Outcome(lost=True)
     except Exception as error:
         # A plug-in may raise anything; the cell then fails, and the others go on.
         return Outcome.of(error)
     return Outcome()
-
-
-def one_by_one(stages: Iterable[Stage], told: Told, run: Callable[[Stage], Outcome]) -> None:
-    """An engine that ends each stage before it begins the next; those that need a failed one fail with it."""
-    failed: dict[str, Outcome] = {}
-    for stage in stages:
-        broken = next((failed[name] for name in stage.needs if name in failed), None)
-        outcome = broken or run(stage)
-        if outcome.error:
-            failed[stage.name] = outcome
-        if not told(stage, outcome):
-            return
 
 
 def load(name: EngineName) -> Engine:

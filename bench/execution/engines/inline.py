@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from bench.execution.engines import Outcome, Told, attempt, one_by_one
+from bench.execution.engines import Outcome, Told, attempt
+from bench.execution.engines.agenda import one_by_one
 from bench.execution.stages import Stage
 
 

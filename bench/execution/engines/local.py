@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 
 from bench.contracts import UserError
-from bench.execution.engines import Outcome, Told, attempt, one_by_one
+from bench.execution.engines import Outcome, Told, attempt
+from bench.execution.engines.agenda import one_by_one
 from bench.execution.stages import Stage
 from bench.runtime import progress
 from bench.runtime.child import GRACE, Child, DiedError, Inbox, say

@@ -6,34 +6,39 @@ Joins the cluster that ``RAY_ADDRESS`` names, else starts one on this machine. A
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
 import ray
 
 from bench.execution.engines import Outcome, Told, attempt
+from bench.execution.engines.agenda import PAUSE, Agenda, Taken
 from bench.execution.stages import Stage
 
 
 def execute(stages: Iterable[Stage], told: Told) -> None:
     """See `bench.execution.engines`."""
     ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False)
-    running: dict[str, Any] = {}
-    started: dict[Any, Stage] = {}
-    for stage in stages:
-        gpus = 1 if stage.job.device == "cuda" else 0
-        before = [running[name] for name in stage.needs]
-        running[stage.name] = _attempt.options(num_cpus=1, num_gpus=gpus).remote(stage, *before)
-        started[running[stage.name]] = stage
-    pending = list(started)
-    while pending:
-        (reference,), pending = ray.wait(pending, num_returns=1)
-        if not told(started[reference], ray.get(reference)):
-            for rest in pending:
+    agenda = Agenda(stages, told)
+    started: dict[Any, Taken] = {}
+    while started or not agenda.over:
+        while (taken := agenda.take()) is not None:
+            gpus = 1 if taken.stage.job.device == "cuda" else 0
+            started[_attempt.options(num_cpus=1, num_gpus=gpus).remote(taken.stage)] = taken
+        if not started:
+            time.sleep(PAUSE)
+            continue
+        # Not for ever: what other processes have in hand may be done meanwhile.
+        ended, _ = ray.wait(list(started), num_returns=1, timeout=None if agenda.over else PAUSE)
+        for reference in ended:
+            agenda.ended(started.pop(reference), ray.get(reference))
+        if agenda.stopped:
+            for rest in started:
                 ray.cancel(rest, force=True)
             return
 
 
 @ray.remote(max_calls=1, max_retries=0)
-def _attempt(stage: Stage, *before: Outcome) -> Outcome:
-    return next((outcome for outcome in before if outcome.error), None) or attempt(stage)
+def _attempt(stage: Stage) -> Outcome:
+    return attempt(stage)

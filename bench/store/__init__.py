@@ -1,0 +1,248 @@
+"""Finished cells, and what they were made from: the one place that knows where everything of a store lies.
+
+The files are the database, in a folder or in a bucket::
+
+    cells/       finished cells, and those that are planned or have failed: `bench.store.cells`
+    bases/KEY/fit/                      a trained base: `bench.store.learned`
+    bases/KEY/maps-PRINT/               its maps of one split: `bench.store.maps`
+    refiners/KEY/                       what a refiner learned
+    leases/      who works on what: `bench.store.leases`
+    work/        what is under way: a folder for each lease, and files that are half-written
+
+Several processes on several machines may share one. What is finished is created, never replaced, and checked by its
+digest when it is read.
+"""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.contracts import UserError
+from bench.runtime.sealed import sealed
+from bench.store.address import objects_at
+from bench.store.cells import Cells
+from bench.store.learned import Learned, Training
+from bench.store.leases import Lease, Leases, LostError
+from bench.store.manifest import LAYOUT, Manifest, PluggedMetric, VariantName
+from bench.store.maps import MapCache
+from bench.store.objects import WORK, answering
+
+__all__ = [
+    "LAYOUT",
+    "Learned",
+    "Lease",
+    "LostError",
+    "Manifest",
+    "MapCache",
+    "PluggedMetric",
+    "Store",
+    "Training",
+    "VariantName",
+]
+
+
+class Store:
+    """Cells, with the maps and trainings they were made from. Picklable.
+
+    Args:
+        address: a folder, made on the first write; or a URL, see `bench.store.address.objects_at`.
+
+    Attributes:
+        leases: who works on what.
+
+    Raises:
+        UserError: no such kind of address. Every method raises it where the folder or the server fails.
+    """
+
+    def __init__(self, address: Path | str) -> None:
+        self.objects = objects_at(address)
+        self.leases = Leases(self.objects)
+        self._cells = Cells(self.objects)
+
+    def __reduce__(self) -> tuple[type[Store], tuple[str]]:
+        return Store, (self.address,)
+
+    @property
+    def address(self) -> str:
+        """The folder's path or the URL: what ``--store`` takes."""
+        return self.objects.address
+
+    def open_for_writing(self) -> None:
+        """Prove that it can be written, and that of two who create one object one fails. Raises UserError otherwise."""
+        name = f"{WORK}/probe.{uuid.uuid4().hex[:12]}"
+        try:
+            once, twice = self.objects.create(name, b""), self.objects.create(name, b"")
+            self.objects.delete(name)
+        except UserError as error:
+            raise UserError(error.what, error.where, "name a writable folder or bucket with --store") from None
+        except FileNotFoundError:
+            raise UserError("no such bucket", self.address, "make it, or name another with --store") from None
+        if not once or twice:
+            said = "two may create one object there, so that runs would overwrite each other"
+            raise UserError(said, self.address, "name a store whose server knows If-None-Match")
+
+    def open_for_reading(self) -> None:
+        """Raises UserError where there is no store."""
+        if "cells" not in self.objects.folders(""):
+            raise UserError("no store here", self.address, "name one with --store, or fill it with 'bench run'")
+
+    # Cells.
+
+    def generation(self) -> int:
+        """That of a run which begins now, see `Manifest.generation`."""
+        return self._cells.generation()
+
+    def manifests(self) -> list[Manifest]:
+        """All manifests that count, in the order of their file names. Raises UserError for a damaged one."""
+        found, damaged = self._cells.readable()
+        if damaged:
+            raise damaged[0]
+        return found
+
+    def readable(self) -> tuple[list[Manifest], list[UserError]]:
+        """The manifests that can be read, and what is wrong with each of the others."""
+        return self._cells.readable()
+
+    def find(self, cell: Manifest, least: int = 0) -> Manifest | None:
+        """The finished cell of the same key, of at least that generation, with its records whole; else None."""
+        return self._cells.finished(cell, least)
+
+    def finished(self, cells: Iterable[tuple[Manifest, int]]) -> set[str]:
+        """The keys of those cells that `find` would find, each with its ``least``."""
+        return self._cells.finished_among(cells)
+
+    def records(self, cell: Manifest) -> pd.DataFrame:
+        """See `bench.store.cells.Cells.records`."""
+        return self._cells.records(cell)
+
+    def add(self, manifest: Manifest, records: pd.DataFrame, lease: Lease | None = None) -> None:
+        """Write a finished cell.
+
+        Args:
+            lease: on it; None where nobody else can be at work.
+
+        Raises:
+            LostError: another process has taken it over; nothing is written.
+        """
+        self._cells.add(manifest, records, self._check(lease))
+
+    def enter(self, manifest: Manifest) -> None:
+        """Write that a cell is planned or has failed."""
+        self._cells.enter(manifest)
+
+    def strike(self, cell: Manifest) -> None:
+        """Remove what `enter` has written."""
+        self._cells.strike(cell)
+
+    def refresh(self, planned: Sequence[Manifest]) -> None:
+        """See `bench.store.cells.Cells.refresh`."""
+        self._cells.refresh(planned)
+
+    # What cells are made from.
+
+    def trained_base(self, base_key: str) -> Training:
+        """Where a base's training is."""
+        return Training(self.objects, f"bases/{base_key}/fit", f"base-{base_key}")
+
+    def fitted_refiner(self, fit_key: str, least: int = 0) -> Training:
+        """Where a refiner's fit is, which must be of at least that generation."""
+        return Training(self.objects, f"refiners/{fit_key}", f"fit-{fit_key}", least)
+
+    def maps(self, base_key: str, fingerprint: str) -> MapCache:
+        """A base's maps of the split with that fingerprint."""
+        return MapCache(self.objects, self._maps(base_key, fingerprint))
+
+    def write_episodes(self, base_key: str, fingerprint: str, episodes: dict[str, Any]) -> None:
+        """Record beside maps which labelled samples each query was answered from."""
+        content = sealed(episodes, indent=2).encode()
+        self.objects.replace(f"{self._maps(base_key, fingerprint)}/episodes.json", content)
+
+    def keep(self, training: Training, work: Path, lease: Lease) -> None:
+        """Put a finished training into the store.
+
+        Raises:
+            LostError: another process has taken it over; nothing is written.
+        """
+        training.add(work, self._check(lease))
+
+    # Work under way.
+
+    def workspace(self, lease: Lease, *, afresh: bool = False) -> Path:
+        """A folder on this machine for the work of a lease, with what those who held it before have left.
+
+        Args:
+            afresh: without that.
+        """
+        own = self._work(lease)
+        with answering(own):
+            if own.is_dir():
+                return own
+            left = [path for path in own.parent.glob(f"{lease.task}.*") if path.is_dir()]
+            newest = max(left, key=lambda path: path.stat().st_mtime, default=None)
+            silent = {token for token, gone in lease.before if not gone}
+            if newest is None or afresh:
+                own.mkdir(parents=True)
+            elif newest.suffix[1:] in silent:
+                # Its process may wake up and write on: into what it knows, which is not this.
+                shutil.copytree(newest, own)
+            else:
+                newest.rename(own)
+            for path in left:
+                shutil.rmtree(path, ignore_errors=True)
+        return own
+
+    def clear(self, lease: Lease) -> None:
+        """Remove the folder of a lease."""
+        shutil.rmtree(self._work(lease), ignore_errors=True)
+
+    def tidy(self) -> None:
+        """Remove what processes that were killed have left and nobody needs: half-written files, stale leases.
+
+        What unfinished work can go on with stays.
+        """
+        self.objects.sweep()
+        for name in self.leases.stale():
+            self.objects.delete(name)
+        self._cells.tidy()
+        folders = [path for path in (self.objects.local / WORK).glob("*.*") if path.is_dir() and path.name[0] != "."]
+        if not folders:
+            return
+        live = set(self.leases.live())
+        done = {f"cell-{manifest.key}" for manifest in self.readable()[0] if manifest.status == "done"}
+        for path in folders:
+            task = path.name.rpartition(".")[0]
+            if task not in live and (task in done or self._is_trained(task)):
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _is_trained(self, task: str) -> bool:
+        kind, _, key = task.partition("-")
+        if kind not in ("base", "fit"):
+            return False
+        return (self.trained_base(key) if kind == "base" else self.fitted_refiner(key)).find() is not None
+
+    def _check(self, lease: Lease | None) -> Any:
+        return partial(self.leases.check, lease) if lease is not None else lambda: None
+
+    def _work(self, lease: Lease) -> Path:
+        return self.objects.local / WORK / f"{lease.task}.{lease.token}"
+
+    @staticmethod
+    def _maps(base_key: str, fingerprint: str) -> str:
+        return f"bases/{base_key}/maps-{fingerprint[:16]}"
+
+
+def cell_task(cell: Manifest) -> str:
+    """What a lease on a cell is called."""
+    return f"cell-{cell.key}"
+
+
+def maps_task(base_key: str, fingerprint: str) -> str:
+    """What a lease on a base's maps of a split is called."""
+    return f"maps-{base_key}-{fingerprint[:16]}"

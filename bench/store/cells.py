@@ -1,0 +1,303 @@
+"""The cells of a store: their manifests and records.
+
+``cells/STEM.GENERATION.json`` is the manifest of a finished cell and ``.parquet`` its records; ``cells/STEM.json`` says
+of one that is not finished that it is planned or has failed. The first two are created, never replaced, the manifest
+last, so that of a finished cell nothing is lost to who comes late. The highest generation counts.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+import pandas as pd
+
+from bench.contracts import UserError
+from bench.metrics.columns import BASE, BASE_SECONDS, RECORD_COLUMNS
+from bench.runtime.files import content_digest
+from bench.runtime.progress import note
+from bench.runtime.sealed import sealed
+from bench.store.manifest import LAYOUT, REPAIR, Manifest, parsed, short
+from bench.store.objects import Objects
+
+_NAME = re.compile(r".*__(?P<key>[0-9A-Za-z]{12})(\.(?P<generation>\d+))?\.(json|parquet)")
+_READERS = 16
+"""Threads that read manifests: a server answers each in some 20 ms."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cells of one store."""
+
+    objects: Objects
+
+    def generation(self) -> int:
+        """The next one."""
+        return 1 + max((generation_of(name) for name in self._names()), default=0)
+
+    def readable(self) -> tuple[list[Manifest], list[UserError]]:
+        """The manifests that can be read, by file name, and what is wrong with each of the others.
+
+        Of a finished cell the highest generation, and of its unfinished manifests one of a later run.
+        """
+        found, damaged = self._read(self._names())
+        cells: dict[str, list[Manifest]] = defaultdict(list)
+        for manifest in found:
+            cells[manifest.key].append(manifest)
+        return [manifest for group in cells.values() for manifest in _current(group)], damaged
+
+    def finished(self, cell: Manifest, least: int = 0) -> Manifest | None:
+        """The finished cell of that key, whose records are whole; None where there is none.
+
+        Args:
+            least: the generation that it must have.
+        """
+        stored, _ = self._read(self._of(cell))
+        return self._whole([one for one in stored if one.key == cell.key], least)
+
+    def finished_among(self, cells: Iterable[tuple[Manifest, int]]) -> set[str]:
+        """The keys of those that are `finished`, each with its ``least``; all of them read at once."""
+        by_key: dict[str, list[Manifest]] = defaultdict(list)
+        for stored in self._read(self._names())[0]:
+            by_key[stored.key].append(stored)
+        return {cell.key for cell, least in cells if self._whole(by_key[cell.key], least) is not None}
+
+    def records(self, cell: Manifest) -> pd.DataFrame:
+        """One row an image, with `bench.metrics.columns.RECORD_COLUMNS` and the columns of `Manifest.metrics`.
+
+        Raises:
+            UserError: the file is missing or damaged.
+        """
+        content, where = self._content(cell)
+        try:
+            frame = pd.read_parquet(io.BytesIO(content))
+        except (OSError, ValueError) as error:
+            raise _damaged(str(error).splitlines()[0], where) from None
+        missing = [name for name in (*_REPORTED, *cell.metrics) if name not in frame.columns]
+        if missing:
+            raise _damaged(f"without the column {missing[0]}", where)
+        if len(frame) != cell.images:
+            raise _damaged(f"{len(frame)} rows for {cell.images} images", where)
+        return frame
+
+    def add(self, manifest: Manifest, records: pd.DataFrame, check: Callable[[], None]) -> None:
+        """Write a finished cell; what was stored of it before goes once it is there.
+
+        Args:
+            manifest: with the run's generation.
+            check: is called when all is ready; what it raises keeps the cell out of the store.
+        """
+        columns = {**RECORD_COLUMNS, **dict.fromkeys(manifest.metrics, "float64")}
+        buffer = io.BytesIO()
+        records.astype(columns)[list(columns)].to_parquet(buffer, index=False)
+        content = buffer.getvalue()
+        self._create(manifest.model_copy(update={"records": content_digest(content)}), content, check)
+
+    def enter(self, manifest: Manifest) -> None:
+        """Write that a cell is planned, or has failed. What is finished stays."""
+        others = [name for name in self._of(manifest) if not generation_of(name)]
+        entered = manifest.model_copy(update={"file": manifest.stem})
+        self.objects.replace(_manifest(entered), _text(entered))
+        self._delete(name for name in others if name != _manifest(entered))
+
+    def strike(self, cell: Manifest) -> None:
+        """Remove what `enter` has written."""
+        self._delete(name for name in self._of(cell) if not generation_of(name))
+
+    def refresh(self, planned: Sequence[Manifest]) -> None:
+        """Bring what is stored up to date with what is no part of a cell's identity.
+
+        A variant, or the images that it is tested on, may have another name by now, in all cells that it has part in;
+        and of the planned cells, the ledger may know more, and the dataset's copy may have grown. Cells of layout 2
+        get digests, and the file names of today.
+        """
+        by_key = {manifest.key: manifest for manifest in planned}
+        called = {_part(manifest, kind): manifest for manifest in planned for kind in manifest.names}
+        for stored in self._read(self._names())[0]:
+            if stored.layout < LAYOUT - 1:
+                continue
+            marks = {key: getattr(by_key.get(stored.key, stored), key) for key in _MARKS}
+            update: dict[str, Any] = {**marks, "names": dict(stored.names)}
+            for kind in stored.names:
+                named = called.get(_part(stored, kind), stored)
+                update[kind] = getattr(named, kind)
+                update["names"][kind] = named.names[kind]
+            renewed = stored.model_copy(update=update)
+            if stored.layout < LAYOUT:
+                self._bring_forward(stored, renewed)
+            elif renewed != stored:
+                self.objects.replace(_manifest(renewed), _text(renewed))
+
+    def tidy(self) -> None:
+        """Remove what a finished cell has replaced, where the process that finished it was killed before it could."""
+        groups: dict[str, list[Manifest]] = defaultdict(list)
+        names = self._names()
+        found, _ = self._read(names)
+        for manifest in found:
+            groups[manifest.key].append(manifest)
+        for group in groups.values():
+            kept = {manifest.file for manifest in _current(group)}
+            if any(manifest.status == "done" for manifest in group):
+                self._drop(manifest.file for manifest in group if manifest.file not in kept)
+
+    def remove(self, name: str) -> None:
+        """Remove a manifest, whole or damaged, and its records.
+
+        Args:
+            name: its file's, without the suffix.
+        """
+        self._drop([name])
+
+    def _create(self, manifest: Manifest, content: bytes, check: Callable[[], None]) -> None:
+        generation = manifest.generation
+        while True:
+            file = f"{manifest.stem}.{generation}"
+            manifest = manifest.model_copy(update={"generation": generation, "file": file, "layout": LAYOUT})
+            # A name that is taken is that of a process which was stopped, or of another run's.
+            generation += 1
+            if not self.objects.create(_records(manifest), content):
+                continue
+            written = False
+            try:
+                check()
+                written = self.objects.create(_manifest(manifest), _text(manifest))
+            finally:
+                if not written:
+                    self.objects.delete(_records(manifest))
+            if written:
+                break
+        before = [_stem(name) for name in self._of(manifest) if generation_of(name) < manifest.generation]
+        self._drop(dict.fromkeys(before))
+
+    def _bring_forward(self, stored: Manifest, renewed: Manifest) -> None:
+        """From layout 2."""
+        if stored.status != "done":
+            self.enter(renewed.model_copy(update={"layout": LAYOUT}))
+            return
+        try:
+            self.records(stored)
+        except UserError as error:
+            note(f"warning: {error}")
+            return
+        content, _ = self._content(stored)
+        self._create(renewed.model_copy(update={"records": content_digest(content)}), content, lambda: None)
+        self._drop([stored.file])
+
+    def _whole(self, stored: Sequence[Manifest], least: int) -> Manifest | None:
+        for one in sorted(stored, key=lambda manifest: -manifest.generation):
+            if one.status == "done" and one.generation >= least and one.layout >= LAYOUT - 1:
+                try:
+                    self.records(one)
+                except UserError as error:
+                    note(f"warning: {error}")
+                    continue
+                return one
+        return None
+
+    def _content(self, cell: Manifest) -> tuple[bytes, str]:
+        where = f"{self.objects.address}/{_records(cell)}"
+        try:
+            content = self.objects.read(_records(cell))
+        except FileNotFoundError:
+            raise _damaged("no such file", where) from None
+        # Earlier versions wrote no digest.
+        if cell.layout >= LAYOUT and content_digest(content) != cell.records:
+            raise _damaged("they are not what was written, their digest differs", where)
+        return content, where
+
+    def _names(self) -> list[str]:
+        return self.objects.names(f"{FOLDER}/")
+
+    def _of(self, cell: Manifest) -> list[str]:
+        """The names of a cell's files."""
+        return [name for name in self._names() if _key_of(name) == short(cell.key)]
+
+    def _read(self, names: Iterable[str]) -> tuple[list[Manifest], list[UserError]]:
+        manifests = [name for name in names if name.endswith(".json")]
+        found: list[Manifest] = []
+        damaged: list[UserError] = []
+        with ThreadPoolExecutor(_READERS) as threads:
+            for result in threads.map(self._manifest, manifests):
+                if isinstance(result, UserError):
+                    damaged.append(result)
+                elif result is not None:
+                    found.append(result)
+        return found, damaged
+
+    def _manifest(self, name: str) -> Manifest | UserError | None:
+        try:
+            return parsed(self.objects.read(name), _stem(name), f"{self.objects.address}/{name}")
+        except FileNotFoundError:
+            return None  # another process has just removed it
+        except UserError as error:
+            return error
+
+    def _delete(self, names: Iterable[str]) -> None:
+        for name in names:
+            self.objects.delete(name)
+
+    def _drop(self, files: Iterable[str]) -> None:
+        """Manifest first: records alone are nobody's."""
+        for file in files:
+            self._delete([f"{FOLDER}/{file}.json", f"{FOLDER}/{file}.parquet"])
+
+
+FOLDER = "cells"
+
+_REPORTED = [name for name in RECORD_COLUMNS if name == BASE_SECONDS.key or not name.startswith(BASE)]
+"""The columns of the records that a report cannot do without."""
+
+_MARKS = ("contaminated", "contaminated_by", "complete", "largest")
+
+
+def generation_of(name: str) -> int:
+    """That of an object's name; 0 for an unfinished cell's."""
+    found = _NAME.fullmatch(name)
+    return int(found["generation"] or 0) if found else 0
+
+
+def _current(cell: Sequence[Manifest]) -> list[Manifest]:
+    """Of the manifests of one cell those that count: the last finished one, and an unfinished one of a later run."""
+    done = max((one for one in cell if one.status == "done"), key=lambda one: one.generation, default=None)
+    other = max((one for one in cell if one.status != "done"), key=lambda one: one.generation, default=None)
+    if done is not None and other is not None and other.generation <= done.generation:
+        other = None
+    return [one for one in (done, other) if one is not None]
+
+
+def _key_of(name: str) -> str:
+    found = _NAME.fullmatch(name)
+    return found["key"] if found else ""
+
+
+def _stem(name: str) -> str:
+    return PurePath(name).name.rpartition(".")[0]
+
+
+def _manifest(cell: Manifest) -> str:
+    return f"{FOLDER}/{cell.file}.json"
+
+
+def _records(cell: Manifest) -> str:
+    return f"{FOLDER}/{cell.file}.parquet"
+
+
+def _text(manifest: Manifest) -> bytes:
+    return sealed(manifest.model_dump(), indent=2).encode()
+
+
+def _damaged(problem: str, where: str) -> UserError:
+    return UserError(f"damaged records, {problem}", where, f"run the cell again, or say '{REPAIR}'")
+
+
+def _part(manifest: Manifest, kind: str) -> str:
+    """What a name stands for: of a dataset, the plug-in and the images that are tested on."""
+    tested_on = manifest.identity["test"] if kind == "dataset" else ""
+    return json.dumps([kind, manifest.variant(kind), tested_on], sort_keys=True, default=str)

@@ -1,0 +1,244 @@
+"""Who works on what: leases, so that several processes on several machines share a store's work.
+
+A lease is an object ``leases/TASK.N.json``. It is taken by creating it, which one process alone can; its holder changes
+it every `BEAT` seconds. One whose process is gone from this machine is stale at once; of another machine's, which
+nobody's clock need agree with, when it has not changed for `EXPIRES` seconds of watching. A stale one is taken over by
+creating the next number, which says whose it takes. A holder that was frozen meanwhile finds that, and gives up.
+
+Leases save work. That nothing is overwritten does not rest on them: what is finished is created, never replaced.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from bench.runtime.progress import note
+from bench.store.objects import Objects
+
+EXPIRES = 120.0
+"""Seconds without a sign of life after which others take a lease over."""
+
+BEAT = 15.0
+"""Seconds between two signs of life."""
+
+
+class LostError(Exception):
+    """Another process has taken the work over."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to work on a task. Picklable: a stage's process has it, too, while the parent keeps it alive.
+
+    Attributes:
+        task: e.g. ``cell-KEY``.
+        number: of the object.
+        token: random; nobody else's.
+        before: tokens of those who held it before and did not give it back, and whether they are surely gone.
+    """
+
+    task: str
+    number: int
+    token: str
+    before: tuple[tuple[str, bool], ...] = ()
+
+    @property
+    def name(self) -> str:
+        return _name(self.task, self.number)
+
+
+@dataclass
+class Leases:
+    """The leases of one store, and those that this process holds.
+
+    Args:
+        objects: the store's.
+    """
+
+    objects: Objects
+    _held: dict[str, Lease] = field(default_factory=dict)
+    _watched: dict[str, tuple[Any, float]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _beats: int = 0
+
+    def __reduce__(self) -> tuple[type[Leases], tuple[Objects]]:
+        return Leases, (self.objects,)  # what is held is this process's
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Keep what is held alive within the block, by a thread; give back what is left at its end."""
+        over = threading.Event()
+        thread = threading.Thread(target=self._keep_alive, args=[over], daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+            for lease in list(self._held.values()):
+                self.give_back(lease)
+
+    def take(self, task: str) -> Lease | None:
+        """The lease of a task; None while another process has it. Raises OSError where the store cannot be written."""
+        numbers = self._numbers(task)
+        last = max(numbers, default=0)
+        holder = self._read(task, last) if last else None
+        if last and holder is None:
+            return None  # it was given back just now
+        before: tuple[tuple[str, bool], ...] = ()
+        if holder is not None:
+            gone = _is_gone(holder)
+            if not (gone or self._is_silent(task, holder)):
+                return None
+            before = ((holder.get("token", ""), gone),)
+        lease = Lease(task, last + 1, uuid.uuid4().hex[:12], before)
+        if not self.objects.create(lease.name, self._content(lease, over=holder)):
+            return None
+        if holder is not None:
+            now = self._read(task, last)
+            if now is not None and now.get("token") != holder.get("token"):
+                self.objects.delete(lease.name)  # it was given back and taken anew while we looked
+                return None
+            why = "which is gone" if before[0][1] else f"which was silent for {EXPIRES:g} s"
+            note(f"taken over from {described(holder)}, {why}: {task}")
+        for number in numbers:
+            self.objects.delete(_name(task, number))
+        with self._lock:
+            self._held[lease.name] = lease
+        return lease
+
+    def holds(self, lease: Lease) -> bool:
+        """Whether nobody has taken it over. Raises OSError where the store cannot be read."""
+        mine, later = self._read(lease.task, lease.number), self._read(lease.task, lease.number + 1)
+        return (mine or {}).get("token") == lease.token and (later or {}).get("over") != lease.token
+
+    def check(self, lease: Lease) -> None:
+        """Raises LostError where another process has taken it over."""
+        if not self.holds(lease):
+            raise LostError(f"another process has taken over {lease.task}")
+
+    def give_back(self, lease: Lease) -> None:
+        """End it, if it is still this one's."""
+        with self._lock:
+            self._held.pop(lease.name, None)
+        with suppress(OSError):  # it is stale then, once this process has ended
+            if self.holds(lease):
+                self.objects.delete(lease.name)
+
+    def holder(self, task: str) -> str:
+        """In words, who has a task; "" where nobody does."""
+        last = max(self._numbers(task), default=0)
+        found = self._read(task, last) if last else None
+        return described(found) if found else ""
+
+    def stale(self) -> list[str]:
+        """The names of the leases of all tasks whose process is gone from this machine."""
+        names = self.objects.names("leases/")
+        return [name for name in names if (found := self._at(name)) is not None and _is_gone(found)]
+
+    def live(self) -> list[str]:
+        """The tasks that somebody may be working on."""
+        stale = set(self.stale())
+        return [_task(name) for name in self.objects.names("leases/") if name not in stale]
+
+    def _numbers(self, task: str) -> list[int]:
+        names = self.objects.names(f"leases/{task}.")
+        found = (name.removeprefix(f"leases/{task}.").removesuffix(".json") for name in names)
+        return [int(number) for number in found if number.isdigit()]
+
+    def _read(self, task: str, number: int) -> dict[str, Any] | None:
+        return self._at(_name(task, number))
+
+    def _at(self, name: str) -> dict[str, Any] | None:
+        try:
+            found = json.loads(self.objects.read(name))
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            return {}  # torn: nobody's, until it has been silent for long enough
+        return found if isinstance(found, dict) else {}
+
+    def _is_silent(self, task: str, holder: dict[str, Any]) -> bool:
+        now = time.monotonic()
+        seen, since = self._watched.get(task, (None, now))
+        if seen != holder:
+            since = now
+        self._watched[task] = (holder, since)
+        return now - since >= EXPIRES
+
+    def _content(self, lease: Lease, over: dict[str, Any] | None = None) -> bytes:
+        told = {
+            **_this_process(),
+            "token": lease.token,
+            "over": (over or {}).get("token"),
+            "beat": self._beats,
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        return json.dumps(told).encode()
+
+    def _keep_alive(self, over: threading.Event) -> None:
+        while not over.wait(BEAT):
+            self._beats += 1
+            for lease in list(self._held.values()):
+                # A disk that is full or a server that is away now may be back at the next beat.
+                with suppress(OSError):
+                    if self.holds(lease):
+                        self.objects.replace(lease.name, self._content(lease))
+
+
+def described(holder: dict[str, Any]) -> str:
+    """``"process 12 on host"``."""
+    return f"process {holder.get('pid', '?')} on {holder.get('host', '?')}"
+
+
+def _name(task: str, number: int) -> str:
+    return f"leases/{task}.{number}.json"
+
+
+def _task(name: str) -> str:
+    return name.removeprefix("leases/").removesuffix(".json").rpartition(".")[0]
+
+
+@cache
+def _machine() -> str:
+    """Where a process number means the same process: this boot, this namespace of processes."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return f"{socket.gethostname()} {uuid.getnode()} {psutil.boot_time():.0f}"
+
+
+def _this_process() -> dict[str, Any]:
+    process = psutil.Process()
+    return {
+        "host": socket.gethostname(),
+        "machine": _machine(),
+        "pid": process.pid,
+        "started": process.create_time(),
+    }
+
+
+def _is_gone(holder: dict[str, Any]) -> bool:
+    """Whether the process is surely no more: of this machine, and not there or another one by now."""
+    if holder.get("machine") != _machine():
+        return False
+    try:
+        return bool(psutil.Process(holder["pid"]).create_time() != holder["started"])
+    except psutil.NoSuchProcess:
+        return True
+    except (psutil.Error, KeyError, TypeError, ValueError):
+        return False
