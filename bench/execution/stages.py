@@ -220,7 +220,6 @@ def _done(job: Job, frame: pd.DataFrame) -> Manifest:
         update={
             "status": "done",
             "generation": job.generation,
-            "images": len(frame),
             "remarks": _remarks(frame),
             "fit_seconds": finished["seconds"] if finished is not None else None,
             "tuned": (fitting.tuned if fitting is not None else None) or {},

@@ -66,9 +66,6 @@ class Store:
         self.leases = Leases(self.objects)
         self._cells = Cells(self.objects)
 
-    def __reduce__(self) -> tuple[type[Store], tuple[str]]:
-        return Store, (self.address,)
-
     @property
     def address(self) -> str:
         """The folder's path or the URL: what ``--store`` takes."""

@@ -24,7 +24,7 @@ def objects_at(address: Path | str) -> Objects:
     """
     match = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", str(address))
     if match is None:
-        return FolderObjects(Path(address).absolute())
+        return FolderObjects(Path(address))
     scheme, rest = match[1].lower(), str(address)[match.end() :]
     if scheme not in SCHEMES:
         known = ", ".join(f"{one}://" for one in SCHEMES)
@@ -36,7 +36,7 @@ def objects_at(address: Path | str) -> Objects:
         return objects_at(Path("/" + rest.lstrip("/")))
     try:
         from bench.store.bucket import BucketObjects
-    except ImportError as error:
+    except ImportError:
         fix = "pip install refinebench[cloud]"
-        raise UserError(f"{error.name} is not installed", f"--store {scheme}://...", fix) from None
+        raise UserError("obstore is not installed", f"--store {scheme}://...", fix) from None
     return BucketObjects(f"{scheme}://{rest.rstrip('/')}")

@@ -15,16 +15,18 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
-from obstore.store import RetryConfig
 
 from bench.contracts import UserError
 from bench.runtime.files import file_digest, replacing, sweep_folder
 from bench.runtime.sealed import sealed, unsealed
 from bench.store.objects import RESUME, answering
+
+if TYPE_CHECKING:
+    from obstore.store import RetryConfig
 
 CACHE = "BENCH_CACHE"
 """Environment variable: the folder for copies; by default ``refinebench`` in the user's cache folder."""

@@ -88,7 +88,7 @@ class Cells:
         return frame
 
     def add(self, manifest: Manifest, records: pd.DataFrame, check: Callable[[], None]) -> None:
-        """Write a finished cell; what was stored of it before goes once it is there.
+        """Write a finished cell, its `images` and digest with it; what was stored of it before goes once it is there.
 
         Args:
             manifest: with the run's generation.
@@ -98,7 +98,8 @@ class Cells:
         buffer = io.BytesIO()
         records.astype(columns)[list(columns)].to_parquet(buffer, index=False)
         content = buffer.getvalue()
-        self._create(manifest.model_copy(update={"records": content_digest(content)}), content, check)
+        told = {"images": len(records), "records": content_digest(content)}
+        self._create(manifest.model_copy(update=told), content, check)
 
     def enter(self, manifest: Manifest) -> None:
         """Write that a cell is planned, or has failed. What is finished stays."""

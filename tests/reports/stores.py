@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -36,5 +38,21 @@ def add(store: Store, refiner: str, iou: Sequence[float] | pd.DataFrame | None, 
     }
     content = {**defaults, "refiner": refiner, **fields}
     manifest = Manifest.model_validate({"key": hashlib.md5(repr(content).encode()).hexdigest(), **content})
-    store.write(manifest, frame)
+    if manifest.layout < LAYOUT:
+        leave_earlier(store, manifest, frame)
+    elif frame is None:
+        store.enter(manifest)
+    else:
+        store.add(manifest, frame)
     return manifest
+
+
+def leave_earlier(store: Store, manifest: Manifest, frame: pd.DataFrame | None) -> None:
+    """The files of a cell as versions before layout 3 have written them: no digests, no generation."""
+    folder = Path(store.address, "cells")
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = f"{manifest.dataset}__{manifest.base}__{manifest.refiner}__s0__{manifest.key[:12]}".replace("[", "_")
+    content = manifest.model_dump(exclude={"file", "generation", "records"})
+    (folder / f"{stem}.json").write_text(json.dumps(content))
+    if frame is not None:
+        frame.to_parquet(folder / f"{stem}.parquet", index=False)

@@ -132,7 +132,7 @@ def assert_anew(toys: Bench, before: RunResult, after: RunResult, *refiners: str
 
 def assert_nothing(toys: Bench, **changes: Any) -> None:
     """The same run once more computes nothing and leaves every file of the store as it is."""
-    log, root = toys.computed(), toys.run(**changes).store.root
+    log, root = toys.computed(), Path(toys.run(**changes).store.address)
     stamps = {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
     again = toys.run(**changes)
     assert again.reused == set(keys(again).values())

@@ -51,7 +51,7 @@ def put(store: Store, refiner: str, iou: list[float], **fields: Any) -> None:
 def reported(store: Store, capsys: pytest.CaptureFixture[str], *options: str) -> dict[tuple[str, ...], str]:
     """(dataset, base, refiner, protocol, limit, numbers of the seeds) -> mean IoU, of the report as CSV."""
     capsys.readouterr()
-    assert main(["report", "--store", str(store.root), "--csv", *options]) == 0
+    assert main(["report", "--store", store.address, "--csv", *options]) == 0
     rows = csv.DictReader(io.StringIO(capsys.readouterr().out))
     names = ("dataset", "base", "refiner", "protocol", "limit", "seeds")
     return {tuple(row[name] for name in names): f"{float(row['iou']):.6f}" for row in rows if row["iou"]}
@@ -99,7 +99,7 @@ def test_an_experiment_of_parts_is_all_of_theirs(store: Store, capsys: pytest.Ca
 def test_what_has_nothing_to_show_is_one_line_and_2(
     name: str, says: str, store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["report", "--store", str(store.root), "--experiment", name]) == 2
+    assert main(["report", "--store", store.address, "--experiment", name]) == 2
     captured = capsys.readouterr()
     assert captured.out == "" and says in captured.err
     assert captured.err.startswith("bench: error: ") and captured.err.count("\n") == 1

@@ -68,9 +68,9 @@ def test_identity_scores_are_those_of_bench_score(toy: Toy, tmp_path: Path) -> N
 
 def test_force_redoes_the_named_cells_alone(toy: Toy) -> None:
     store = run(toy, "threshold").store
-    stamps = {path.name: path.stat().st_mtime_ns for path in store.cells.glob("*.parquet")}
+    stamps = {path.name: path.stat().st_mtime_ns for path in Path(store.address, "cells").glob("*.parquet")}
     run(toy, "threshold", force=True)
-    again = {path.name: path.stat().st_mtime_ns for path in store.cells.glob("*.parquet")}
+    again = {path.name: path.stat().st_mtime_ns for path in Path(store.address, "cells").glob("*.parquet")}
     assert ["threshold" in name for name in stamps if stamps[name] != again[name]] == [True]
 
 

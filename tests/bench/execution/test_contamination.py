@@ -137,8 +137,7 @@ def test_a_stored_cell_learns_what_the_ledger_has_learnt(maps: str, tmp_path: Pa
     store = Store(tmp_path / "store")
     (cell,) = planned(maps, "public")
     done = cell.model_copy(update={"status": "done", "images": 1, "contaminated": [], "contaminated_by": []})
-    store.cells.mkdir(parents=True)
-    store.write(done, records([0.5]))
+    store.add(done, records([0.5]))
     store.refresh([cell])
     (stored,) = store.manifests()
     assert marks(stored) == [(["ECSSD"], ["refiner"])]

@@ -111,9 +111,12 @@ def test_what_it_finds_beats_the_defaults_on_val_and_is_scored_by_val_alone(toy:
 def test_a_search_that_was_stopped_ends_as_one_that_was_not(
     toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def log_of(store: Path) -> Path:
+        (log,) = (*store.glob("refiners/*/trials.jsonl"), *store.glob("work/fit-*/trials.jsonl"))
+        return log
+
     def trials(store: Path) -> list[str]:
-        (log,) = store.glob("refiners/*/trials.jsonl")
-        return log.read_text().splitlines()
+        return log_of(store).read_text().splitlines()
 
     whole = bench.tune("shift", trials=14, dataset=toy.dataset, base=toy.base, store=tmp_path / "whole")
     monkeypatch.setenv("CALLS", str(7 * whole.images + 1))
@@ -121,8 +124,7 @@ def test_a_search_that_was_stopped_ends_as_one_that_was_not(
         bench.tune("shift", trials=14, dataset=toy.dataset, base=toy.base, store=tmp_path / "stopped")
     monkeypatch.delenv("CALLS")
     assert trials(tmp_path / "stopped") == trials(tmp_path / "whole")[:7]
-    (log,) = (tmp_path / "stopped").glob("refiners/*/trials.jsonl")
-    with log.open("a") as stream:
+    with log_of(tmp_path / "stopped").open("a") as stream:
         stream.write('{"parameters": {"amo')  # what a kill in the middle of a write leaves
     again = bench.tune("shift", trials=14, dataset=toy.dataset, base=toy.base, store=tmp_path / "stopped")
     assert trials(tmp_path / "stopped") == trials(tmp_path / "whole")
@@ -243,7 +245,7 @@ def test_a_checkpoint_folder_of_another_refiner_is_refused(toy: Toy, tmp_path: P
         bench.refine(refiner="threshold", checkpoint=toy.images, **files)
     (folder / "tuned.json").unlink()
     (folder / "trials.jsonl").unlink()
-    with pytest.raises(UserError, match="what was learned is not whole"):
+    with pytest.raises(UserError, match=r"damaged, trials.jsonl is gone"):
         bench.refine(refiner="shift[tune=2]", checkpoint=folder, **files)
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
