@@ -38,7 +38,11 @@ def test_a_cell_comes_back_as_it_was_written(store: Store) -> None:
     store.open_for_writing()
     store.add(manifest(generation=3), records())
     (found,) = store.manifests()
-    assert found == store.find(manifest()) and (found.images, found.generation, found.key) == (1, 3, "k" * 12 + "0" * 20)
+    assert found == store.find(manifest()) and (found.images, found.generation, found.key) == (
+        1,
+        3,
+        "k" * 12 + "0" * 20,
+    )
     frame = store.records(found)
     assert list(frame.columns) == list(RECORD_COLUMNS)
     assert frame.id.tolist() == ["x/1"] and frame.energy_j.isna().all()

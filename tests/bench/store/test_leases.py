@@ -1,0 +1,138 @@
+"""Who works on what, where processes end well, are killed, or are frozen and wake up."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.store import LostError, Store, leases
+from tests.bench.store.test_cells import images, manifest, records
+
+
+def test_one_at_a_time_and_again_when_it_is_given_back(store: Store) -> None:
+    other = Store(store.address)
+    lease = store.leases.take("cell-k")
+    assert lease is not None and store.leases.holds(lease)
+    assert store.leases.take("cell-k") is None and other.leases.take("cell-k") is None
+    assert other.leases.take("cell-l") is not None
+    assert "process" in other.leases.holder("cell-k") and other.leases.live() == ["cell-k", "cell-l"]
+    store.leases.give_back(lease)
+    assert store.leases.holder("cell-k") == "" and other.leases.take("cell-k") is not None
+
+
+def test_that_of_a_process_that_is_gone_is_taken_over_at_once(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    dead = "import sys; from bench.store import Store; assert Store(sys.argv[1]).leases.take('cell-k')"
+    subprocess.run([sys.executable, "-c", dead, store.address], check=True)
+    assert store.leases.stale() and store.leases.live() == []
+    lease = store.leases.take("cell-k")
+    assert lease is not None and [gone for _, gone in lease.before] == [True]
+    said = capsys.readouterr().err
+    assert said.count("taken over from process") == 1 and "which is gone: cell-k" in said
+    assert store.objects.names("leases/") == [lease.name]
+
+
+def test_another_machines_is_taken_over_when_it_has_been_silent_for_long(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(leases.time, "monotonic", lambda: now[0])
+    there = Store(store.address)
+    far = there.leases.take("cell-k")
+    assert far is not None
+
+    def beats(count: int) -> None:
+        told = json.loads(store.objects.read(far.name))
+        store.objects.replace(far.name, json.dumps({**told, "machine": "another", "beat": count}).encode())
+
+    beats(1)
+    assert store.leases.take("cell-k") is None
+    now[0] += leases.EXPIRES - 1
+    beats(2)  # it lives, whatever its clock says
+    assert store.leases.take("cell-k") is None
+    now[0] += leases.EXPIRES - 1
+    assert store.leases.take("cell-k") is None
+    now[0] += 2
+    mine = store.leases.take("cell-k")
+    assert mine is not None and [gone for _, gone in mine.before] == [False]
+    # It wakes up: it gives up, and takes nothing away.
+    assert not there.leases.holds(far)
+    with pytest.raises(LostError):
+        there.add(manifest(generation=1), records("late"), far)
+    there.leases.give_back(far)
+    assert store.leases.holds(mine)
+    store.add(manifest(generation=1), records("mine"), mine)
+    assert images(store) == [["mine"]] and len(store.objects.names("cells/")) == 2
+
+
+def test_what_one_left_is_gone_on_with_by_the_next(store: Store) -> None:
+    first = store.leases.take("fit-k")
+    assert first is not None
+    (store.workspace(first) / "checkpoint").write_text("half")
+    store.leases.give_back(first)
+    second = store.leases.take("fit-k")
+    assert second is not None and second.token != first.token
+    assert (store.workspace(second) / "checkpoint").read_text() == "half"
+    assert [path.name for path in (store.objects.local / "work").iterdir()] == [f"fit-k.{second.token}"]
+    store.leases.give_back(second)
+    third = store.leases.take("fit-k")
+    assert third is not None and not list(store.workspace(third, afresh=True).iterdir())
+
+
+def test_one_that_was_frozen_writes_into_nothing_of_who_took_over(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frozen = store.leases.take("fit-k")
+    assert frozen is not None
+    log = (store.workspace(frozen) / "log").open("a")
+    log.write("whole\n")
+    log.flush()
+    monkeypatch.setattr(leases, "_is_gone", lambda holder: False)
+    monkeypatch.setattr(leases, "EXPIRES", 0.0)
+    heir = store.leases.take("fit-k")
+    assert heir is not None
+    there = store.workspace(heir)
+    log.write("late\n")
+    log.close()
+    assert (there / "log").read_text() == "whole\n"
+
+
+def test_what_is_held_is_kept_alive_and_given_back(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "BEAT", 0.05)
+    with store.leases.keeping():
+        lease = store.leases.take("cell-k")
+        assert lease is not None
+        first = json.loads(store.objects.read(lease.name))
+        for _ in range(200):
+            if json.loads(store.objects.read(lease.name))["beat"] > first["beat"] + 2:
+                break
+            __import__("time").sleep(0.05)
+        else:
+            pytest.fail("no sign of life")
+    assert store.objects.names("leases/") == []
+
+
+def test_a_torn_lease_is_nobodys_once_it_has_been_silent(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.objects.replace("leases/cell-k.1.json", b'{"pid": 1')
+    assert store.leases.take("cell-k") is None
+    monkeypatch.setattr(leases, "EXPIRES", 0.0)
+    assert store.leases.take("cell-k") is not None
+
+
+def test_leftovers_go_and_what_can_be_gone_on_with_stays(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.open_for_writing()
+    dead = (
+        "import sys; from bench.store import Store; store = Store(sys.argv[1])\n"
+        "for task in sys.argv[2:]: store.workspace(store.leases.take(task)).joinpath('half').write_text('x')\n"
+        '(store.objects.local / \'work\' / f\'.a.json.{__import__("platform").node() or "unnamed"}.'
+        "{__import__(\"os\").getpid()}.12ab.tmp').write_text('half')"
+    )
+    subprocess.run([sys.executable, "-c", dead, str(tmp_path), f"cell-{manifest().key}", "cell-other"], check=True)
+    store.add(manifest(), records())
+    store.tidy()
+    assert [path.name.partition(".")[0] for path in (tmp_path / "work").iterdir()] == ["cell-other"]
+    assert store.objects.names("leases/") == []
