@@ -17,11 +17,15 @@ if TYPE_CHECKING:
     from bench.commands.results import load as load
     from bench.commands.run import run as run
     from bench.commands.score import score as score
+    from bench.commands.store import check_store as check_store
+    from bench.commands.store import collect_garbage as collect_garbage
     from bench.commands.train import train_base as train_base
     from bench.commands.train import train_refiner as train_refiner
     from bench.commands.tune import tune as tune
 
 _MODULES = {
+    "check_store": "bench.commands.store",
+    "collect_garbage": "bench.commands.store",
     "export": "bench.commands.export",
     "predict": "bench.commands.predict",
     "refine": "bench.commands.refine",
@@ -33,7 +37,19 @@ _MODULES = {
     "tune": "bench.commands.tune",
 }
 
-__all__ = ["export", "load", "predict", "refine", "run", "score", "train_base", "train_refiner", "tune"]
+__all__ = [
+    "check_store",
+    "collect_garbage",
+    "export",
+    "load",
+    "predict",
+    "refine",
+    "run",
+    "score",
+    "train_base",
+    "train_refiner",
+    "tune",
+]
 
 
 def __getattr__(name: str) -> Any:

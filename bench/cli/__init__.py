@@ -5,12 +5,28 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from bench.cli import check, data, doctor, export, list, new, predict, refine, report, run, score, screen, train, tune
+from bench.cli import (
+    check,
+    data,
+    doctor,
+    export,
+    list,
+    new,
+    predict,
+    refine,
+    report,
+    run,
+    score,
+    screen,
+    store,
+    train,
+    tune,
+)
 from bench.cli.parser import Commands, Parser
 from bench.contracts import UserError
 from bench.runtime.environment import DISTRIBUTION, version_of
 
-COMMANDS = (run, report, score, predict, refine, train, tune, export, data, list, new, check, doctor)
+COMMANDS = (run, report, score, predict, refine, train, tune, export, data, store, list, new, check, doctor)
 """In the order of ``bench --help``."""
 
 

@@ -10,6 +10,7 @@ from typing import Any
 GROUPS = {
     "data": "list or verify the datasets found here",
     "new": "write an installable package with a plug-in of your own to start from",
+    "store": "check a store, or remove what no run needs",
     "train": "train a base or a refiner alone; a run on the same store reuses it",
 }
 """Commands of two words, by the first."""

@@ -98,7 +98,8 @@ def _cell_is_done(job: Job) -> bool:
 def _are_predicted(split: Split, job: Job) -> bool:
     maps = job.maps(split)
     maps.check()
-    return not maps.damaged and not maps.missing(job.cell.ids[split])
+    told = not isinstance(job.source(), Episodic) or job.store.has_episodes(job.cell.base_key, job.cell.prints[split])
+    return told and not maps.damaged and not maps.missing(job.cell.ids[split])
 
 
 def _maps_task(job: Job, split: Split) -> str:
@@ -190,9 +191,9 @@ def _predict(job: Job, split: Split) -> None:
     cache.drop_damaged()
     missing = set(cache.missing(samples.ids))
     indices = [index for index, sample_id in enumerate(samples.ids) if sample_id in missing]
+    _record_episodes(job, split)
     if not indices:
         return
-    _record_episodes(job, split)
     base, meter = job.fitted_base(), Meter(job.device, own_process=job.own_process)
     base.predict([samples[indices[0]]])  # warm-up
     label = f"{split} maps of {job.cell.manifest.base}"

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,14 +28,18 @@ from bench.contracts import UserError
 from bench.runtime.sealed import sealed
 from bench.store.address import objects_at
 from bench.store.cells import Cells
+from bench.store.checking import Damage, damages
+from bench.store.garbage import Garbage, leftovers, unused
 from bench.store.learned import Learned, Training
 from bench.store.leases import Lease, Leases, LostError
 from bench.store.manifest import LAYOUT, Manifest, PluggedMetric, VariantName
-from bench.store.maps import MapCache
+from bench.store.maps import EPISODES, MapCache
 from bench.store.objects import WORK, answering
 
 __all__ = [
     "LAYOUT",
+    "Damage",
+    "Garbage",
     "Learned",
     "Lease",
     "LostError",
@@ -159,7 +163,12 @@ class Store:
     def write_episodes(self, base_key: str, fingerprint: str, episodes: dict[str, Any]) -> None:
         """Record beside maps which labelled samples each query was answered from."""
         content = sealed(episodes, indent=2).encode()
-        self.objects.replace(f"{self._maps(base_key, fingerprint)}/episodes.json", content)
+        self.objects.replace(f"{self._maps(base_key, fingerprint)}/{EPISODES}", content)
+
+    def has_episodes(self, base_key: str, fingerprint: str) -> bool:
+        """Whether `write_episodes` has."""
+        folder = self._maps(base_key, fingerprint)
+        return f"{folder}/{EPISODES}" in self.objects.names(f"{folder}/")
 
     def keep(self, training: Training, work: Path, lease: Lease) -> None:
         """Put a finished training into the store.
@@ -217,6 +226,18 @@ class Store:
             task = path.name.rpartition(".")[0]
             if task not in live and (task in done or self._is_trained(task)):
                 shutil.rmtree(path, ignore_errors=True)
+
+    def damages(self) -> Iterator[Damage]:
+        """All that is not what was written; every file is read."""
+        return damages(self.objects)
+
+    def leftovers(self) -> Iterator[Garbage]:
+        """What ended processes have left; what stopped work could go on with, too."""
+        return leftovers(self.objects)
+
+    def unused(self, bases: Collection[str], fits: Collection[str]) -> Iterator[Garbage]:
+        """Maps and trainings but those with these keys."""
+        return unused(self.objects, bases, fits)
 
     def _is_trained(self, task: str) -> bool:
         kind, _, key = task.partition("-")

@@ -96,8 +96,8 @@ class BucketObjects:
 
     def fetch(self, name: str) -> Path | None:
         try:
-            listing: dict[str, str] = unsealed(self.read(name + _LISTING))
-        except (FileNotFoundError, ValueError):
+            listing = self._listing(name)
+        except FileNotFoundError:
             return None
         kept = self.local / name
         for place, digest in listing.items():
@@ -127,8 +127,27 @@ class BucketObjects:
     def folders(self, name: str) -> list[str]:
         return sorted(self._listed(name)["common_prefixes"])
 
+    def published(self, name: str) -> list[str]:
+        return [one.removesuffix(_LISTING) for one in self.names(f"{name}/") if one.endswith(_LISTING)]
+
+    def orphans(self) -> list[str]:
+        wanted: set[str] = set()
+        with self._answering():
+            everything = [entry["path"] for part in obstore.list(self._bucket) for entry in part]
+        for name in everything:
+            if name.endswith(_LISTING):
+                wanted |= set(self._listing(name.removesuffix(_LISTING)).values())
+        return sorted(name for name in everything if name.startswith("blobs/") and name[6:] not in wanted)
+
     def sweep(self) -> None:
         sweep_folder(self.local)
+
+    def _listing(self, name: str) -> dict[str, str]:
+        """Place -> digest; of a damaged one none, so that the folder is found to be damaged."""
+        try:
+            return unsealed(self.read(name + _LISTING))
+        except ValueError:
+            return {}
 
     def _keep(self, kept: Path, content: bytes) -> None:
         with answering(kept), replacing(kept) as path:

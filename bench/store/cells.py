@@ -42,6 +42,23 @@ class Cells:
         """The next one."""
         return 1 + max((generation_of(name) for name in self._names()), default=0)
 
+    def all(self) -> tuple[list[Manifest], dict[str, UserError]]:
+        """All manifests that can be read, and what is wrong with each of the others, by its file's name."""
+        found, damaged = [], {}
+        for name in self._names():
+            if name.endswith(".json"):
+                read = self._manifest(name)
+                if isinstance(read, Manifest):
+                    found.append(read)
+                elif read is not None:
+                    damaged[_stem(name)] = read
+        return found, damaged
+
+    def orphans(self) -> list[str]:
+        """The records that have no manifest."""
+        names = self._names()
+        return [name for name in names if name.endswith(".parquet") and f"{FOLDER}/{_stem(name)}.json" not in names]
+
     def readable(self) -> tuple[list[Manifest], list[UserError]]:
         """The manifests that can be read, by file name, and what is wrong with each of the others.
 

@@ -74,6 +74,12 @@ class FolderObjects:
     def folders(self, name: str) -> list[str]:
         return [f"{name}/{entry}".lstrip("/") for entry, is_folder in self._entries(name) if is_folder]
 
+    def published(self, name: str) -> list[str]:
+        return self.folders(name)
+
+    def orphans(self) -> list[str]:
+        return []
+
     def sweep(self) -> None:
         sweep_folder(self.local / WORK)
         for left in (self.local / WORK).glob(".*.old"):

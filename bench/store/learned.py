@@ -6,6 +6,7 @@ digest what they are; ``tuned.json`` is what a tuning found.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any
 from bench.contracts import UserError
 from bench.runtime.files import file_digest, replacing
 from bench.runtime.progress import note
-from bench.runtime.sealed import sealed, unsealed
+from bench.runtime.sealed import SEAL, sealed, unsealed
 from bench.store.objects import Objects
 
 _FINISHED = "finished.json"
@@ -107,7 +108,11 @@ _AGAIN = "run again, which trains it again; or say 'bench store check --repair'"
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        return unsealed(path.read_bytes())
+        content = path.read_bytes()
+        found = json.loads(content)
+        # Earlier versions wrote neither.
+        is_earlier = isinstance(found, dict) and not {SEAL, "files"} & found.keys()
+        return found if is_earlier else unsealed(content)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:

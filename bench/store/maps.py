@@ -25,6 +25,9 @@ from bench.store.objects import Objects
 
 SHARD_MAPS, SHARD_PIXELS = 64, 2**25
 
+EPISODES = "episodes.json"
+"""Beside the shards, of few-shot sets."""
+
 _INDEX = "maps"
 """The key of the metadata with the list of maps."""
 
@@ -101,13 +104,13 @@ class MapCache:
         content = save(tensors, {_INDEX: json.dumps(index)})
         names = self._shards()
         number = 1 + max((_number(name) for name in names), default=-1)
-        while not self.objects.create(f"{self.folder}/{number:04d}{_SUFFIX}", content):
+        while not self.objects.create(f"{self.folder}/{number:04d}{SUFFIX}", content):
             number += 1
         self._waiting = []
-        self._open(f"{self.folder}/{number:04d}{_SUFFIX}")
+        self._open(f"{self.folder}/{number:04d}{SUFFIX}")
 
     def _shards(self) -> list[str]:
-        return [name for name in self.objects.names(f"{self.folder}/") if name.endswith(_SUFFIX)]
+        return [name for name in self.objects.names(f"{self.folder}/") if name.endswith(SUFFIX)]
 
     def _open(self, name: str) -> None:
         try:
@@ -132,7 +135,7 @@ class MapCache:
         raise UserError(f"the map of {sample_id} is damaged", where, "run again, which predicts it again")
 
 
-_SUFFIX = ".safetensors"
+SUFFIX = ".safetensors"
 _DAMAGE = (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError)
 """What a file raises that is not what was written."""
 
@@ -144,5 +147,5 @@ def _digest(sample_id: str, codes: np.ndarray, cost: dict[str, Any]) -> str:
 
 
 def _number(name: str) -> int:
-    stem = name.rpartition("/")[2].removesuffix(_SUFFIX)
+    stem = name.rpartition("/")[2].removesuffix(SUFFIX)
     return int(stem) if stem.isdigit() else -1

@@ -69,6 +69,14 @@ class Objects(Protocol):
         """The names of the folders in a folder, sorted."""
         ...
 
+    def published(self, name: str) -> list[str]:
+        """The names of the folders in a folder that were published."""
+        ...
+
+    def orphans(self) -> list[str]:
+        """The names of objects that were part of a folder which was withdrawn, or never published."""
+        ...
+
     def sweep(self) -> None:
         """Remove what processes of this machine that were killed have left half-written."""
         ...

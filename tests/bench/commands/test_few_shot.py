@@ -40,9 +40,7 @@ def test_the_assignment_is_written_beside_the_maps(tmp_path: Path, monkeypatch: 
         )
 
     result = run(3)
-    recorded = [
-        json.loads(path.read_text()) for path in Path(result.store.address).glob("bases/*/maps-*/episodes.json")
-    ]
+    recorded = [json.loads(path.read_text()) for path in episodes_of(result)]
     found = {name: episode for record in recorded for name, episode in record["episodes"].items()}
     assert found == {
         name: {"support": [f"{name}/{n}" for n in (1, 2, 3)], "query": [f"{name}/4"]}
@@ -50,7 +48,9 @@ def test_the_assignment_is_written_beside_the_maps(tmp_path: Path, monkeypatch: 
     }
     others = run(2)
     assert {cell.manifest.key for cell in result.cells}.isdisjoint(cell.manifest.key for cell in others.cells)
-    hashes = {
-        json.loads(p.read_text())["hash"] for p in Path(others.store.address).glob("bases/*/maps-*/episodes.json")
-    }
+    hashes = {json.loads(p.read_text())["hash"] for p in episodes_of(others)}
     assert len(hashes) == 4  # val and test, under either assignment
+
+
+def episodes_of(result: RunResult) -> list[Path]:
+    return list(Path(result.store.address).glob("bases/*/maps-*/episodes.json"))

@@ -18,7 +18,7 @@ from tests.bench.records import METRIC_COLUMNS
 
 BASES = ("maps[path=maps]", "maps[path=maps,scale=65535]")
 REFINERS = ("threshold", "morphology", "guided-filter", "morphology[open=1]")
-GRIDS = {
+GRIDS: dict[str, list[tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "equal": [(BASES, REFINERS)] * 4,
     "overlapping": [(BASES, REFINERS[::-1]), (BASES[1:], REFINERS), (BASES, REFINERS[1:]), (BASES[::-1], REFINERS[:2])],
 }
@@ -87,12 +87,12 @@ def test_four_writers(
                 str(rounds),
                 address,
                 engine,
-                json.dumps([dataset, bases, refiners]),
+                json.dumps([dataset, *grid]),
             ],
             stderr=subprocess.PIPE,
             text=True,
         )
-        for n, (bases, refiners) in enumerate(GRIDS[grids])
+        for n, grid in enumerate(GRIDS[grids])
     ]
     said = [writer.communicate()[1] for writer in writers]
     assert [writer.returncode for writer in writers] == [0] * 4, "\n".join(said)

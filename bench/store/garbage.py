@@ -1,0 +1,67 @@
+"""What of a store no run needs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from bench.store.cells import Cells
+from bench.store.leases import Leases
+from bench.store.objects import WORK, Objects
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """Something that no run needs.
+
+    Attributes:
+        what: in words.
+        name: of the object or folder.
+        remove: takes it away.
+    """
+
+    what: str
+    name: str
+    remove: Callable[[], object]
+
+
+def leftovers(objects: Objects) -> Iterator[Garbage]:
+    """What ended processes have left: records without a manifest, blobs of no folder, work that nobody goes on with."""
+    live = set(Leases(objects).live())
+    if not live:  # who writes a cell has its records there before its manifest
+        for name in Cells(objects).orphans():
+            yield Garbage("records without a manifest", name, partial(objects.delete, name))
+        for name in objects.orphans():
+            yield Garbage("of no folder", name, partial(objects.delete, name))
+    for path in sorted((objects.local / WORK).glob("[!.]*.*")):
+        if path.is_dir() and path.name.rpartition(".")[0] not in live:
+            remove = partial(shutil.rmtree, path, ignore_errors=True)
+            yield Garbage("work that was stopped", f"{WORK}/{path.name}", remove)
+    for name in ("partial",):
+        if (objects.local / name).is_dir():
+            yield Garbage(
+                "of an earlier version", name, partial(shutil.rmtree, objects.local / name, ignore_errors=True)
+            )
+
+
+def unused(objects: Objects, bases: Collection[str], fits: Collection[str]) -> Iterator[Garbage]:
+    """Maps and trainings that no cell was made from.
+
+    Args:
+        bases, fits: the keys of those that cells were made from.
+    """
+    for base in objects.folders("bases"):
+        if base.rpartition("/")[2] not in bases:
+            for folder in sorted({*objects.folders(base), *objects.published(base)}):
+                yield Garbage("of no cell", folder, partial(_remove, objects, folder))
+    for folder in sorted({*objects.folders("refiners"), *objects.published("refiners")}):
+        if folder.rpartition("/")[2] not in fits:
+            yield Garbage("of no cell", folder, partial(_remove, objects, folder))
+
+
+def _remove(objects: Objects, folder: str) -> None:
+    objects.withdraw(folder)
+    for name in objects.names(f"{folder}/"):
+        objects.delete(name)
