@@ -202,6 +202,8 @@ class Store:
                 newest.rename(own)
             for path in left:
                 shutil.rmtree(path, ignore_errors=True)
+            for path in own.rglob(".*.tmp"):
+                path.unlink()  # half-written by who had it before
         return own
 
     def clear(self, lease: Lease) -> None:
