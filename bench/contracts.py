@@ -178,6 +178,19 @@ class Ledgered(Protocol):
     corpora: Mapping[Split, tuple[str, ...]]
 
 
+@runtime_checkable
+class Published(Protocol):
+    """A dataset that ``bench data prepare`` can lay out from the archives that its authors publish.
+
+    Attributes:
+        published: on the class, the files that belong to it, as patterns of their paths below ``root``:
+            ``"images/*.jpg"``. ``*``, ``?`` and ``[1-9]`` stand for parts of one name. Folders above, in the archive,
+            are passed over; where the archive lacks the first ones of a pattern, they are made.
+    """
+
+    published: ClassVar[tuple[str, ...]]
+
+
 class MapDataset(Protocol):
     """A split with the base's maps: what a refiner is fitted on. Reads lazily, keeps nothing."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 GROUPS = {
-    "data": "list or verify the datasets found here",
+    "data": "lay out, list or verify the datasets found here",
     "new": "write an installable package with a plug-in of your own to start from",
     "train": "train a base or a refiner alone; a run on the same store reuses it",
 }

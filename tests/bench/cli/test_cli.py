@@ -26,6 +26,7 @@ COMMANDS = [
     "tune",
     "export",
     "data list",
+    "data prepare",
     "data verify",
     "list",
     "new refiner",
