@@ -38,7 +38,11 @@ def refused(capsys: pytest.CaptureFixture[str], name: str, *archives: Path) -> s
     return captured.err
 
 
-def pictures(tmp_path: Path, *names: str) -> dict[str, bytes]:
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def pictures(tmp_path: Path, *paths: str) -> dict[str, bytes]:
     """Files by their names: a mask where it is a PNG, else an image."""
     made = tmp_path / "pictures"
     return {name: (write_mask if name.endswith(".png") else write_image)(made / name).read_bytes() for name in names}
@@ -226,9 +230,9 @@ def test_interrupted_it_leaves_nothing_and_what_a_kill_left_goes(
     with monkeypatch.context() as patched:
         patched.setattr(prepare, "track", until_ctrl_c)
         assert prepared("ecssd", archive) == 130
-    assert os.listdir(tmp_path / "data") == [other.name]
+    assert names(tmp_path / "data") == [other.name]
     assert prepared("ecssd", archive) == 0
-    assert sorted(os.listdir(tmp_path / "data")) == [other.name, "ecssd"]
+    assert names(tmp_path / "data") == [other.name, "ecssd"]
 
 
 def test_a_target_that_is_made_meanwhile_is_kept(
@@ -236,11 +240,10 @@ def test_a_target_that_is_made_meanwhile_is_kept(
 ) -> None:
     archive = zipped(tmp_path / "a.zip", ecssd(tmp_path))
 
-    def meanwhile(*given: object) -> None:
+    def slowly(plan: prepare.Plan, folder: Path, said: str) -> None:
+        prepare.unpack(plan, folder, said)
         write_image(tmp_path / "data" / "ecssd" / "mine.jpg")
 
-    monkeypatch.setattr(
-        "bench.commands.data.unpack", lambda plan, folder, said: (prepare.unpack(plan, folder, said), meanwhile())
-    )
+    monkeypatch.setattr("bench.commands.data.unpack", slowly)
     assert os.strerror(errno.ENOTEMPTY) in refused(capsys, "ecssd", archive)
-    assert os.listdir(tmp_path / "data") == ["ecssd"] and os.listdir(tmp_path / "data" / "ecssd") == ["mine.jpg"]
+    assert names(tmp_path / "data") == ["ecssd"] and names(tmp_path / "data" / "ecssd") == ["mine.jpg"]
