@@ -14,6 +14,7 @@ from bench.datasets.prepare import Plan, check_room, is_unpacked, plan, unpack
 from bench.plugins.catalogue import Listed, catalogue
 from bench.plugins.entry_points import foreign
 from bench.plugins.variants import Variant, resolve
+from bench.redaction import printable
 from bench.registry import load_dataset
 from bench.runtime.archives import opened
 from bench.runtime.folders import building
@@ -120,7 +121,7 @@ def _dataset(settings: Settings, listed: Listed, stranger: bool) -> dict[str, An
             (found,) = isolated(_sizes_of, settings, listed.name, seconds=DATASET_SECONDS, quiet=True)
         return row | found
     except UserError as error:
-        return row | {"state": f"{error.what} ({error.where})"}
+        return row | {"state": printable(f"{error.what} ({error.where})")}
     except LostError as lost:
         return row | {"state": f"broken: {lost}"}
 

@@ -38,14 +38,14 @@ def refused(capsys: pytest.CaptureFixture[str], name: str, *archives: Path) -> s
     return captured.err
 
 
-def names(folder: Path) -> list[str]:
+def listed(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
 def pictures(tmp_path: Path, *paths: str) -> dict[str, bytes]:
     """Files by their names: a mask where it is a PNG, else an image."""
     made = tmp_path / "pictures"
-    return {name: (write_mask if name.endswith(".png") else write_image)(made / name).read_bytes() for name in names}
+    return {name: (write_mask if name.endswith(".png") else write_image)(made / name).read_bytes() for name in paths}
 
 
 def deepglobe(tmp_path: Path) -> dict[str, bytes]:
@@ -230,9 +230,9 @@ def test_interrupted_it_leaves_nothing_and_what_a_kill_left_goes(
     with monkeypatch.context() as patched:
         patched.setattr(prepare, "track", until_ctrl_c)
         assert prepared("ecssd", archive) == 130
-    assert names(tmp_path / "data") == [other.name]
+    assert listed(tmp_path / "data") == [other.name]
     assert prepared("ecssd", archive) == 0
-    assert names(tmp_path / "data") == [other.name, "ecssd"]
+    assert listed(tmp_path / "data") == [other.name, "ecssd"]
 
 
 def test_a_target_that_is_made_meanwhile_is_kept(
@@ -246,4 +246,4 @@ def test_a_target_that_is_made_meanwhile_is_kept(
 
     monkeypatch.setattr("bench.commands.data.unpack", slowly)
     assert os.strerror(errno.ENOTEMPTY) in refused(capsys, "ecssd", archive)
-    assert names(tmp_path / "data") == ["ecssd"] and names(tmp_path / "data" / "ecssd") == ["mine.jpg"]
+    assert listed(tmp_path / "data") == ["ecssd"] and listed(tmp_path / "data" / "ecssd") == ["mine.jpg"]
