@@ -204,8 +204,11 @@ def test_weights_that_a_file_would_read_from_elsewhere_are_refused(place: str, t
         "(float[1, 3, h, w] x) => (float[1, 3, h, w] y) <float[1] one = {1}> { y = Mul(x, one) }",
     )
     model = onnx.load(path)
-    onnx.external_data_helper.set_external_data(model.graph.initializer[0], place)
-    model.graph.initializer[0].ClearField("float_data")
+    (tensor,) = model.graph.initializer
+    tensor.ClearField("float_data")
+    tensor.raw_data = np.ones(1, np.float32).tobytes()
+    onnx.external_data_helper.set_external_data(tensor, place)
+    tensor.ClearField("raw_data")
     path.write_bytes(model.SerializeToString())
     (tmp_path / "weights.bin").write_bytes(np.ones(1, np.float32).tobytes())
     for read in (lambda: Onnx.referred_files(path), lambda: Onnx(path=path, foreground=0).predict([sample])):
