@@ -14,7 +14,7 @@ _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+:/{1,2})(?:[^\s/@'\"]+|[^\s/@'\":]+:[^
 _PARAMETER = re.compile(r"([?&][^=&\s]*(?:token|key|secret|signature|password|credential)[^=&\s]*=)[^&\s'\")]+", re.I)
 _TOKEN = re.compile(r"\b(?:hf_[A-Za-z0-9]{16,}|gh[a-z]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|A[KS]IA[A-Z0-9]{16})\b")
 
-_SECRET_VARIABLE = re.compile(r".*(TOKEN|SECRET|PASSWORD|SECRET_ACCESS_KEY|ACCESS_KEY_ID|API_KEY)", re.IGNORECASE)
+_SECRET_VARIABLE = re.compile(r".*(TOKEN|SECRET|PASSWORD|ACCESS_KEY|ACCESS_KEY_ID|API_KEY)", re.IGNORECASE)
 _FORMULA = re.compile(r"[=+\-@\t\r\n]")
 _NUMBER = re.compile(r"[+-]?[\d.]+(e[+-]?\d+)?", re.IGNORECASE)
 

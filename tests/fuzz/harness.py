@@ -71,7 +71,7 @@ class Hang(BaseException):
     """No Exception: the code under test catches those."""
 
 
-class Failed(AssertionError):
+class UnfitError(AssertionError):
     """The input was neither read nor refused as it should be."""
 
 
@@ -81,7 +81,7 @@ def asked(function: Callable[[], Any]) -> bool:
         function()
     except UserError as error:
         if not str(error).isprintable():
-            raise Failed(f"an error of more than a line: {str(error)!r}") from None
+            raise UnfitError(f"an error of more than a line: {str(error)!r}") from None
         return False
     return True
 
@@ -97,10 +97,10 @@ def called(argv: list[str]) -> bool:
     lines = [line for line in err.getvalue().split("\n") if line]
     errors = [line for line in lines if line.startswith("bench: error: ")]
     if code not in (0, 2) or any("Traceback" in line for line in lines):
-        raise Failed(f"exit code {code}: {err.getvalue()[-2000:]}")
+        raise UnfitError(f"exit code {code}: {err.getvalue()[-2000:]}")
     # `data verify` and `check` print what they find.
     if len(errors) > 1 or (code == 2 and not errors and not out.getvalue()) or (errors and errors[0] != lines[-1]):
-        raise Failed(f"not one line: {err.getvalue()[-2000:]!r}")
+        raise UnfitError(f"not one line: {err.getvalue()[-2000:]!r}")
     return code == 0
 
 
@@ -152,7 +152,7 @@ def _limits() -> Iterator[None]:
     status = Path("/proc/self/status").read_text()
     peak = 1024 * int(status.split("VmHWM:")[1].split()[0])
     if peak - before > MEMORY:
-        raise Failed(f"{(peak - before) / 2**30:.1f} GiB of memory")
+        raise UnfitError(f"{(peak - before) / 2**30:.1f} GiB of memory")
 
 
 class _Watch:
@@ -179,7 +179,7 @@ class _Watch:
         finally:
             self._folder = None
         if self._wrong:
-            raise Failed(f"outside of the target: {self._wrong[:3]}")
+            raise UnfitError(f"outside of the target: {self._wrong[:3]}")
 
     def _inside(self, path: object) -> bool:
         if not isinstance(path, (str, bytes, os.PathLike)):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
 import random
 import stat
 import tarfile
 import zipfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from tests.fuzz.damage import damaged
-from tests.fuzz.harness import Failed, Kind, called
+from tests.fuzz.harness import UnfitError, Kind, called
 
 NAMES = (
     "../out.jpg",
@@ -26,7 +31,13 @@ NAMES = (
     "..",
 )
 TYPES = (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE, tarfile.REGTYPE, b"V")
-SUFFIXES = ("zip", "tar", "tar.gz", "tar.bz2", "tar.xz")
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    "tar": bytes,
+    "tar.gz": partial(gzip.compress, mtime=0),  # a seed gives the same bytes at any time
+    "tar.bz2": bz2.compress,
+    "tar.xz": lzma.compress,
+}
+SUFFIXES = ("zip", *PACKED)
 
 
 def make(rng: random.Random, folder: Path) -> Path:
@@ -58,20 +69,22 @@ def _zip(stream: io.BytesIO, members: list[tuple[str, bytes]], suffix: str, rng:
 
 def _tar(stream: io.BytesIO, members: list[tuple[str, bytes]], suffix: str, rng: random.Random) -> None:
     form = rng.choice((tarfile.PAX_FORMAT, tarfile.GNU_FORMAT))
-    with tarfile.open(fileobj=stream, mode=f"w:{suffix[4:]}", format=form) as out:  # type: ignore[call-overload]
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w", format=form) as out:
         for name, data in members:
             entry = tarfile.TarInfo(name)
             entry.size = len(data)
             if rng.random() < 0.05:
                 entry.type, entry.linkname = rng.choice(TYPES), rng.choice(("/etc/passwd", "../../x", "images"))
             out.addfile(entry, io.BytesIO(data))
+    stream.write(PACKED[suffix](plain.getvalue()))
 
 
 def door(path: Path) -> bool:
     read = called(["data", "prepare", "ecssd", "--archive", str(path), "--root", str(path.parent / "data")])
     left = [found for found in path.parent.rglob("*") if found.is_file() and found != path]
     if not read and left:
-        raise Failed(f"refused, and yet written: {left[:3]}")
+        raise UnfitError(f"refused, and yet written: {left[:3]}")
     return read
 
 
