@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.fuzz.damage import damaged
-from tests.fuzz.harness import UnfitError, Kind, called
+from tests.fuzz.harness import Kind, UnfitError, called
 
 NAMES = (
     "../out.jpg",
