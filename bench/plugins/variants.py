@@ -20,7 +20,7 @@ from bench.plugins.entry_points import FILLED_IN, TUNING, Entry, defaults_of, hi
 from bench.plugins.spec import Spec, parse
 from bench.plugins.tuning import Search, Tuned
 from bench.redaction import redacted
-from bench.runtime.folders import files_below
+from bench.runtime.folders import files_below, is_there
 from bench.store import VariantName
 
 
@@ -264,7 +264,7 @@ def _validate(entry: Entry, given: dict[str, Any], defaults: dict[str, Any], whe
     parameters = {name: getattr(checked, name) for name in defaults}
     for key, value in parameters.items():
         # A dataset looks its own paths up, in its root too.
-        if entry.kind != "dataset" and isinstance(value, Path) and not value.exists():
+        if entry.kind != "dataset" and isinstance(value, Path) and not is_there(value):
             raise UserError(f"no such file or folder for {key}", value, f"correct {key}= of {entry.name!r}")
     return parameters
 

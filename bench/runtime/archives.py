@@ -9,7 +9,6 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
-import os
 import stat
 import struct
 import tarfile
@@ -24,7 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from bench.contracts import UserError
-from bench.runtime.folders import is_hidden
+from bench.runtime.folders import is_file, is_hidden, is_there
 
 MOST_MEMBERS = 200_000
 """Of one archive."""
@@ -113,8 +112,8 @@ def opened(path: Path) -> Iterator[Archive]:
         UserError: it is no regular file, damaged or encrypted; a member is a link or a device, has a name that leaves
             the folder or that not every file system takes, or is there twice; or it unpacks to more than the limits.
     """
-    if not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises for a name that no file can have
-        what = "no regular file" if os.path.exists(path) else "no such file"  # noqa: PTH110
+    if not is_file(path):
+        what = "no regular file" if is_there(path) else "no such file"
         raise UserError(what, path, "name the downloaded archive")
     with ExitStack() as stack:
         with _readable(path):

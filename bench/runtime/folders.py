@@ -24,6 +24,16 @@ def make_out(folder: Path) -> None:
         raise UserError(f"cannot make the folder, {error.strerror}", folder, fix) from None
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is such a file or folder; `Path.exists` raises for a name that none can have."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
+def is_file(path: Path) -> bool:
+    """As `is_there`, of a regular file."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
 @contextmanager
 def building(folder: Path) -> Iterator[Path]:
     """A new folder beside ``folder`` that takes its place when the block ends well, and is removed otherwise.
