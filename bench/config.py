@@ -204,9 +204,13 @@ class Settings(_Section):
                 raise PydanticCustomError("sha256", said)
         return {key.lower(): names for key, names in ledger.items()}
 
-    def dataset_root(self, name: str) -> Path:
-        """Folder of the dataset's files; ``BENCH_DATA`` takes the place of ``data.root``."""
-        parent = Path(os.environ.get("BENCH_DATA") or self.data.root)
+    def dataset_root(self, name: str, parent: Path | None = None) -> Path:
+        """Folder of the dataset's files.
+
+        Args:
+            parent: of the datasets' folders; None is the variable ``BENCH_DATA``, or ``data.root``.
+        """
+        parent = parent or Path(os.environ.get("BENCH_DATA") or self.data.root)
         return parent / self.datasets.get(name, Path(name))
 
     def grids(self, experiment: str | None, options: Grid) -> list[Defaults]:

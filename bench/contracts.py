@@ -1,6 +1,6 @@
 """What plugs in: samples, maps, datasets, base networks and refiners, with shapes and units.
 
-Everything may import this module; it imports nothing of ours.
+Everything may import this module; it imports nothing of ours but what keeps secrets out of error lines.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import ClassVar, Literal, Protocol, TypeAlias, TypedDict, runtime_ch
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bench.redaction import printable
 
 Image: TypeAlias = NDArray[np.uint8]
 """``(H, W, 3)`` RGB, 0..255."""
@@ -47,7 +49,7 @@ class UserError(Exception):
         self.what, self.where, self.fix = what, str(where), fix
 
     def __str__(self) -> str:
-        return " ".join(f"{self.what} ({self.where}): {self.fix}".split())
+        return printable(f"{self.what} ({self.where}): {self.fix}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,19 @@ class Ledgered(Protocol):
     """
 
     corpora: Mapping[Split, tuple[str, ...]]
+
+
+@runtime_checkable
+class Published(Protocol):
+    """A dataset that ``bench data prepare`` can lay out from the archives that its authors publish.
+
+    Attributes:
+        published: on the class, the files that belong to it, as patterns of their paths below ``root``:
+            ``"images/*.jpg"``. ``*``, ``?`` and ``[1-9]`` stand for parts of one name. Folders above, in the archive,
+            are passed over; where the archive lacks the first ones of a pattern, they are made.
+    """
+
+    published: ClassVar[tuple[str, ...]]
 
 
 class MapDataset(Protocol):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,10 @@ class Onnx(NetworkFile):
         names = {ExternalDataInfo(tensor).location for tensor in _tensors(model) if uses_external_data(tensor)}
         files = {name: path.parent / name for name in names}
         for name, file in files.items():
+            if PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor or ".." in re.split(r"[/\\]", name):
+                # Whoever made the network would choose which file of this machine is read.
+                fix = "name a network whose weights lie beside it"
+                raise UserError(f"the network's weights would be read from elsewhere, {name!a}", path, fix)
             if not file.is_file():
                 raise UserError(
                     f"no file {name}, which the network's weights are in", path, "put it beside the .onnx file"
@@ -50,6 +55,7 @@ class Onnx(NetworkFile):
         """See `NetworkFile.open`."""
         import onnxruntime
 
+        self.referred_files(self.path)  # refuses what the runtime would follow
         providers = ["CUDAExecutionProvider"] if self.device == "cuda" else []
         if not set(providers).issubset(onnxruntime.get_available_providers()):
             raise UserError("onnxruntime has no CUDA here", "--device cuda", "pip install onnxruntime-gpu, or use cpu")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Sequence
 
@@ -29,6 +30,11 @@ from bench.runtime.environment import DISTRIBUTION, version_of
 COMMANDS = (run, report, score, predict, refine, train, tune, export, data, store, list, new, check, doctor)
 """In the order of ``bench --help``."""
 
+FILE_SYSTEM = frozenset(
+    {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ELOOP, errno.EIO}
+)
+"""What a file system says no to, wherever it is asked: the user's to mend, and no defect."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of ``bench``: 0 done, 2 the user can fix it, 1 a defect of ours, 130 interrupted."""
@@ -46,6 +52,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of a pipe (`| head`) has left.
         sys.stderr.close()
         return 0
+    except OSError as error:
+        if error.errno not in FILE_SYSTEM:
+            raise
+        where = error.filename if error.filename is not None else "the disk"
+        said = UserError(f"the file system says: {error.strerror}", where, "name another place, or mend that one")
+        print(f"bench: error: {said}", file=sys.stderr)
+        return 2
 
 
 def parser() -> Parser:

@@ -1,9 +1,10 @@
-"""``bench data list`` and ``bench data verify``."""
+"""``bench data list``, ``bench data prepare`` and ``bench data verify``."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 from bench.cli import options
 from bench.cli.parser import Commands
@@ -13,6 +14,18 @@ def add(commands: Commands) -> None:
     """See `bench.cli`."""
     listing = commands.add("data list", "each dataset's folder and the sizes of its splits", _list)
     listing.add_argument("--json", action="store_true", help="as JSON")
+    prepare = commands.add("data prepare", "unpack a dataset's downloaded archives to where it is read from", _prepare)
+    prepare.add_argument("dataset", metavar="DATASET", help="see 'bench list datasets'")
+    prepare.add_argument(
+        "--archive",
+        nargs="+",
+        required=True,
+        type=Path,
+        metavar="FILE",
+        help="all that its authors publish of it: zip, tar, tar.gz, tar.bz2, tar.xz, and lists as plain text files",
+    )
+    text = "the parent of the datasets' folders, in place of BENCH_DATA and [data] root"
+    prepare.add_argument("--root", type=Path, metavar="DIR", help=text)
     verify = commands.add(
         "data verify", "read every file and list what is wrong; exit code 2 where there are errors", _verify
     )
@@ -26,6 +39,19 @@ def _list(arguments: argparse.Namespace) -> None:
 
     rows = datasets(options.settings_of(arguments))
     print(json.dumps(rows, indent=2) if arguments.json else tabulate(rows, headers="keys"))
+
+
+def _prepare(arguments: argparse.Namespace) -> None:
+    from bench.commands.data import prepare
+
+    name = arguments.dataset
+    done = prepare(options.settings_of(arguments), name, arguments.archive, arguments.root)
+    said = "unpacked to" if done.new else "already in"
+    print(f"{name}: {len(done.plan.files)} files, {done.plan.size / 2**20:,.1f} MiB, {said} {done.folder}")
+    print(f"  {', '.join(f'{split} {size}' for split, size in done.sizes.items())}; {done.state}")
+    if left_out := done.plan.left_out:
+        print(f"  left out, no part of the dataset: {', '.join(left_out[:3])}{', ...' * (len(left_out) > 3)}")
+    print(f"  'bench data verify {name}' reads every file")
 
 
 def _verify(arguments: argparse.Namespace) -> int:

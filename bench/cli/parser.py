@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bench.redaction import printable
+
 GROUPS = {
-    "data": "list or verify the datasets found here",
+    "data": "lay out, list or verify the datasets found here",
     "new": "write an installable package with a plug-in of your own to start from",
     "store": "check a store, or remove what no run needs",
     "train": "train a base or a refiner alone; a run on the same store reuses it",
@@ -22,7 +24,7 @@ class Parser(argparse.ArgumentParser):
     """Errors in the one form that all errors have."""
 
     def error(self, message: str) -> Any:
-        self.exit(2, f"bench: error: {message} ({self.prog}): see '{self.prog} --help'\n")
+        self.exit(2, f"bench: error: {printable(message)} ({self.prog}): see '{self.prog} --help'\n")
 
 
 class Commands:

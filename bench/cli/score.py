@@ -34,6 +34,7 @@ def add(commands: Commands) -> None:
 def _score(arguments: argparse.Namespace) -> None:
     from bench.commands.score import means, score
     from bench.metrics.columns import COUNTS, METRICS, SET_IOU
+    from bench.redaction import cell
     from bench.runtime.files import check_target
 
     if arguments.out:
@@ -52,7 +53,7 @@ def _score(arguments: argparse.Namespace) -> None:
     )
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        scores.drop(columns=[*COUNTS]).to_csv(arguments.out, index=False)
+        scores.assign(id=scores["id"].map(cell)).drop(columns=[*COUNTS]).to_csv(arguments.out, index=False)
     print(f"{len(scores)} images")
     for remark in scores.attrs["remarks"]:
         print(remark)

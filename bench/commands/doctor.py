@@ -7,6 +7,7 @@ from typing import Any
 from bench.commands.data import datasets
 from bench.config import Settings
 from bench.plugins.catalogue import catalogue
+from bench.redaction import redacted
 from bench.runtime.environment import cpu_name, git_commit, gpu_names, intruders, package_versions
 
 
@@ -21,7 +22,7 @@ def doctor(settings: Settings) -> dict[str, dict[str, str]]:
         "versions": {name: number or "not installed" for name, number in package_versions().items()},
         "names": {"bench": _owners(intruders())},
         "device": {"cpu": cpu_name(), "gpu": ", ".join(gpu_names()) or "none (NVML finds no driver)"},
-        "checkout": {"commit": git_commit() or "not a git checkout", "store": str(settings.defaults.store)},
+        "checkout": {"commit": git_commit() or "not a git checkout", "store": redacted(str(settings.defaults.store))},
         "plug-ins": extras,
         "datasets": {row["dataset"]: _sizes(row) for row in datasets(settings)},
     }

@@ -24,6 +24,7 @@ class DeepGlobe(PairSource):
     name = "deepglobe"
     corpora: Mapping[Split, tuple[str, ...]] = dict.fromkeys(SPLITS, ("DeepGlobe",))
     layout = "train/<id>_sat.jpg with train/<id>_mask.png"
+    published = ("train/*_sat.jpg", "train/*_mask.png")
 
     @property
     def expected(self) -> Mapping[Split, int]:

@@ -26,6 +26,10 @@ class Duts(PairSource):
     name = "duts"
     corpora: Mapping[Split, tuple[str, ...]] = {"train": ("DUTS-TR",), "val": ("DUTS-TE",), "test": ("DUTS-TE",)}
     layout = "DUTS-TR/DUTS-TR-Image/*.jpg with DUTS-TR/DUTS-TR-Mask/*.png, and the same for DUTS-TE"
+    published = (
+        *("DUTS-TR/DUTS-TR-Image/*.jpg", "DUTS-TR/DUTS-TR-Mask/*.png"),
+        *("DUTS-TE/DUTS-TE-Image/*.jpg", "DUTS-TE/DUTS-TE-Mask/*.png"),
+    )
 
     @property
     def expected(self) -> Mapping[Split, int]:

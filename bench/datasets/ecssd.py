@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bench.contracts import SPLITS, Split
-from bench.datasets.source import Listing, PairSource, list_images, match_stems
+from bench.datasets.source import Listing, PairSource, first_folder, list_images, match_stems
 from bench.datasets.splits import split_off
 
 
@@ -16,19 +16,20 @@ class Ecssd(PairSource):
     DUTS-TE. That is our choice: numbers on the 200 do not compare with those published on the 1,000.
 
     Args:
-        root: the folder with ``images/`` and ``masks/``.
+        root: the folder with ``images/`` and ``masks/``, which its authors call ``ground_truth_mask/``.
     """
 
     name = "ecssd"
     corpora: Mapping[Split, tuple[str, ...]] = dict.fromkeys(SPLITS, ("ECSSD",))
     layout = "images/<id>.jpg with masks/<id>.png"
+    published = ("images/*.jpg", "masks/*.png", "ground_truth_mask/*.png")
 
     @property
     def expected(self) -> Mapping[Split, int]:
         return {"train": 0, "val": 800, "test": 200}
 
     def scan(self) -> Listing:
-        masks = list_images(self.root / "masks", ".png")
+        masks = list_images(first_folder(self.root / "masks", self.root / "ground_truth_mask"), ".png")
         pairs, strays = match_stems(list_images(self.root / "images", ".jpg"), masks)
         val, test = split_off(pairs)
         return Listing({"train": [], "val": val, "test": test}, strays)

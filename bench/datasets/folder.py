@@ -13,6 +13,7 @@ from bench.datasets.pairs import Pair, PairReader
 from bench.datasets.source import Listing, PairSource
 from bench.datasets.splits import split_off
 from bench.images import IMAGE_SUFFIXES, MaskFiles, Truth
+from bench.runtime.folders import is_file, is_there
 from bench.runtime.names import Side, canonical, match, side
 
 
@@ -136,7 +137,7 @@ class Folder(PairSource):
 
     def _find(self, path: Path) -> Path:
         for candidate in (self.root / path, Path(path)):
-            if candidate.exists():
+            if is_there(candidate):
                 return candidate
         raise UserError("no such file or folder", path, f"paths are relative to {self.root} or the current folder")
 
@@ -175,7 +176,7 @@ def _numbers(given: int | tuple[int, ...] | None) -> tuple[int, ...]:
 def _there(path: Path) -> Path:
     """The path as the disk has it, where it has it in another of Unicode's forms."""
     forms = (Path(unicodedata.normalize(form, str(path))) for form in ("NFC", "NFD"))
-    return path if path.exists() else next((form for form in forms if form.exists()), path)
+    return path if is_there(path) else next((form for form in forms if is_there(form)), path)
 
 
 def _check_there(pairs: Iterable[Pair], where: Sequence[str]) -> None:
@@ -185,7 +186,7 @@ def _check_there(pairs: Iterable[Pair], where: Sequence[str]) -> None:
         for pair, row in zip(pairs, where, strict=True)
         for noun, path in (("image", pair.image), ("mask", pair.mask))
     ]
-    missing = [entry for entry in named if not entry[1].is_file()]
+    missing = [entry for entry in named if not is_file(entry[1])]
     if missing:
         noun, path, row = missing[0]
         more = f", the first of {len(missing)} files that are missing" if len(missing) > 1 else ""

@@ -69,6 +69,7 @@ class Fss1000(PairSource):
     name = "fss1000"
     corpora: Mapping[Split, tuple[str, ...]] = dict.fromkeys(SPLITS, ("FSS-1000",))
     layout = "<class>/<number>.jpg with <class>/<number>.png"
+    published = ("*/[1-9].jpg", "*/10.jpg", "*/[1-9].png", "*/10.png")
     unit = "queries"
     reader = FssReader()
 

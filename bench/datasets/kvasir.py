@@ -24,6 +24,7 @@ class Kvasir(PairSource):
     name = "kvasir"
     corpora: Mapping[Split, tuple[str, ...]] = dict.fromkeys(SPLITS, ("Kvasir-SEG",))
     layout = "images/<id>.jpg, masks/<id>.jpg, train.txt and val.txt"
+    published = ("images/*.jpg", "masks/*.jpg", "train.txt", "val.txt")
 
     @property
     def expected(self) -> Mapping[Split, int]:

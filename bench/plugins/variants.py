@@ -19,7 +19,8 @@ from bench.metrics.columns import DEFAULT_OBJECTIVE, OBJECTIVES
 from bench.plugins.entry_points import FILLED_IN, TUNING, Entry, defaults_of, hints_of, search_space, usable
 from bench.plugins.spec import Spec, parse
 from bench.plugins.tuning import Search, Tuned
-from bench.runtime.folders import files_below
+from bench.redaction import redacted
+from bench.runtime.folders import files_below, is_there
 from bench.store import VariantName
 
 
@@ -242,6 +243,11 @@ def _validate(entry: Entry, given: dict[str, Any], defaults: dict[str, Any], whe
         name: (hints[name], ... if default is inspect.Parameter.empty else default)
         for name, default in defaults.items()
     }
+    for key, value in given.items():
+        if redacted(str(value)) != str(value):
+            # A parameter is part of names, manifests, file names and tables.
+            fix = "give it by a variable or a file that the library reads, such as HF_TOKEN or .netrc"
+            raise UserError(f"{key}= of {entry.name!r} holds a password or a token", where, fix)
     given = {key: _literally(hints[key], value) for key, value in given.items()}
     model = create_model("Parameters", __config__=ConfigDict(arbitrary_types_allowed=True), **fields)
     try:
@@ -258,7 +264,7 @@ def _validate(entry: Entry, given: dict[str, Any], defaults: dict[str, Any], whe
     parameters = {name: getattr(checked, name) for name in defaults}
     for key, value in parameters.items():
         # A dataset looks its own paths up, in its root too.
-        if entry.kind != "dataset" and isinstance(value, Path) and not value.exists():
+        if entry.kind != "dataset" and isinstance(value, Path) and not is_there(value):
             raise UserError(f"no such file or folder for {key}", value, f"correct {key}= of {entry.name!r}")
     return parameters
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePath
+
+import psutil
 
 from bench.contracts import UserError
 
@@ -17,6 +22,45 @@ def make_out(folder: Path) -> None:
     except OSError as error:
         fix = "name a writable one with --out"
         raise UserError(f"cannot make the folder, {error.strerror}", folder, fix) from None
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a file or folder; `Path.exists` raises for a name that none can have."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
+def is_file(path: Path) -> bool:
+    """As `is_there`, of a regular file."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+@contextmanager
+def building(folder: Path) -> Iterator[Path]:
+    """A new folder beside ``folder`` that takes its place when the block ends well, and is removed otherwise.
+
+    What a process that was killed in such a block has left there is removed, too.
+
+    Args:
+        folder: not there, or empty.
+
+    Raises:
+        OSError: it cannot be made, or another process has put something there meanwhile.
+    """
+    folder = folder.resolve()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in folder.parent.glob(".*.tmp"):
+        match = re.fullmatch(r"\.(.+)\.(\d+)\.tmp", left.name)
+        if match and match[1] == folder.name and not psutil.pid_exists(int(match[2])):
+            shutil.rmtree(left, ignore_errors=True)
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    temporary.mkdir()
+    try:
+        yield temporary
+        if folder.is_dir():
+            folder.rmdir()  # Windows renames onto no folder, not even an empty one
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def is_hidden(name: str) -> bool:

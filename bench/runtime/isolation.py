@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from bench.contracts import UserError
+from bench.redaction import printable
 from bench.runtime.child import END, Child, DiedError, Inbox
 
 T = TypeVar("T")
@@ -62,5 +63,5 @@ def _contained(inbox: Inbox, function: Callable[..., Iterable[T]], arguments: An
 
 def one_line(error: BaseException) -> str:
     """``"RuntimeError: first line of the message"``."""
-    first = (str(error).strip().splitlines() or [""])[0]
+    first = printable((str(error).strip().splitlines() or [""])[0])
     return f"{type(error).__name__}: {first}" if first else type(error).__name__

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.contracts import UserError
-from bench.runtime.folders import files_below
+from bench.runtime.folders import files_below, is_file, is_there
 
 ENOUGH = 0.5
 """Share of the smaller set that has to find a partner; below it a pattern that finds more is told, as an error."""
@@ -87,10 +87,10 @@ def side(place: Path, suffixes: Sequence[str], noun: str, named_by: str, option:
             is none.
     """
     _check(pattern, suffixes, option)
-    if place.is_file():
+    if is_file(place):
         files = [place] if place.suffix.lower() in suffixes else []
         root = place.parent
-    elif place.is_dir():
+    elif is_there(place) and place.is_dir():
         files, root = [path for path in files_below(place) if path.suffix.lower() in suffixes], place
     else:
         raise UserError("no such file or folder", place, f"name an existing one with {named_by}")

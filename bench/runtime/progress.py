@@ -29,6 +29,8 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
+from bench.redaction import redacted
+
 T = TypeVar("T")
 
 OFTEN = 0.1
@@ -94,6 +96,7 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
 
 def note(message: str) -> None:
     """One line on stderr, terminal or not: what a log should hold."""
+    message = redacted(message)
     if _listener is None:
         print(f"bench: {message}", file=sys.stderr, flush=True)
     else:

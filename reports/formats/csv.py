@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
+from bench.redaction import cell
 from bench.reports.columns import COST, QUALITY, SPREAD
 from bench.reports.rows import GAINS, Row
 from bench.reports.tables import Group, Report
@@ -20,13 +21,15 @@ def render(report: Report) -> str:
     value is undefined or was not measured. ``*_low`` and ``*_high`` are the ends of the gain's 95 % interval,
     ``*_lost`` is the share of images that lost more than 0.01; ``*_wins``, ``*_ties`` and ``*_losses`` count the images
     that gained more than that, neither, and lost more. ``headroom_ORACLE`` is the mIoU gain divided by that oracle's.
-    Plugged-in metrics are as they return them.
+    Plugged-in metrics are as they return them. Text that a spreadsheet would take for a formula begins with ``'``.
     """
     text = io.StringIO()
     found = lines(report)
     writer = csv.DictWriter(text, list(found[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(found)
+    writer.writerows(
+        {key: cell(value) if isinstance(value, str) else value for key, value in line.items()} for line in found
+    )
     return text.getvalue()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import tabulate
 
+from bench.redaction import printable
 from bench.reports.columns import NOT_AVAILABLE, QUALITY, Column
 from bench.reports.formats import layout
 from bench.reports.tables import Block, Group, Report
@@ -28,8 +29,9 @@ def render(report: Report, *, legend: bool = True) -> str:
 
 class _Markdown:
     def plain(self, text: str) -> str:
-        # "<" opens a tag only before a letter or a slash; "<0.001" stays readable.
-        return re.sub(r"([\\|*`]|<(?=[A-Za-z/!?]))", r"\\\1", " ".join(text.split()))
+        # "<" opens a tag only before a letter or a slash; "<0.001" stays readable. So do brackets, which make a link
+        # or fetch a picture only with what follows.
+        return re.sub(r"([\\|*`]|<(?=[A-Za-z/!?])|(?<=\])[(\[])", r"\\\1", printable(text))
 
     def bold(self, text: str) -> str:
         return f"**{text}**"

@@ -35,6 +35,9 @@ CUT = ".."
 BASE = "the base"
 """In place of the baseline's gain over itself."""
 
+_STEERING = dict.fromkeys((*range(32), *range(127, 160)), "?")
+"""Control characters, which a name may hold and a terminal would obey."""
+
 _ALL = {column.key: column for column in (*QUALITY, *COST)}
 _MIOU, _BOUNDARY = _ALL["iou"], _ALL["boundary_iou"]
 _SECONDS = replace(_ALL["seconds"], title="s/image")
@@ -80,6 +83,8 @@ def text(report: Report, *, width: int = WIDTH, explained: bool = False) -> Text
         lines += screen.legend()
     while lines and not lines[-1].plain:
         lines.pop()
+    for line in lines:
+        line.plain = line.plain.translate(_STEERING)  # one for one: widths stay
     return Text("\n").join(lines)
 
 

@@ -194,3 +194,23 @@ def test_what_is_no_network_is_said_when_it_is_named(tmp_path: Path) -> None:
     (tmp_path / "net.onnx").write_bytes(b"none")
     with pytest.raises(UserError, match="no ONNX network"):
         _ = resolve("base", f"onnx[path={tmp_path / 'net.onnx'}]", load()).identity
+
+
+@pytest.mark.parametrize("place", ["../weights.bin", "/weights.bin", "a/../../weights.bin", "C:\\weights.bin", "..\\w"])
+def test_weights_that_a_file_would_read_from_elsewhere_are_refused(place: str, tmp_path: Path, sample: Sample) -> None:
+    (tmp_path / "net").mkdir()
+    path = written(
+        tmp_path / "net" / "net.onnx",
+        "(float[1, 3, h, w] x) => (float[1, 3, h, w] y) <float[1] one = {1}> { y = Mul(x, one) }",
+    )
+    model = onnx.load(path)
+    (tensor,) = model.graph.initializer
+    tensor.ClearField("float_data")
+    tensor.raw_data = np.ones(1, np.float32).tobytes()
+    onnx.external_data_helper.set_external_data(tensor, place)
+    tensor.ClearField("raw_data")
+    path.write_bytes(model.SerializeToString())
+    (tmp_path / "weights.bin").write_bytes(np.ones(1, np.float32).tobytes())
+    for read in (lambda: Onnx.referred_files(path), lambda: Onnx(path=path, foreground=0).predict([sample])):
+        with pytest.raises(UserError, match="would be read from elsewhere"):
+            read()

@@ -26,6 +26,7 @@ COMMANDS = [
     "tune",
     "export",
     "data list",
+    "data prepare",
     "data verify",
     "list",
     "new refiner",
@@ -294,3 +295,25 @@ def test_a_missing_extra_shows_in_the_list(capsys: pytest.CaptureFixture[str]) -
 def test_the_module_runs_as_a_program() -> None:
     done = subprocess.run([sys.executable, "-m", "bench.cli", "list", "metrics"], capture_output=True, text=True)
     assert done.returncode == 0 and "boundary_iou" in done.stdout
+
+
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"score --masks {LONG} --maps {LONG}",
+        f"score --masks . --maps . --out {LONG}",
+        f"run --dataset quickstart --base maps[path={LONG}]",
+        f"report --store {LONG}",
+        f"refine --refiner identity --images {LONG} --maps {LONG} --out out",
+        f"list bases --config {LONG}",
+        f"export --refiner prn --checkpoint {LONG} --onnx a.onnx",
+        f"data verify folder[csv={LONG}]",
+    ],
+)
+def test_a_name_that_no_file_can_have(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(line.split()) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("bench: error: ") and err.count("\n") == 1 and LONG in err

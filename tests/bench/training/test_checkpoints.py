@@ -146,3 +146,15 @@ def test_what_holds_no_tensors(tmp_path: Path) -> None:
             read_state(tmp_path / f"{number}.pth")
     with pytest.raises(UserError, match="no such weights"):
         read_state(tmp_path / "absent.pth")
+
+
+@pytest.mark.parametrize("data", [b"", b"\x80", b"\x80\x02", b"\x80\xff.", b"(" * 9, b"PK\x03\x04", bytes(99)])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_scraps_are_refused_without_a_warning(
+    data: bytes, suffix: str, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    path = tmp_path / f"net{suffix}"
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="unreadable weights"):
+        read_state(path)
+    assert not recwarn.list

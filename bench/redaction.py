@@ -1,0 +1,56 @@
+"""Text of others that goes out: without passwords, and without what steers a terminal or a spreadsheet."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+
+HIDDEN = "***"
+
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+:/{1,2})(?:[^\s/@'\"]+|[^\s/@'\":]+:[^\s@'\"]+)@", re.IGNORECASE)
+"""``s3://KEY:SECRET@`` of an address; a `Path` keeps one slash of the two, and a secret may hold another one."""
+
+_PARAMETER = re.compile(r"([?&][^=&\s]*(?:token|key|secret|signature|password|credential)[^=&\s]*=)[^&\s'\")]+", re.I)
+_TOKEN = re.compile(r"\b(?:hf_[A-Za-z0-9]{16,}|gh[a-z]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|A[KS]IA[A-Z0-9]{16})\b")
+
+_SECRET_VARIABLE = re.compile(r".*(TOKEN|SECRET|PASSWORD|ACCESS_KEY|ACCESS_KEY_ID|API_KEY)", re.IGNORECASE)
+_FORMULA = re.compile(r"[=+\-@\t\r\n]")
+_NUMBER = re.compile(r"[+-]?[\d.]+(e[+-]?\d+)?", re.IGNORECASE)
+
+_SHORTEST = 8
+"""Characters; a shorter value of such a variable may be any word."""
+
+
+def redacted(text: str, environment: Mapping[str, str] = os.environ) -> str:
+    """The text with ``***`` in place of passwords in addresses, tokens, and the values of variables that hold such.
+
+    >>> redacted("git+https://me:pw@host/x?token=abc&page=2 (s3://KEY:SECRET@bucket/runs)", {})
+    'git+https://***@host/x?token=***&page=2 (s3://***@bucket/runs)'
+    """
+    text = _ADDRESS.sub(rf"\1{HIDDEN}@", text)
+    text = _PARAMETER.sub(rf"\1{HIDDEN}", text)
+    text = _TOKEN.sub(HIDDEN, text)
+    for name, value in environment.items():
+        if len(value) >= _SHORTEST and _SECRET_VARIABLE.fullmatch(name):
+            text = text.replace(value, HIDDEN)
+    return text
+
+
+def printable(text: str) -> str:
+    r"""The text as one line that can be printed: redacted, white space as single blanks, control characters escaped.
+
+    >>> printable("a\nb\x1b[31m")
+    'a b\\x1b[31m'
+    """
+    plain = " ".join(redacted(text).split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in plain)
+
+
+def cell(text: str) -> str:
+    """The text of a CSV's field, which no spreadsheet takes for a formula: an apostrophe goes before such.
+
+    >>> cell("=cmd|' /C calc'!A0"), cell("-1.5"), cell("unet")
+    ("'=cmd|' /C calc'!A0", '-1.5', 'unet')
+    """
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
