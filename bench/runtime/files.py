@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
+import secrets
+import time
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,14 +17,28 @@ import psutil
 
 from bench.contracts import UserError
 
+_SHOWN = 60
+"""Bytes of a file's name in that of its temporary: file systems end a name at 143 or 255."""
+
+_ABANDONED = 24 * 3600.0
+"""Seconds without a write after which a temporary is nobody's, whatever its process's number says."""
+
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<host>[^.]+)\.(?P<pid>\d+)\.[0-9a-f]+\.tmp", re.DOTALL)
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place when the block ends well, and is removed otherwise."""
+    """A temporary path beside ``path`` that takes its place when the block ends well, and is removed otherwise.
+
+    Of several writers, on one machine or on several that share the folder, the last one's file stays, whole. What it
+    holds is on the disk before it takes its place: a power cut leaves the one file or the other.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{_shown(path)}.{_host()}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -43,12 +60,34 @@ def check_target(path: Path, option: str) -> None:
 
 
 def sweep(targets: Set[Path]) -> None:
-    """Remove what processes that were killed inside `replacing` have left beside the targets."""
+    """Remove what processes that were killed inside `replacing` have left beside the targets.
+
+    Those of this machine are known by their numbers; what others have left goes a day after it was last written.
+    """
+    shown = {(target.parent, _shown(target)) for target in targets}
     for folder in {target.parent for target in targets}:
         for path in folder.glob(".*.tmp"):
-            match = re.fullmatch(r"\.(.+)\.(\d+)\.tmp", path.name)
-            if match and folder / match[1] in targets and not psutil.pid_exists(int(match[2])):
+            match = _TEMPORARY.fullmatch(path.name)
+            if match and (folder, match["name"]) in shown and _is_left(path, match["host"], int(match["pid"])):
                 path.unlink(missing_ok=True)
+
+
+def _is_left(temporary: Path, host: str, pid: int) -> bool:
+    if host == _host() and not psutil.pid_exists(pid):
+        return True
+    try:
+        return time.time() - temporary.stat().st_mtime > _ABANDONED
+    except FileNotFoundError:  # its process has just ended
+        return False
+
+
+def _shown(path: Path) -> str:
+    return path.name.encode(errors="surrogateescape")[:_SHOWN].decode(errors="ignore")
+
+
+def _host() -> str:
+    """This machine's name, fit for a file's; containers that share a folder have different ones."""
+    return re.sub(r"[^A-Za-z0-9-]", "-", platform.node())[:40] or "unnamed"
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

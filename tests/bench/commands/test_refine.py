@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +23,7 @@ from bench.registry import load_refiner
 from bench.training import save_weights
 from tests.bench.conftest import Toy
 from tests.bench.conftest import install as install_module
+from tests.bench.killed import left
 from tests.bench.trained import Times, install
 
 FACTOR = 0.25
@@ -156,13 +154,9 @@ def test_a_worker_tells_of_its_image(work: Work, capfd: pytest.CaptureFixture[st
 
 
 def test_what_a_killed_process_was_writing_is_removed(work: Work) -> None:
-    killed = subprocess.Popen([sys.executable, "-c", ""])
-    killed.wait()
     work.out.mkdir()
-    stale, alive = (work.out / f".disc3.png.{pid}.tmp" for pid in (killed.pid, os.getppid()))
-    other = work.out / f".notes.txt.{killed.pid}.tmp"
-    for path in (stale, alive, other):
-        path.write_bytes(b"half")
+    stale, alive = left(work.out / "disc3.png"), left(work.out / "disc3.png", killed=False)
+    other = left(work.out / "notes.txt")
     assert work.refine() == 10
     assert not stale.exists() and alive.exists() and other.exists()
 
