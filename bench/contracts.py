@@ -5,6 +5,7 @@ Everything may import this module; it imports nothing of ours.
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -47,7 +48,12 @@ class UserError(Exception):
         self.what, self.where, self.fix = what, str(where), fix
 
     def __str__(self) -> str:
-        return " ".join(f"{self.what} ({self.where}): {self.fix}".split())
+        line = " ".join(f"{self.what} ({self.where}): {self.fix}".split())
+        return _COMMANDS.sub(lambda match: match[0].encode("unicode_escape").decode(), line)
+
+
+_COMMANDS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Characters that a terminal obeys, and those that turn the direction of what follows: file names may have them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+from bench.images.decode import MOST_PIXELS, stored_size
 from bench.images.decode import SUFFIXES as IMAGE_SUFFIXES
+from bench.images.expected import expecting
 from bench.images.maps import MAP_SUFFIXES, NOTHING_FOUND, MapFiles, check_map, read_map
 from bench.images.masks import ALL_EMPTY, MaskFiles, Truth, binarise, read_grey, read_mask
 from bench.images.pictures import read_image
@@ -18,12 +20,14 @@ __all__ = [
     "IMAGENET_STD",
     "IMAGE_SUFFIXES",
     "MAP_SUFFIXES",
+    "MOST_PIXELS",
     "NOTHING_FOUND",
     "MapFiles",
     "MaskFiles",
     "Truth",
     "binarise",
     "check_map",
+    "expecting",
     "from_uint16",
     "map_of_size",
     "read_grey",
@@ -32,6 +36,7 @@ __all__ = [
     "read_mask",
     "resize",
     "resize_mask",
+    "stored_size",
     "to_uint16",
     "write_map",
 ]
