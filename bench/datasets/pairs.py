@@ -11,8 +11,7 @@ from typing import TypeAlias
 
 from bench import images
 from bench.contracts import Finding, Image, Mask, Sample, Split, UserError
-from bench.images.expected import changed
-from bench.runtime.reading import digest_of
+from bench.runtime.reading import changed, digest_of
 
 LOSSY_SUFFIXES = (".jpg", ".jpeg")
 

@@ -7,6 +7,7 @@ measures is its own, and a crash costs one cell. All of them go on where an inte
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.contracts import DECISION, Episodic, Oracle, ProbabilityMap, Refiner, Sample, Split
+from bench.contracts import DECISION, Episodic, Oracle, ProbabilityMap, Refiner, Sample, Split, UserError
 from bench.execution.job import Job
 from bench.execution.maps import MapCache
 from bench.execution.measure import Meter
@@ -80,6 +81,7 @@ def fit_base(job: Job) -> None:
     if training.finished is None:
         begin = time.perf_counter()
         job.base().fit(*job.training_samples(), training.folder)
+        _check(training.remove, job.cell.base.check_unchanged, partial(job.check_splits, "train", "val"))
         training.finish(time.perf_counter() - begin)
 
 
@@ -99,6 +101,7 @@ def fit_refiner(job: Job) -> None:
     if fitting.finished is None:
         begin = time.perf_counter()
         job.refiner()
+        _check(fitting.remove, job.check_refiner_files, partial(job.check_splits, "val"))
         manifest = job.cell.manifest
         fitting.finish(
             time.perf_counter() - begin, refiner=manifest.refiner, identity=digest(job.cell.refiner.identity)
@@ -108,7 +111,7 @@ def fit_refiner(job: Job) -> None:
 
 def refine(job: Job) -> None:
     """Refine and score the test split, image by image, and store the finished cell."""
-    ids = job.samples("test").ids
+    ids = job.cell.ids["test"]
     partial_records = job.store.partial(job.cell.manifest)
     records = {record["id"]: record for record in read_lines(partial_records)}
     partial_records.parent.mkdir(parents=True, exist_ok=True)
@@ -121,6 +124,7 @@ def refine(job: Job) -> None:
             stream.write(json.dumps(record) + "\n")
             stream.flush()
             records[record["id"]] = record
+    _check(partial_records.unlink, partial(job.check_splits, "test"))
     frame = pd.DataFrame([records[sample_id] for sample_id in ids])
     job.store.write(_done(job, frame), frame)
 
@@ -129,7 +133,7 @@ class _Scoring:
     """Makes the record of a test image: refines it, measures that, and scores the result."""
 
     def __init__(self, job: Job) -> None:
-        self.label, self.test = job.cell.manifest.refiner, job.samples("test")
+        self.job, self.label, self.test = job, job.cell.manifest.refiner, job.samples("test")
         self.places = {sample_id: index for index, sample_id in enumerate(self.test.ids)}
         self.cache, self.refiner, self.metrics = MapCache(job.maps_folder("test")), job.refiner(), job.metrics()
         self.meter, self.warm = Meter(job.device, alone=job.workers == 1, own_process=job.own_process), False
@@ -138,7 +142,8 @@ class _Scoring:
         sample, probs = self.test[self.places[sample_id]], self.cache[sample_id]
         call = _refining(self.refiner, sample, probs)
         if not self.warm:
-            call()  # first calls allocate and compile
+            call()  # first calls allocate, compile and read weights
+            self.job.check_refiner_files()
             self.warm = True
         (refined,), cost = self.meter(call)
         where = f"{self.label}: {sample_id}"
@@ -165,14 +170,28 @@ def _predict(job: Job, split: Split) -> None:
         return
     _record_episodes(job, split)
     base, meter = job.fitted_base(), Meter(job.device, own_process=job.own_process)
-    base.predict([samples[indices[0]]])  # warm-up
     label = f"{split} maps of {job.cell.manifest.base}"
-    for index in track(indices, label):
-        sample = samples[index]
-        (probs,), cost = meter(partial(base.predict, [sample]))
-        check_output(probs, sample.mask.shape, f"{label}: {sample.id}")
-        cache.add(sample.id, probs, cost.columns())
+    with job.reading_base_files():
+        base.predict([samples[indices[0]]])  # warm-up: weights are read now at the latest
+        job.cell.base.check_unchanged()
+        for index in track(indices, label):
+            sample = samples[index]
+            (probs,), cost = meter(partial(base.predict, [sample]))
+            check_output(probs, sample.mask.shape, f"{label}: {sample.id}")
+            cache.add(sample.id, probs, cost.columns())
+    # The maps of full shards are on the disk already.
+    _check(partial(shutil.rmtree, cache.folder, ignore_errors=True), partial(job.check_splits, split))
     cache.flush()
+
+
+def _check(remove: Callable[[], object], *checks: Callable[[], None]) -> None:
+    """Before what was computed is kept: whether it is of what was planned. Raises UserError, once it is removed."""
+    try:
+        for check in checks:
+            check()
+    except UserError:
+        remove()
+        raise
 
 
 def _record_episodes(job: Job, split: Split) -> None:

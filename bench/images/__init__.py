@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from bench.images.decode import MOST_PIXELS, stored_size
 from bench.images.decode import SUFFIXES as IMAGE_SUFFIXES
+from bench.images.decode import stored_size
 from bench.images.expected import expecting
 from bench.images.maps import MAP_SUFFIXES, NOTHING_FOUND, MapFiles, check_map, read_map
 from bench.images.masks import ALL_EMPTY, MaskFiles, Truth, binarise, read_grey, read_mask
@@ -20,7 +20,6 @@ __all__ = [
     "IMAGENET_STD",
     "IMAGE_SUFFIXES",
     "MAP_SUFFIXES",
-    "MOST_PIXELS",
     "NOTHING_FOUND",
     "MapFiles",
     "MaskFiles",

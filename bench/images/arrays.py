@@ -108,7 +108,7 @@ def _size(shape: tuple[int, ...]) -> tuple[int, int] | None:
 
 def _filled(stream: IO[bytes], values: NDArray[Any]) -> int:
     """How many bytes of an array the stream could fill."""
-    return stream.readinto(values.view(np.uint8).data)  # type: ignore[attr-defined,no-any-return]
+    return stream.readinto(values.view(np.uint8).data)  # type: ignore[attr-defined]
 
 
 def _torn(path: Path) -> UserError:

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.contracts import UserError
+from bench.runtime.reading import changed
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,3 @@ def check_expected(path: Path, data: bytes) -> None:
             raise changed(path, "was not there when the run was planned", "take it out, or run again")
         if known is not None and known != hashlib.blake2b(data).digest():
             raise changed(path)
-
-
-def changed(
-    path: object, how: str = "changed since the run was planned", fix: str = "restore it, or run again"
-) -> UserError:
-    """The error for what a run cannot be of any more."""
-    return UserError(f"it {how}", path, fix)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from bench.contracts import UserError
 
@@ -18,7 +18,7 @@ _KINDS = {
 }
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """Open a file for its bytes, through links.
 
     Raises:
@@ -47,3 +47,10 @@ def digest_of(path: Path) -> bytes:
     """BLAKE2b (512 bits) of a file's bytes. Raises as `open_regular`."""
     with open_regular(path) as file:
         return hashlib.file_digest(file, "blake2b").digest()
+
+
+def changed(
+    path: object, how: str = "changed since the run was planned", fix: str = "restore it, or run again"
+) -> UserError:
+    """The error for what a run's numbers cannot be of any more."""
+    return UserError(f"it {how}", path, fix)
