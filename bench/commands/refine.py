@@ -13,7 +13,7 @@ from PIL import Image as PillowImage
 from bench.commands.refined import Made, Record, Task, Work, file_digest
 from bench.config import Device, Grid, Settings, load, unknown
 from bench.contracts import ProbabilityMap, UserError
-from bench.images import IMAGE_SUFFIXES, MAP_SUFFIXES, MapFiles, read_image, to_uint16
+from bench.images import IMAGE_SUFFIXES, MAP_SUFFIXES, MapFiles, read_image, stored_size, to_uint16
 from bench.images.decode import ARRAY_SUFFIXES
 from bench.plugins.outputs import check_output
 from bench.plugins.trained import identity_of, ready_refiner
@@ -91,6 +91,8 @@ def refine(
         for _, (image, file) in sorted(found.pairs.items())
     ]
     _check_out(out, images, maps, tasks)
+    for task in tasks:
+        _check_size(task, stored_size(task.map), stored_size(task.image))
     coded = MapFiles([task.map for task in tasks], map_scale)
     work = Work(*identity_of(refiner, checkpoint, settings), format, coded.said())
     record = Record(out, work, force=force)
@@ -136,11 +138,7 @@ class _Refining:
         probs = self.maps.read(task.map)
         image = read_image(task.image, like=probs.shape)
         if image.shape[:2] != probs.shape:
-            raise UserError(
-                f"the map is {_size(probs)} and its image {task.image} is {_size(image)} pixels (width x height)",
-                task.map,
-                "resize the map to the image",
-            )
+            raise _of_other_size(task, probs.shape, image.shape)
         (refined,) = self.refiner.refine([image], [probs])
         check_output(refined, probs.shape, f"{self.spec}: {task.map}")
         made = _write(refined, task.target, _format_of(task.map) if self.format == "like" else self.format)
@@ -195,5 +193,13 @@ def to_uint8(probs: ProbabilityMap) -> np.ndarray:
     return np.rint(np.asarray(probs, np.float64) * 255.0).astype(np.uint8)
 
 
-def _size(array: np.ndarray) -> str:
-    return f"{array.shape[1]}x{array.shape[0]}"
+def _check_size(task: Task, of_map: tuple[int, int], stored: tuple[int, int]) -> None:
+    """By the headers: before any file, however large, takes memory. An image may be turned by its EXIF."""
+    if of_map not in (stored, stored[::-1]):
+        raise _of_other_size(task, of_map, stored)
+
+
+def _of_other_size(task: Task, of_map: tuple[int, ...], of_image: tuple[int, ...]) -> UserError:
+    sizes = [f"{size[1]}x{size[0]}" for size in (of_map, of_image)]
+    said = f"the map is {sizes[0]} and its image {task.image} is {sizes[1]} pixels (width x height)"
+    return UserError(said, task.map, "resize the map to the image")

@@ -51,7 +51,7 @@ class Planned(Subset):
         super().__init__(dataset, ids)
         if len(self._indices) < len(ids):
             gone = sorted({*ids} - {*self.ids})
-            said = f"lacks {len(gone)} samples that it had when the run was planned, e.g. {gone[0]}"
+            said = f"lacks {len(gone)} of its samples since the run was planned, e.g. {gone[0]}"
             raise changed(f"{dataset.name}, {dataset.split}", said, "restore them, or run again")
         places = {sample_id: index for index, sample_id in enumerate(dataset.ids)}
         self._indices = [places[sample_id] for sample_id in ids]

@@ -11,7 +11,7 @@ from bench.images.expected import expecting
 from bench.images.maps import MAP_SUFFIXES, NOTHING_FOUND, MapFiles, check_map, read_map
 from bench.images.masks import ALL_EMPTY, MaskFiles, Truth, binarise, read_grey, read_mask
 from bench.images.pictures import read_image
-from bench.images.resizing import map_of_size, resize, resize_mask
+from bench.images.resizing import check_map_size, resize, resize_mask
 from bench.images.writing import from_uint16, to_uint16, write_map
 
 __all__ = [
@@ -26,9 +26,9 @@ __all__ = [
     "Truth",
     "binarise",
     "check_map",
+    "check_map_size",
     "expecting",
     "from_uint16",
-    "map_of_size",
     "read_grey",
     "read_image",
     "read_map",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -92,8 +92,12 @@ class Raster:
         return np.array(PillowImage.fromarray(self.values).convert("L"))
 
 
-def decode(path: Path) -> Raster:
+def decode(path: Path, fits: Callable[[tuple[int, int]], None] = lambda size: None) -> Raster:
     """Read a file by its suffix. Its bytes are read once: they are what `bench.images.expected` looks at.
+
+    Args:
+        path: of the file.
+        fits: is asked of (height, width) by the header, before pixels take memory; raises what is wrong with it.
 
     Raises:
         UserError: it is missing, damaged, no regular file or too large, changed since it was planned for, or holds what
@@ -102,6 +106,7 @@ def decode(path: Path) -> Raster:
     with _told_of(path):
         data = _bytes(path)
         check_expected(path, data)
+        fits(_size(BytesIO(data), path))
         return _array(data, path) if _is_array(path) else _picture(data, path)
 
 
@@ -221,7 +226,6 @@ def _refuse_transparency(picture: PillowImage.Image, path: Path) -> None:
 
 
 def _array(data: bytes, path: Path) -> Raster:
-    _size(BytesIO(data), path)
     values = read_array(BytesIO(data), path)
     if values.ndim == 3 and values.shape[2] == 4:
         if values.dtype != np.uint8 or not (values[..., 3] == 255).all():
