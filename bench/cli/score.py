@@ -34,7 +34,7 @@ def add(commands: Commands) -> None:
 def _score(arguments: argparse.Namespace) -> None:
     from bench.commands.score import means, score
     from bench.metrics.columns import COUNTS, METRICS, SET_IOU
-    from bench.runtime.files import check_target
+    from bench.runtime.files import OUT, check_target, writing
 
     if arguments.out:
         check_target(arguments.out, "--out")
@@ -51,8 +51,8 @@ def _score(arguments: argparse.Namespace) -> None:
         config=arguments.config,
     )
     if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        scores.drop(columns=[*COUNTS]).to_csv(arguments.out, index=False)
+        with writing(arguments.out, OUT) as temporary:
+            scores.drop(columns=[*COUNTS]).to_csv(temporary, index=False)
     print(f"{len(scores)} images")
     for remark in scores.attrs["remarks"]:
         print(remark)

@@ -13,13 +13,13 @@ from PIL import Image as PillowImage
 from bench.commands.refined import Made, Record, Task, Work, file_digest
 from bench.config import Device, Grid, Settings, load, unknown
 from bench.contracts import ProbabilityMap, UserError
-from bench.images import IMAGE_SUFFIXES, MAP_SUFFIXES, MapFiles, read_image, stored_size, to_uint16
+from bench.images import IMAGE_SUFFIXES, MAP_SUFFIXES, MapFiles, expecting, read_image, stored_size, to_uint16
 from bench.images.decode import ARRAY_SUFFIXES
 from bench.plugins.outputs import check_output
 from bench.plugins.trained import identity_of, ready_refiner
 from bench.runtime.crew import crew
 from bench.runtime.environment import pick_device
-from bench.runtime.files import replacing, sweep
+from bench.runtime.files import OUT, sweep, writing
 from bench.runtime.folders import make_out
 from bench.runtime.names import match, need_partners, side
 from bench.runtime.progress import note, track
@@ -133,10 +133,11 @@ class _Refining:
         self.refiner = ready_refiner(spec, checkpoint, settings, device)
 
     def __call__(self, task: Task) -> Made:
-        # Digests first: of a file that changes just now the record then holds what it was, and it is done again.
+        # What is recorded is what is read: a file that changes just now is refused.
         of_image, of_map = file_digest(task.image), file_digest(task.map)
-        probs = self.maps.read(task.map)
-        image = read_image(task.image, like=probs.shape)
+        with expecting({task.image: bytes.fromhex(of_image), task.map: bytes.fromhex(of_map)}):
+            probs = self.maps.read(task.map)
+            image = read_image(task.image, like=probs.shape)
         if image.shape[:2] != probs.shape:
             raise _of_other_size(task, probs.shape, image.shape)
         (refined,) = self.refiner.refine([image], [probs])
@@ -172,17 +173,14 @@ def _format_of(map_file: Path) -> MapFormat:
 
 def _write(probs: ProbabilityMap, target: Path, format: MapFormat) -> str:
     """Write a map; the file's digest."""
-    try:
-        with replacing(target) as temporary:
-            with temporary.open("wb") as stream:
-                if format == "npy":
-                    np.save(stream, probs)
-                else:
-                    codes = to_uint16(probs) if format == "png16" else to_uint8(probs)
-                    PillowImage.fromarray(codes).save(stream, format="PNG")
-            return file_digest(temporary)
-    except OSError as error:
-        raise UserError(f"cannot write, {error.strerror or error}", target, "free the disk or correct --out") from None
+    with writing(target, OUT) as temporary:
+        with temporary.open("wb") as stream:
+            if format == "npy":
+                np.save(stream, probs)
+            else:
+                codes = to_uint16(probs) if format == "png16" else to_uint8(probs)
+                PillowImage.fromarray(codes).save(stream, format="PNG")
+        return file_digest(temporary)
 
 
 def to_uint8(probs: ProbabilityMap) -> np.ndarray:

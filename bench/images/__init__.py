@@ -12,7 +12,7 @@ from bench.images.maps import MAP_SUFFIXES, NOTHING_FOUND, MapFiles, check_map, 
 from bench.images.masks import ALL_EMPTY, MaskFiles, Truth, binarise, read_grey, read_mask
 from bench.images.pictures import read_image
 from bench.images.resizing import check_map_size, resize, resize_mask
-from bench.images.writing import from_uint16, to_uint16, write_map
+from bench.images.writing import from_uint16, is_whole, to_uint16, write_map
 
 __all__ = [
     "ALL_EMPTY",
@@ -29,6 +29,7 @@ __all__ = [
     "check_map_size",
     "expecting",
     "from_uint16",
+    "is_whole",
     "read_grey",
     "read_image",
     "read_map",

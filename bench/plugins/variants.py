@@ -19,7 +19,7 @@ from bench.metrics.columns import DEFAULT_OBJECTIVE, OBJECTIVES
 from bench.plugins.entry_points import FILLED_IN, TUNING, Entry, defaults_of, hints_of, search_space, usable
 from bench.plugins.spec import Spec, parse
 from bench.plugins.tuning import Search, Tuned
-from bench.runtime.folders import files_below
+from bench.runtime.folders import files_below, kind_of
 from bench.runtime.reading import changed, digest_of
 from bench.store import VariantName
 
@@ -279,7 +279,7 @@ def _validate(entry: Entry, given: dict[str, Any], defaults: dict[str, Any], whe
     parameters = {name: getattr(checked, name) for name in defaults}
     for key, value in parameters.items():
         # A dataset looks its own paths up, in its root too.
-        if entry.kind != "dataset" and isinstance(value, Path) and not value.exists():
+        if entry.kind != "dataset" and isinstance(value, Path) and not kind_of(value):
             raise UserError(f"no such file or folder for {key}", value, f"correct {key}= of {entry.name!r}")
     return parameters
 

@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 from bench.contracts import UserError
+from bench.runtime.folders import kind_of
 
 _SHOWN = 60
 """Bytes of a file's name in that of its temporary: file systems end a name at 143 or 255."""
@@ -44,6 +45,28 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+OUT = "free the disk or correct --out"
+"""How to mend what `writing` cannot write, of an ``--out``."""
+
+
+@contextmanager
+def writing(path: Path, fix: str) -> Iterator[Path]:
+    """As `replacing`, for a file that the user asked for.
+
+    Args:
+        path: of the file.
+        fix: what helps where it cannot be written.
+
+    Raises:
+        UserError: it cannot be written; nothing of it is left then.
+    """
+    try:
+        with replacing(path) as temporary:
+            yield temporary
+    except OSError as error:
+        raise UserError(f"cannot write, {error.strerror or error}", path, fix) from None
+
+
 def check_target(path: Path, option: str) -> None:
     """Raise UserError where a file cannot be written there, before the work that it is to hold is done.
 
@@ -51,9 +74,9 @@ def check_target(path: Path, option: str) -> None:
         path: of the file; folders on the way to it may be missing.
         option: that gave it.
     """
-    if path.is_dir():
+    if kind_of(path) == "folder":
         raise UserError("a folder, where a file is wanted", path, f"name a file: {option} {path / 'NAME'}")
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    folder = next(parent for parent in path.absolute().parents if kind_of(parent))
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         what = "cannot be written" if folder.is_dir() else "a file, where a folder is wanted"
         raise UserError(what, folder, f"name another file with {option}")

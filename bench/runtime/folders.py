@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path, PurePath
+from typing import Literal
 
 from bench.contracts import UserError
 
@@ -17,6 +19,15 @@ def make_out(folder: Path) -> None:
     except OSError as error:
         fix = "name a writable one with --out"
         raise UserError(f"cannot make the folder, {error.strerror}", folder, fix) from None
+
+
+def kind_of(path: Path) -> Literal["file", "folder", "pipe or device", ""]:
+    """What is at a path, through links; "" for nothing, and for a name that no file system takes."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return ""
+    return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "pipe or device"
 
 
 def is_hidden(name: str) -> bool:
@@ -53,7 +64,7 @@ def files_below(folder: Path) -> Iterator[Path]:
                     continue
                 if path.is_dir() if linked else entry.is_dir():
                     (links if linked else inside).append(path)
-                elif linked or entry.is_file():  # a link to nowhere, too: reading it says what is wrong
+                else:  # a link to nowhere and a pipe, too: reading it says what is wrong
                     yield path
 
 
