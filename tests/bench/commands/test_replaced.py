@@ -13,7 +13,7 @@ from PIL import Image
 
 import bench
 from bench.commands.run import RunResult
-from bench.contracts import UserError
+from bench.contracts import Split, UserError
 from bench.execution import engines
 from bench.images import write_map
 from bench.plugins.variants import Variant
@@ -147,14 +147,14 @@ def check(toy: Toy, between: Between, file: Path, other: bytes | None, **options
     return str(error.value)
 
 
-def ids(toy: Toy, split: str) -> list[str]:
+def ids(toy: Toy, split: Split) -> list[str]:
     return list(load_dataset(toy.dataset).split(split).ids)
 
 
 @pytest.mark.parametrize("kind", ["images", "masks"])
 @pytest.mark.parametrize("split", ["val", "test"])
 @pytest.mark.parametrize("how", ["other", "torn", "smaller", "gone"])
-def test_an_image_or_mask(toy: Toy, between: Between, kind: str, split: str, how: str, tmp_path: Path) -> None:
+def test_an_image_or_mask(toy: Toy, between: Between, kind: str, split: Split, how: str, tmp_path: Path) -> None:
     folder = getattr(toy, kind)
     file = folder / f"{ids(toy, split)[-1]}.png"
     train = folder / f"{ids(toy, 'train')[0]}.png"
