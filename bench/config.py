@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from bench.contracts import UserError
 from bench.metrics.columns import Objective
+from bench.runtime.reading import read_text
 
 Kind = Literal["dataset", "base", "refiner", "metric"]
 KINDS: tuple[Kind, ...] = ("dataset", "base", "refiner", "metric")
@@ -291,7 +292,7 @@ def _packaged_file() -> Path:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_text(path))
     except FileNotFoundError:
         raise UserError("no such file", path, "name an existing bench.toml with --config") from None
     except (OSError, UnicodeDecodeError) as error:

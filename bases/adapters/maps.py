@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench.contracts import BaseNetwork, ProbabilityMap, Sample, UserError
-from bench.images import MAP_SUFFIXES, MapFiles, map_of_size
+from bench.images import MAP_SUFFIXES, MapFiles, check_map_size, resize
 from bench.runtime.names import Side, canonical, likely, side
 
 
@@ -89,5 +89,8 @@ class Maps(BaseNetwork):
         file = self._side.files.get(id_)
         if file is None:
             raise UserError("no map", self.path / sample.id, "add it, or use maps[missing=drop]")
-        size, say = sample.image.shape[:2], "maps[path=...,resize=true]"
-        return map_of_size(self._maps.read(file), size, file, resized=self.resize, whose="image", say=say)
+        height, width = sample.image.shape[:2]
+        if self.resize:
+            return resize(self._maps.read(file), height, width)
+        say = "maps[path=...,resize=true]"
+        return self._maps.read(file, lambda size: check_map_size(size, (height, width), file, whose="image", say=say))

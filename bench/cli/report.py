@@ -33,6 +33,7 @@ def add(commands: Commands) -> None:
 def _report(arguments: argparse.Namespace) -> int:
     from bench.commands.results import load
     from bench.reports import FORMATS
+    from bench.runtime.files import OUT, writing
 
     chosen = [name for name in FORMS if getattr(arguments, name)]
     if (chosen or arguments.out) and (arguments.wide or arguments.legend):
@@ -49,11 +50,8 @@ def _report(arguments: argparse.Namespace) -> int:
         if arguments.out is None:
             print(text)
         else:
-            try:
-                arguments.out.mkdir(parents=True, exist_ok=True)
-                path = arguments.out / f"report{FORMATS[name].suffix}"
-                path.write_text(text, encoding="utf-8")
-            except OSError as error:
-                raise UserError(f"cannot write there, {error.strerror}", arguments.out, "name a folder") from None
+            path = arguments.out / f"report{FORMATS[name].suffix}"
+            with writing(path, OUT) as temporary:
+                temporary.write_text(text, encoding="utf-8")
             print(path)
     return 2 if results.damaged else 0

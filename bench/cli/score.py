@@ -35,7 +35,7 @@ def _score(arguments: argparse.Namespace) -> None:
     from bench.commands.score import means, score
     from bench.metrics.columns import COUNTS, METRICS, SET_IOU
     from bench.redaction import cell
-    from bench.runtime.files import check_target
+    from bench.runtime.files import OUT, check_target, writing
 
     if arguments.out:
         check_target(arguments.out, "--out")
@@ -52,8 +52,8 @@ def _score(arguments: argparse.Namespace) -> None:
         config=arguments.config,
     )
     if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        scores.assign(id=scores["id"].map(cell)).drop(columns=[*COUNTS]).to_csv(arguments.out, index=False)
+        with writing(arguments.out, OUT) as temporary:
+            scores.assign(id=scores["id"].map(cell)).drop(columns=[*COUNTS]).to_csv(temporary, index=False)
     print(f"{len(scores)} images")
     for remark in scores.attrs["remarks"]:
         print(remark)

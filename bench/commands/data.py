@@ -17,7 +17,7 @@ from bench.plugins.variants import Variant, resolve
 from bench.redaction import printable
 from bench.registry import load_dataset
 from bench.runtime.archives import opened
-from bench.runtime.folders import building
+from bench.runtime.files import building
 from bench.runtime.isolation import LostError, isolated
 from bench.runtime.progress import note
 

@@ -9,10 +9,13 @@ from bench.config import Device, Grid, load, unknown
 from bench.contracts import SPLITS, Split, UserError
 from bench.datasets.subset import Subset
 from bench.execution.plan import Opened
-from bench.images import write_map
+from bench.images import is_whole, write_map
+from bench.plugins.outputs import check_output
 from bench.registry import load_base, load_dataset
 from bench.runtime.environment import pick_device
+from bench.runtime.files import sweep
 from bench.runtime.folders import make_out
+from bench.runtime.names import check_id
 from bench.runtime.progress import track
 
 
@@ -29,7 +32,7 @@ def predict(
 ) -> int:
     """Write a base's maps as 16-bit PNG, one a sample: what ``bench score`` and ``maps[path=...]`` read.
 
-    Maps that ``out`` already holds are not computed again. Bases that need training are for `run`.
+    Maps that ``out`` already holds whole are not computed again. Bases that need training are for `run`.
 
     Args:
         dataset, base: ``name[key=value,...]``.
@@ -42,7 +45,7 @@ def predict(
         The number of maps in ``out`` for the chosen splits.
 
     Raises:
-        UserError: as `run`; or the base has no checkpoint.
+        UserError: as `run`; or the base has no checkpoint, an id can be no file's name, or a map cannot be written.
     """
     options = Grid.of(dataset=[dataset], base=[base], seed=[seed], device=device, limit=limit)
     if unknown_splits := [split for split in splits if split not in SPLITS]:
@@ -56,15 +59,20 @@ def predict(
         )
     opened = Opened(load_dataset(dataset, settings=settings), chosen.limit)
     samples_of = opened.limited(opened.covered(network))
+    targets = {sample_id: out / f"{sample_id}.png" for split in splits for sample_id in samples_of[split].ids}
+    for sample_id in targets:
+        check_id(sample_id, f"--dataset {dataset}")
     make_out(out)
+    sweep({*targets.values()})
     count = 0
     for split in splits:
         samples = samples_of[split]
-        missing = [sample_id for sample_id in samples.ids if not (out / f"{sample_id}.png").is_file()]
+        missing = [sample_id for sample_id in samples.ids if not is_whole(targets[sample_id])]
         todo = Subset(samples, missing)
         for index in track(range(len(todo)), f"{split} maps of {base}"):
             sample = todo[index]
             (probs,) = network.predict([sample])
-            write_map(out / f"{sample.id}.png", probs)
+            check_output(probs, sample.mask.shape, f"{base}: {sample.id}")
+            write_map(targets[sample.id], probs)
         count += len(samples)
     return count

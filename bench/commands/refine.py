@@ -13,13 +13,13 @@ from PIL import Image as PillowImage
 from bench.commands.refined import Made, Record, Task, Work, file_digest
 from bench.config import Device, Grid, Settings, load, unknown
 from bench.contracts import ProbabilityMap, UserError
-from bench.images import IMAGE_SUFFIXES, MAP_SUFFIXES, MapFiles, read_image, to_uint16
+from bench.images import IMAGE_SUFFIXES, MAP_SUFFIXES, MapFiles, expecting, read_image, stored_size, to_uint16
 from bench.images.decode import ARRAY_SUFFIXES
 from bench.plugins.outputs import check_output
 from bench.plugins.trained import identity_of, ready_refiner
 from bench.runtime.crew import crew
 from bench.runtime.environment import pick_device
-from bench.runtime.files import replacing, sweep
+from bench.runtime.files import OUT, sweep, writing
 from bench.runtime.folders import make_out
 from bench.runtime.names import match, need_partners, side
 from bench.runtime.progress import note, track
@@ -91,6 +91,8 @@ def refine(
         for _, (image, file) in sorted(found.pairs.items())
     ]
     _check_out(out, images, maps, tasks)
+    for task in tasks:
+        _check_size(task, stored_size(task.map), stored_size(task.image))
     coded = MapFiles([task.map for task in tasks], map_scale)
     work = Work(*identity_of(refiner, checkpoint, settings), format, coded.said())
     record = Record(out, work, force=force)
@@ -131,16 +133,13 @@ class _Refining:
         self.refiner = ready_refiner(spec, checkpoint, settings, device)
 
     def __call__(self, task: Task) -> Made:
-        # Digests first: of a file that changes just now the record then holds what it was, and it is done again.
+        # What is recorded is what is read: a file that changes just now is refused.
         of_image, of_map = file_digest(task.image), file_digest(task.map)
-        probs = self.maps.read(task.map)
-        image = read_image(task.image, like=probs.shape)
+        with expecting({task.image: bytes.fromhex(of_image), task.map: bytes.fromhex(of_map)}):
+            probs = self.maps.read(task.map)
+            image = read_image(task.image, like=probs.shape)
         if image.shape[:2] != probs.shape:
-            raise UserError(
-                f"the map is {_size(probs)} and its image {task.image} is {_size(image)} pixels (width x height)",
-                task.map,
-                "resize the map to the image",
-            )
+            raise _of_other_size(task, probs.shape, image.shape)
         (refined,) = self.refiner.refine([image], [probs])
         check_output(refined, probs.shape, f"{self.spec}: {task.map}")
         made = _write(refined, task.target, _format_of(task.map) if self.format == "like" else self.format)
@@ -174,17 +173,14 @@ def _format_of(map_file: Path) -> MapFormat:
 
 def _write(probs: ProbabilityMap, target: Path, format: MapFormat) -> str:
     """Write a map; the file's digest."""
-    try:
-        with replacing(target) as temporary:
-            with temporary.open("wb") as stream:
-                if format == "npy":
-                    np.save(stream, probs)
-                else:
-                    codes = to_uint16(probs) if format == "png16" else to_uint8(probs)
-                    PillowImage.fromarray(codes).save(stream, format="PNG")
-            return file_digest(temporary)
-    except OSError as error:
-        raise UserError(f"cannot write, {error.strerror or error}", target, "free the disk or correct --out") from None
+    with writing(target, OUT) as temporary:
+        with temporary.open("wb") as stream:
+            if format == "npy":
+                np.save(stream, probs)
+            else:
+                codes = to_uint16(probs) if format == "png16" else to_uint8(probs)
+                PillowImage.fromarray(codes).save(stream, format="PNG")
+        return file_digest(temporary)
 
 
 def to_uint8(probs: ProbabilityMap) -> np.ndarray:
@@ -195,5 +191,13 @@ def to_uint8(probs: ProbabilityMap) -> np.ndarray:
     return np.rint(np.asarray(probs, np.float64) * 255.0).astype(np.uint8)
 
 
-def _size(array: np.ndarray) -> str:
-    return f"{array.shape[1]}x{array.shape[0]}"
+def _check_size(task: Task, of_map: tuple[int, int], stored: tuple[int, int]) -> None:
+    """By the headers: before any file, however large, takes memory. An image may be turned by its EXIF."""
+    if of_map not in (stored, stored[::-1]):
+        raise _of_other_size(task, of_map, stored)
+
+
+def _of_other_size(task: Task, of_map: tuple[int, ...], of_image: tuple[int, ...]) -> UserError:
+    sizes = [f"{size[1]}x{size[0]}" for size in (of_map, of_image)]
+    said = f"the map is {sizes[0]} and its image {task.image} is {sizes[1]} pixels (width x height)"
+    return UserError(said, task.map, "resize the map to the image")

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from bench.contracts import UserError
-from bench.runtime.files import replacing
+from bench.runtime.files import OUT, replacing
 from bench.runtime.progress import note, track
+from bench.runtime.reading import open_regular
 
 RECORD = ".bench-refine.jsonl"
 """Hidden, so that who lists the maps does not meet it."""
@@ -200,13 +201,13 @@ class Record:
             raise UserError("a damaged record of what was refined here", self.path, _FORCE) from None
 
     def _unwritable(self, error: OSError) -> UserError:
-        return UserError(f"cannot write, {error.strerror or error}", self.path, "free the disk or correct --out")
+        return UserError(f"cannot write, {error.strerror or error}", self.path, OUT)
 
 
 def file_digest(path: Path) -> str:
     """Hex digest (128 bits, BLAKE2b) of a file's bytes. Raises UserError where it cannot be read."""
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     except OSError as error:
         raise UserError(f"cannot read the file, {error.strerror}", path, "make it readable, or take it out") from None

@@ -9,7 +9,17 @@ import pandas as pd
 
 from bench.config import load
 from bench.contracts import DECISION
-from bench.images import ALL_EMPTY, IMAGE_SUFFIXES, MAP_SUFFIXES, NOTHING_FOUND, MapFiles, MaskFiles, map_of_size
+from bench.images import (
+    ALL_EMPTY,
+    IMAGE_SUFFIXES,
+    MAP_SUFFIXES,
+    NOTHING_FOUND,
+    MapFiles,
+    MaskFiles,
+    check_map_size,
+    stored_size,
+)
+from bench.images import resize as resized
 from bench.metrics import iou_dataset
 from bench.metrics.columns import COSTS, COUNTS, IMAGE_METRICS, METRICS, SET_IOU
 from bench.metrics.columns import score as score_map
@@ -69,6 +79,11 @@ def score(
         note(f"{len(found.pairs)} of {total} masks have a map; the others are left out")
     truths = MaskFiles([mask_file for mask_file, _ in found.pairs.values()], tuple(classes), tuple(ignore))
     probabilities = MapFiles([map_file for _, map_file in found.pairs.values()], map_scale)
+    if not resize:
+        # By the headers: before any file, however large, takes memory, and before the work.
+        for mask_file, map_file in found.pairs.values():
+            say = "--resize to resize maps to their masks"
+            check_map_size(stored_size(map_file), stored_size(mask_file), map_file, whose="mask", say=say)
     note(f"masks: {truths.said()}; maps: {probabilities.said()}")
     rows = []
     any_truth = any_found = False
@@ -78,8 +93,7 @@ def score(
         mask, ignored = truths.read(mask_file)
         probs = probabilities.read(map_file)
         if probs.shape != mask.shape:
-            say = "--resize to resize maps to their masks"
-            probs = map_of_size(probs, mask.shape, map_file, resized=resize, whose="mask", say=say)
+            probs = resized(probs, *mask.shape)
             other_sizes += 1
         any_truth, any_found = any_truth or bool(mask.any()), any_found or bool((probs >= DECISION).any())
         own = plugged_in.values(metrics, probs, mask, str(map_file), ignored)

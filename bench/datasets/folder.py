@@ -6,6 +6,7 @@ import csv as csv_format
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from io import StringIO
 from pathlib import Path
 
 from bench.contracts import SPLITS, Finding, Image, Mask, Split, UserError
@@ -13,8 +14,9 @@ from bench.datasets.pairs import Pair, PairReader
 from bench.datasets.source import Listing, PairSource
 from bench.datasets.splits import split_off
 from bench.images import IMAGE_SUFFIXES, MaskFiles, Truth
-from bench.runtime.folders import is_file, is_there
-from bench.runtime.names import Side, canonical, match, side
+from bench.runtime.folders import kind_of
+from bench.runtime.names import Side, canonical, check_id, match, side
+from bench.runtime.reading import read_text
 
 
 class FolderReader(PairReader):
@@ -137,7 +139,7 @@ class Folder(PairSource):
 
     def _find(self, path: Path) -> Path:
         for candidate in (self.root / path, Path(path)):
-            if is_there(candidate):
+            if kind_of(candidate):
                 return candidate
         raise UserError("no such file or folder", path, f"paths are relative to {self.root} or the current folder")
 
@@ -154,8 +156,7 @@ class Folder(PairSource):
             id_ = canonical(row.get("id") or image.stem)
             if id_ in pairs:
                 raise UserError(f"two rows with the id {id_!r}", where, "add a column 'id' of unique names")
-            if any(part in ("", ".", "..") for part in id_.split("/")):
-                raise UserError(f"the id {id_!r}", where, "use names without empty parts, '.' and '..'")
+            check_id(id_, where)
             pairs[id_] = Pair(id_, image, mask)
         _check_there(pairs.values(), [where for where, _ in rows])
         if "split" not in rows[0][1]:
@@ -176,7 +177,7 @@ def _numbers(given: int | tuple[int, ...] | None) -> tuple[int, ...]:
 def _there(path: Path) -> Path:
     """The path as the disk has it, where it has it in another of Unicode's forms."""
     forms = (Path(unicodedata.normalize(form, str(path))) for form in ("NFC", "NFD"))
-    return path if is_there(path) else next((form for form in forms if is_there(form)), path)
+    return path if kind_of(path) else next((form for form in forms if kind_of(form)), path)
 
 
 def _check_there(pairs: Iterable[Pair], where: Sequence[str]) -> None:
@@ -186,7 +187,7 @@ def _check_there(pairs: Iterable[Pair], where: Sequence[str]) -> None:
         for pair, row in zip(pairs, where, strict=True)
         for noun, path in (("image", pair.image), ("mask", pair.mask))
     ]
-    missing = [entry for entry in named if not is_file(entry[1])]
+    missing = [entry for entry in named if kind_of(entry[1]) != "file"]
     if missing:
         noun, path, row = missing[0]
         more = f", the first of {len(missing)} files that are missing" if len(missing) > 1 else ""
@@ -197,12 +198,11 @@ def _rows(path: Path) -> list[tuple[str, dict[str, str]]]:
     """("FILE, line N", row) of a CSV with a header. Raises UserError where it is no such table or a cell is empty."""
     columns = "write a header with the columns image and mask, and optionally id and split"
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv_format.DictReader(file, skipinitialspace=True)
-            missing = {"image", "mask"} - set(reader.fieldnames or ())
-            if missing:
-                raise UserError(f"no column {' and '.join(sorted(missing))}", path, columns)
-            rows = [(f"{path}, line {reader.line_num}", row) for row in reader]
+        reader = csv_format.DictReader(StringIO(read_text(path), newline=""), skipinitialspace=True)
+        missing = {"image", "mask"} - set(reader.fieldnames or ())
+        if missing:
+            raise UserError(f"no column {' and '.join(sorted(missing))}", path, columns)
+        rows = [(f"{path}, line {reader.line_num}", row) for row in reader]
     except (OSError, UnicodeDecodeError, csv_format.Error) as error:
         raise UserError(f"unreadable CSV, {error}", path, columns) from None
     if not rows:

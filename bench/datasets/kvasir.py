@@ -8,6 +8,7 @@ from bench.contracts import SPLITS, Split, UserError
 from bench.datasets.pairs import Pair
 from bench.datasets.source import Listing, PairSource, list_images, match_stems
 from bench.datasets.splits import split_off
+from bench.runtime.reading import read_text
 
 ORIGIN = "https://github.com/DebeshJha/Kvasir-SEG"
 
@@ -50,7 +51,7 @@ class Kvasir(PairSource):
     def _ids(self, name: str) -> list[str]:
         path = self.root / name
         try:
-            return path.read_text(encoding="utf-8").split()
+            return read_text(path).split()
         except (OSError, UnicodeDecodeError):
             fix = f"take it from {ORIGIN} and put it beside images/ and masks/"
             raise UserError("no official list of ids", path, fix) from None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TypeAlias
 
 from bench import images
 from bench.contracts import Finding, Image, Mask, Sample, Split, UserError
+from bench.runtime.reading import changed, digest_of
 
 LOSSY_SUFFIXES = (".jpg", ".jpeg")
 
@@ -28,6 +31,15 @@ class Pair:
     image: Path
     mask: Path
     support: tuple[Pair, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Image and mask, then those of the support."""
+        return (self.image, self.mask, *(path for other in self.support for path in other.files))
+
+
+Digests: TypeAlias = Mapping[str, tuple[bytes, ...]]
+"""Of the samples of a split, by id: the digests of their files, in the order of `Pair.files`."""
 
 
 class PairReader:
@@ -54,16 +66,25 @@ class PairReader:
 
     def sample(self, pair: Pair) -> Sample:
         """Read a pair, with its support. Raises UserError for a missing, damaged or odd-sized file."""
+        self._check_stored(pair)
         truth = self.truth(pair.mask)
         image, mask = self.fit(pair, images.read_image(pair.image, like=truth.mask.shape), truth.mask)
         return Sample(pair.id, image, mask, tuple(self.sample(other) for other in pair.support), truth.ignore)
 
+    def _check_stored(self, pair: Pair) -> None:
+        """By the headers alone, before either file takes memory; the image as it is stored, or turned by its EXIF."""
+        image, mask = images.stored_size(pair.image), images.stored_size(pair.mask)
+        if all((found := self.check_size(pair, size, mask)) and found.error for size in (image[::-1], image)):
+            self._refuse(self.check_size(pair, image, mask))
+
     def fit(self, pair: Pair, image: Image, mask: Mask) -> tuple[Image, Mask]:
         """The two arrays at one size. Raises UserError where `check_size` finds an error."""
-        problem = self.check_size(pair, image.shape[:2], mask.shape)
+        self._refuse(self.check_size(pair, image.shape[:2], mask.shape))
+        return image, mask
+
+    def _refuse(self, problem: Finding | None) -> None:
         if problem is not None:
             raise UserError(problem.message, problem.where, "replace the wrong one, or take both out of the folder")
-        return image, mask
 
 
 class PairDataset:
@@ -82,7 +103,6 @@ class PairDataset:
         self._pairs = list(pairs)
         self._reader = reader
         self._ids = tuple(pair.id for pair in pairs)
-        self._fingerprint: str | None = None
 
     @property
     def ids(self) -> Sequence[str]:
@@ -105,25 +125,48 @@ class PairDataset:
         Raises:
             UserError: a file cannot be read.
         """
-        if self._fingerprint is None:
-            total = hashlib.blake2b(digest_size=16)
-            digests: dict[Path, bytes] = {}  # queries of one class share their support files
-            for pair in self._pairs:
-                for part in (pair, *pair.support):
-                    total.update(part.id.encode() + b"\0")
-                    for path in (part.image, part.mask):
-                        if path not in digests:
-                            digests[path] = _digest(path)
-                        total.update(digests[path])
-                total.update(b"\n")
-            self._fingerprint = total.hexdigest()
-        return self._fingerprint
+        total = hashlib.blake2b(digest_size=16)
+        for pair in self._pairs:
+            digests = iter(self.digests[pair.id])
+            for part in (pair, *pair.support):
+                total.update(part.id.encode() + b"\0")
+                total.update(next(digests) + next(digests))
+            total.update(b"\n")
+        return total.hexdigest()
+
+    @cached_property
+    def digests(self) -> Digests:
+        """What the files hold; read once. Raises UserError as `fingerprint`."""
+        known: dict[Path, bytes] = {}  # queries of one class share their support files
+        for path in (path for pair in self._pairs for path in pair.files):
+            if path not in known:
+                known[path] = _digest(path)
+        return {pair.id: tuple(known[path] for path in pair.files) for pair in self._pairs}
+
+    def expecting(self, index: int, digests: tuple[bytes, ...]) -> Sample:
+        """A sample of files that hold what they held.
+
+        Raises:
+            UserError: as to read it; or a file has changed, or another one is in its place.
+        """
+        files = self._pairs[index].files
+        if len(files) != len(digests):
+            raise changed(files[0])
+        expected = dict(zip(files, digests, strict=True))
+        try:
+            with images.expecting(expected):
+                return self[index]
+        except UserError:
+            # Whatever else is wrong with a file: where it has changed, that is why.
+            for path, digest in expected.items():
+                if _digest(path) != digest:
+                    raise changed(path) from None
+            raise
 
 
 def _digest(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "blake2b").digest()
+        return digest_of(path)
     except OSError as error:
         problem = f"cannot read the file, {error.strerror}"
         raise UserError(problem, path, "restore it, or take its id out of the split") from None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 
 from bench.contracts import Dataset, Sample
-from bench.datasets.pairs import PairDataset
+from bench.datasets.pairs import Digests, PairDataset
 
 
 class Subset:
@@ -28,6 +29,12 @@ class Subset:
     def __getitem__(self, index: int, /) -> Sample:
         return self._dataset[self._indices[index]]
 
+    @property
+    def digests(self) -> Digests | None:
+        """Of its samples' files; None where it is not made of pairs."""
+        whole = digests_of(self._dataset)
+        return None if whole is None else {sample_id: whole[sample_id] for sample_id in self.ids}
+
     def fingerprint(self) -> str:
         """Hash of the whole split's fingerprint and of the ids chosen."""
         chosen = "\n".join([self._dataset.fingerprint(), *self.ids])
@@ -37,28 +44,38 @@ class Subset:
 class Part(Subset):
     """As `Subset`, but what is outside of it plays no part in its fingerprint, which is remembered."""
 
-    _found: str | None = None
-
     def fingerprint(self) -> str:
         """Hash of its own samples: of pairs of files, what a split of these pairs alone has; else ids and arrays."""
-        if self._found is None:
-            self._found = _own_print(self._dataset, self._indices)
-        return self._found
+        return self._pairs.fingerprint() if self._pairs is not None else self._of_arrays
+
+    @property
+    def digests(self) -> Digests | None:
+        """See `Subset.digests`."""
+        return None if self._pairs is None else self._pairs.digests
+
+    @cached_property
+    def _pairs(self) -> PairDataset | None:
+        dataset: Dataset = self
+        indices = list(range(len(self)))
+        while isinstance(dataset, Subset):
+            inner = dataset
+            dataset, indices = inner._dataset, [inner._indices[index] for index in indices]
+        return dataset.some(indices) if isinstance(dataset, PairDataset) else None
+
+    @cached_property
+    def _of_arrays(self) -> str:
+        total = hashlib.blake2b(digest_size=16)
+        for whole in map(self.__getitem__, range(len(self))):
+            for sample in (whole, *whole.support):
+                total.update(f"{sample.id}\0{sample.image.shape}\0".encode())
+                total.update(sample.image.tobytes() + sample.mask.tobytes())
+            total.update(b"\n")
+        return total.hexdigest()
 
 
-def _own_print(dataset: Dataset, indices: Sequence[int]) -> str:
-    if isinstance(dataset, Subset):
-        return _own_print(dataset._dataset, [dataset._indices[index] for index in indices])
-    if isinstance(dataset, PairDataset):
-        return dataset.some(indices).fingerprint()
-    total = hashlib.blake2b(digest_size=16)
-    for index in indices:
-        whole = dataset[index]
-        for sample in (whole, *whole.support):
-            total.update(f"{sample.id}\0{sample.image.shape}\0".encode())
-            total.update(sample.image.tobytes() + sample.mask.tobytes())
-        total.update(b"\n")
-    return total.hexdigest()
+def digests_of(split: Dataset) -> Digests | None:
+    """Of the files of a split's samples, by id; None where it is not made of pairs. Raises UserError as to hash it."""
+    return split.digests if isinstance(split, PairDataset | Subset) else None
 
 
 class Joined:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +23,13 @@ from bench.contracts import (
     Split,
     UserError,
 )
+from bench.datasets.planned import Planned, check_fingerprint, reading_of
 from bench.datasets.subset import Subset
 from bench.execution.maps import MapSplit
 from bench.execution.plan import Cell, training_splits
+from bench.images import expecting
 from bench.plugins import metrics as plugged_in
+from bench.runtime.reading import changed
 from bench.store import Lease, MapCache, Store, Training
 
 
@@ -80,8 +84,47 @@ class Job:
         return source
 
     def samples(self, split: Split) -> Dataset:
-        """The cell's samples of a split."""
-        return Subset(self.source().split(split), self.cell.ids[split])
+        """The cell's samples of a split.
+
+        Raises:
+            UserError: it, or what its files are taken for, is not what it was when the run was planned; so does
+                reading a sample.
+        """
+        source, ids = self.source(), self.cell.ids[split]
+        if not ids:
+            return Subset(source.split(split), ids)
+        if (reading := reading_of(source)) != self.cell.reading:
+            said = f"was read as {self.cell.reading} when the run was planned, and is as {reading} now"
+            raise changed(self.cell.dataset.label, said)
+        return Planned(source.split(split), ids, self.cell.contents[split])
+
+    def check_splits(self, *splits: Split) -> None:
+        """Once a stage has read splits, and before it keeps what came of that.
+
+        Raises:
+            UserError: one that is not checked as it is read is not what it was when the run was planned.
+        """
+        for split in splits:
+            if split in self.cell.contents:
+                check_fingerprint(self.source().split(split), self.cell.contents[split])
+
+    def check_refiner_files(self) -> None:
+        """Once the refiner has read its files, and before what it makes is kept.
+
+        Raises:
+            UserError: they, or those of a base that it asks, are not what they were when the run was planned.
+        """
+        self.cell.refiner.check_unchanged()
+        if isinstance(self.cell.refiner.entry.factory, AsksBase):
+            self.cell.base.check_unchanged()
+
+    @contextmanager
+    def reading_base_files(self) -> Iterator[None]:
+        """While the block runs, images and maps that the base reads of its own have to be what they were."""
+        with ExitStack() as stack:
+            for path, digests in self.cell.base.files.items():
+                stack.enter_context(expecting(digests, path))
+            yield
 
     def training_samples(self) -> tuple[Dataset, Dataset]:
         """What the base is trained on, and what its best epoch is chosen on."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, Literal
 
 from bench.config import Defaults, Settings, TrainingProtocol
@@ -20,6 +20,7 @@ from bench.contracts import (
     Split,
     UserError,
 )
+from bench.datasets.planned import Contents, reading_of
 from bench.datasets.splits import drawn
 from bench.datasets.subset import Joined, Part, Subset
 from bench.execution.contamination import corpora, overlap, seen
@@ -39,6 +40,8 @@ class Cell:
         fit_key: identity of the fitted refiner, "" where the refiner learns nothing.
         ids: the samples of each split as this base sees them.
         prints: the fingerprints of val and test.
+        contents: what the samples of each split that is used hold.
+        reading: what the dataset's files were taken for.
         metrics: the plugged-in metrics that it is scored by, too, by column.
         manifest: what the store will hold, still without numbers.
         asked: the grid names the refiner; False for a baseline that joined.
@@ -55,6 +58,8 @@ class Cell:
     fit_key: str
     ids: dict[Split, tuple[str, ...]]
     prints: dict[Split, str]
+    contents: dict[Split, Contents]
+    reading: str
     metrics: dict[str, Variant]
     manifest: Manifest
     asked: bool = True
@@ -180,25 +185,30 @@ class Opened:
 
     def __init__(self, source: DatasetSource, limit: int | None) -> None:
         self.source, self.limit = source, limit
-        self._whole: dict[Split, Dataset] = {name: source.split(name) for name in SPLITS}
+        self.whole: dict[Split, Dataset] = {name: source.split(name) for name in SPLITS}
         # Kept, as a part remembers the hash of its files.
         self._parts: dict[tuple[Split, frozenset[str]], Part] = {}
 
     def covered(self, base: BaseNetwork) -> dict[Split, Dataset]:
         """The splits without a limit: those samples that a partial base has maps for."""
         if not isinstance(base, PartialBase):
-            return self._whole
+            return self.whole
         # Both splits in one question, so that an error counts every gap at once.
-        asked = [sample_id for name in ("val", "test") for sample_id in self._whole[name].ids]
+        asked = [sample_id for name in ("val", "test") for sample_id in self.whole[name].ids]
         covered = base.covered(asked)
         if len(covered) < len(asked):
             gone = len(asked) - len(covered)
             note(f"{gone} of {len(asked)} samples of val and test have no map; they are dropped")
-        return self._whole | {name: Subset(self._whole[name], covered) for name in ("val", "test")}
+        return self.whole | {name: Subset(self.whole[name], covered) for name in ("val", "test")}
 
     def limited(self, splits: dict[Split, Dataset]) -> dict[Split, Dataset]:
         """What the limit leaves of each split; one that it does not cut is as it was."""
         return {name: self._limited(name, split) for name, split in splits.items()}
+
+    @cached_property
+    def reading(self) -> str:
+        """What the dataset's files are taken for. Raises UserError where that is unclear."""
+        return reading_of(self.source)
 
     def _limited(self, name: Split, split: Dataset) -> Dataset:
         if self.limit is None or len(split) <= self.limit:
@@ -208,7 +218,7 @@ class Opened:
             episodes = self.source.episodes(name)
             classes = {query: label for label, episode in episodes.items() for query in episode["query"]}
         chosen = frozenset(drawn(split.ids, self.limit, classes))
-        return self._parts.setdefault((name, chosen), Part(self._whole[name], chosen))
+        return self._parts.setdefault((name, chosen), Part(self.whole[name], chosen))
 
 
 class _MoreMetrics:
@@ -263,6 +273,10 @@ class _Context:
             self._need("val", f"the best epoch of {base.spec} is chosen on it")
             identity |= {"seed": seed, "train": self.splits["train"].fingerprint(), "val": self._print("val")}
         self.base_identity, self.base_key = identity, digest(identity)
+        self.opened = opened
+        self.contents = {
+            name: Contents.of(self.splits[name], opened.whole[name]) for name in used if len(self.splits[name])
+        }
 
     def cell(self, refiner: Variant, position: int, *, asked: bool, skip_errors: bool) -> Cell:
         error, saw = "", []
@@ -327,6 +341,8 @@ class _Context:
             fit_key=fit_key,
             ids={name: tuple(split.ids) for name, split in self.splits.items()},
             prints={"val": self._print("val"), "test": self._print("test")},
+            contents=self.contents,
+            reading=self.opened.reading,
             metrics=self.more_metrics.variants,
             manifest=manifest,
             asked=asked,

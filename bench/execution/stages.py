@@ -7,6 +7,7 @@ has the lease on its task, which the job carries.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.contracts import DECISION, Episodic, Oracle, ProbabilityMap, Refiner, Sample, Split
+from bench.contracts import DECISION, Episodic, Oracle, ProbabilityMap, Refiner, Sample, Split, UserError
 from bench.execution.job import Job
 from bench.execution.measure import Meter
 from bench.images import ALL_EMPTY, NOTHING_FOUND
@@ -110,6 +111,7 @@ def fit_base(job: Job) -> None:
     """Train the base on train, tune it on val."""
     begin, work = time.perf_counter(), job.work
     job.base().fit(*job.training_samples(), work)
+    _check(partial(shutil.rmtree, work), job.cell.base.check_unchanged, partial(job.check_splits, "train", "val"))
     _keep(job, job.trained_base, work, time.perf_counter() - begin)
 
 
@@ -127,6 +129,7 @@ def fit_refiner(job: Job) -> None:
     """Fit the refiner on the val maps."""
     begin, work = time.perf_counter(), job.work
     job.refiner(work)
+    _check(partial(shutil.rmtree, work), job.check_refiner_files, partial(job.check_splits, "val"))
     manifest, seconds = job.cell.manifest, time.perf_counter() - begin
     _keep(job, job.fitted_refiner, work, seconds, refiner=manifest.refiner, identity=digest(job.cell.refiner.identity))
     kept = f"{job.store.address}/{job.fitted_refiner.name}"
@@ -143,7 +146,7 @@ def _keep(job: Job, training: Training, work: Path, seconds: float, **more: Any)
 def refine(job: Job) -> None:
     """Refine and score the test split, image by image, and store the finished cell."""
     assert job.lease is not None
-    ids = job.samples("test").ids
+    ids = job.cell.ids["test"]
     with Log(job.work / _RECORDS) as log:
         records = {record["id"]: record for record in log.lines}
         rest = [sample_id for sample_id in ids if sample_id not in records]
@@ -151,6 +154,7 @@ def refine(job: Job) -> None:
             for record in track(each(rest), job.cell.manifest.refiner, total=len(rest)):
                 log.add(record)
                 records[record["id"]] = record
+    _check(partial(job.store.clear, job.lease), partial(job.check_splits, "test"))
     frame = pd.DataFrame([records[sample_id] for sample_id in ids])
     job.store.add(_done(job, frame), frame, job.lease)
     job.store.clear(job.lease)
@@ -164,7 +168,7 @@ class _Scoring:
     """Makes the record of a test image: refines it, measures that, and scores the result."""
 
     def __init__(self, job: Job) -> None:
-        self.label, self.test = job.cell.manifest.refiner, job.samples("test")
+        self.job, self.label, self.test = job, job.cell.manifest.refiner, job.samples("test")
         self.places = {sample_id: index for index, sample_id in enumerate(self.test.ids)}
         self.cache, self.refiner, self.metrics = job.maps("test"), job.refiner(), job.metrics()
         self.meter, self.warm = Meter(job.device, alone=job.workers == 1, own_process=job.own_process), False
@@ -173,7 +177,8 @@ class _Scoring:
         sample, probs = self.test[self.places[sample_id]], self.cache[sample_id]
         call = _refining(self.refiner, sample, probs)
         if not self.warm:
-            call()  # first calls allocate and compile
+            call()  # first calls allocate, compile and read weights
+            self.job.check_refiner_files()
             self.warm = True
         (refined,), cost = self.meter(call)
         where = f"{self.label}: {sample_id}"
@@ -195,14 +200,28 @@ def _predict(job: Job, split: Split) -> None:
     if not indices:
         return
     base, meter = job.fitted_base(), Meter(job.device, own_process=job.own_process)
-    base.predict([samples[indices[0]]])  # warm-up
     label = f"{split} maps of {job.cell.manifest.base}"
-    for index in track(indices, label):
-        sample = samples[index]
-        (probs,), cost = meter(partial(base.predict, [sample]))
-        check_output(probs, sample.mask.shape, f"{label}: {sample.id}")
-        cache.add(sample.id, probs, cost.columns())
+    with job.reading_base_files():
+        base.predict([samples[indices[0]]])  # warm-up: weights are read now at the latest
+        job.cell.base.check_unchanged()
+        for index in track(indices, label):
+            sample = samples[index]
+            (probs,), cost = meter(partial(base.predict, [sample]))
+            check_output(probs, sample.mask.shape, f"{label}: {sample.id}")
+            cache.add(sample.id, probs, cost.columns())
+    # The maps of full shards are on the disk already.
+    _check(cache.discard, partial(job.check_splits, split))
     cache.flush()
+
+
+def _check(remove: Callable[[], object], *checks: Callable[[], None]) -> None:
+    """Before what was computed is kept: whether it is of what was planned. Raises UserError, once it is removed."""
+    try:
+        for check in checks:
+            check()
+    except UserError:
+        remove()
+        raise
 
 
 def _record_episodes(job: Job, split: Split) -> None:

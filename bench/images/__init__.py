@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 from bench.images.decode import SUFFIXES as IMAGE_SUFFIXES
+from bench.images.decode import stored_size
+from bench.images.expected import expecting
 from bench.images.maps import MAP_SUFFIXES, NOTHING_FOUND, MapFiles, check_map, read_map
 from bench.images.masks import ALL_EMPTY, MaskFiles, Truth, binarise, read_grey, read_mask
 from bench.images.pictures import read_image
-from bench.images.resizing import map_of_size, resize, resize_mask
-from bench.images.writing import from_uint16, to_uint16, write_map
+from bench.images.resizing import check_map_size, resize, resize_mask
+from bench.images.writing import from_uint16, is_whole, to_uint16, write_map
 
 __all__ = [
     "ALL_EMPTY",
@@ -24,14 +26,17 @@ __all__ = [
     "Truth",
     "binarise",
     "check_map",
+    "check_map_size",
+    "expecting",
     "from_uint16",
-    "map_of_size",
+    "is_whole",
     "read_grey",
     "read_image",
     "read_map",
     "read_mask",
     "resize",
     "resize_mask",
+    "stored_size",
     "to_uint16",
     "write_map",
 ]

@@ -5,19 +5,27 @@ What would be guessed here is refused instead: transparency, several frames, CMY
 
 from __future__ import annotations
 
+import os
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
+from PIL import UnidentifiedImageError
 
 from bench.contracts import UserError
+from bench.images.arrays import SUFFIXES as ARRAY_SUFFIXES
+from bench.images.arrays import array_size, read_array
+from bench.images.expected import check_expected
+from bench.runtime.reading import open_regular
 
-ARRAY_SUFFIXES = (".npy", ".npz")
 SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jp2", ".pgm", ".pbm", ".ppm", ".pnm"),
     *ARRAY_SUFFIXES,
@@ -27,12 +35,21 @@ SUFFIXES = (
 UPRIGHT = 1
 """The EXIF orientation of a picture that is shown as it is stored."""
 
+MOST_PIXELS = 178_956_970
+"""Of one file: what Pillow takes, too, before it calls a picture a bomb."""
+
+_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "JPEG2000", "PPM")
+"""Pillow knows more, and tells them by their content: PostScript would start a program."""
+
+_UNASKED, _BYTES_A_PIXEL = 2**26, 32
+"""A file of more bytes than this has its header looked at before it is read; four channels of 64 bits are no more."""
+
 _EXIF_ORIENTATION = 0x0112
 _HEAD = 4096
 """Bytes of a file that hold its headers."""
 _LOSSY_TOLERANCE = 3
 
-# Pictures of up to twice Pillow's limit are read; what is beyond raises an error.
+# Pillow warns from half of it on.
 warnings.filterwarnings("ignore", category=PillowImage.DecompressionBombWarning)
 
 
@@ -75,37 +92,95 @@ class Raster:
         return np.array(PillowImage.fromarray(self.values).convert("L"))
 
 
-def decode(path: Path) -> Raster:
-    """Read a file by its suffix.
+def decode(path: Path, fits: Callable[[tuple[int, int]], None] = lambda size: None) -> Raster:
+    """Read a file by its suffix. Its bytes are read once: they are what `bench.images.expected` looks at.
+
+    Args:
+        path: of the file.
+        fits: is asked of (height, width) by the header, before pixels take memory; raises what is wrong with it.
 
     Raises:
-        UserError: it is missing, damaged, or holds what could only be guessed.
+        UserError: it is missing, damaged, no regular file or too large, changed since it was planned for, or holds what
+            could only be guessed.
     """
+    with _told_of(path):
+        data = _bytes(path)
+        check_expected(path, data)
+        fits(_size(BytesIO(data), path))
+        return _array(data, path) if _is_array(path) else _picture(data, path)
+
+
+def stored_size(path: Path) -> tuple[int, int]:
+    """(height, width) as stored, without EXIF orientation, by the file's header. Raises UserError as `decode`."""
+    with _told_of(path), open_regular(path) as file:
+        return _size(file, path)
+
+
+@contextmanager
+def _told_of(path: Path) -> Iterator[None]:
     try:
-        return _array(path) if path.suffix.lower() in ARRAY_SUFFIXES else _picture(path)
+        yield
     except UserError:
         raise
     except FileNotFoundError:
         raise UserError("no such file", path, "restore it, or take its id out") from None
     except PillowImage.DecompressionBombError:
-        most = 2 * (PillowImage.MAX_IMAGE_PIXELS or 0)
-        raise UserError(f"a picture of more than {most:,} pixels", path, "cut it into tiles") from None
+        raise _too_large(path) from None
+    except UnidentifiedImageError:
+        raise UserError("no picture of a type that is read", path, f"write {', '.join(_FORMATS)}, or NPY") from None
     except Exception as error:
         # Decoders raise anything on a damaged file.
         problem = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"unreadable, {problem}", path, "replace the file, it is damaged or no image") from None
 
 
-def _picture(path: Path) -> Raster:
+def _bytes(path: Path) -> bytes:
+    with open_regular(path) as file:
+        length = os.fstat(file.fileno()).st_size
+        if length > _UNASKED:
+            height, width = _size(file, path)
+            if length > _UNASKED + _BYTES_A_PIXEL * height * width:
+                fix = "write the picture alone into the file"
+                raise UserError(f"{length:,} bytes, for {height * width:,} pixels", path, fix)
+            file.seek(0)
+        return file.read()
+
+
+def _is_array(path: Path) -> bool:
+    return path.suffix.lower() in ARRAY_SUFFIXES
+
+
+def _size(file: BinaryIO, path: Path) -> tuple[int, int]:
+    if _is_array(path):
+        height, width = array_size(file, path)
+        if height * width > MOST_PIXELS:
+            raise _too_large(path)
+        return height, width
+    with _opened(file, path) as picture:
+        return picture.height, picture.width
+
+
+def _opened(file: BinaryIO, path: Path) -> PillowImage.Image:
+    """The picture, of which the header alone is read."""
+    picture = PillowImage.open(file, formats=_FORMATS)
+    if picture.width * picture.height > MOST_PIXELS:
+        raise _too_large(path)
+    return picture
+
+
+def _too_large(path: Path) -> UserError:
+    return UserError(f"a picture of more than {MOST_PIXELS:,} pixels", path, "cut it into tiles")
+
+
+def _picture(data: bytes, path: Path) -> Raster:
     # Pillow and not OpenCV: OpenCV fills the missing part of a truncated JPEG with grey and goes on.
-    with PillowImage.open(path) as picture:
-        frames = getattr(picture, "n_frames", 1)
-        if frames > 1 and picture.format != "MPO":  # a phone's JPEG with a preview
-            raise UserError(f"{frames} pictures in one file", path, "write one picture a file")
+    with _opened(BytesIO(data), path) as picture:
+        if getattr(picture, "is_animated", False) and picture.format != "MPO":  # a phone's JPEG with a preview
+            raise UserError("several pictures in one file", path, "write one picture a file")
         _refuse_transparency(picture, path)
         known: dict[str, Any] = {
             "path": path,
-            "lossy": _is_lossy(picture.format, path),
+            "lossy": _is_lossy(picture.format, data[:_HEAD]),
             "orientation": picture.getexif().get(_EXIF_ORIENTATION, UPRIGHT),
         }
         mode = picture.mode
@@ -130,14 +205,12 @@ def _picture(path: Path) -> Raster:
         raise UserError(f"a picture in {mode}", path, "convert it to grey or RGB")
 
 
-def _is_lossy(format: str | None, path: Path) -> bool:
+def _is_lossy(format: str | None, head: bytes) -> bool:
     """Whether the file may hold other values than were written."""
     if format in ("JPEG", "MPO"):
         return True
     if format not in ("WEBP", "JPEG2000"):
         return False
-    with path.open("rb") as file:
-        head = file.read(_HEAD)
     if format == "WEBP":
         return b"VP8L" not in head  # the name of the lossless stream
     coding_style = head.find(b"\xff\x52")
@@ -152,23 +225,11 @@ def _refuse_transparency(picture: PillowImage.Image, path: Path) -> None:
         raise UserError("transparent pixels", path, "flatten the picture: what lies under them is anyone's guess")
 
 
-def _array(path: Path) -> Raster:
-    loaded = np.load(path, allow_pickle=False)
-    if isinstance(loaded, np.lib.npyio.NpzFile):
-        with loaded:
-            if len(loaded.files) != 1:
-                raise UserError(f"{len(loaded.files)} arrays in one file", path, "save one array a file")
-            values = loaded[loaded.files[0]]
-    else:
-        values = loaded
-    if values.dtype.kind not in "buif":
-        raise UserError(f"an array of {values.dtype}", path, "save bool, integer or float numbers")
-    shape = values.shape
-    if len(shape) == 3 and 1 in (shape[0], shape[2]):
-        values = values[0] if shape[0] == 1 else values[..., 0]
-    if values.ndim == 3 and shape[2] == 4 and values.dtype == np.uint8 and (values[..., 3] == 255).all():
-        values = values[..., :3]
-    if values.size == 0 or not (values.ndim == 2 or (values.ndim == 3 and values.shape[2] == 3)):
-        raise UserError(f"an array of shape {shape}", path, "save (H, W), or (H, W, 3) for a colour image")
-    native = np.ascontiguousarray(values, values.dtype.newbyteorder("="))
-    return Raster(native, path, what=str(native.dtype))
+def _array(data: bytes, path: Path) -> Raster:
+    values = read_array(BytesIO(data), path)
+    if values.ndim == 3 and values.shape[2] == 4:
+        if values.dtype != np.uint8 or not (values[..., 3] == 255).all():
+            problem = f"an array of shape {values.shape}"
+            raise UserError(problem, path, "save (H, W), or (H, W, 3) for a colour image")
+        values = np.ascontiguousarray(values[..., :3])
+    return Raster(values, path, what=str(values.dtype))

@@ -7,7 +7,7 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,14 +45,18 @@ class MapFiles:
     scale: float | None = None
     _scales: dict[str, float | None] = field(default_factory=dict, repr=False)
 
-    def read(self, path: Path) -> ProbabilityMap:
+    def read(self, path: Path, fits: Callable[[tuple[int, int]], None] = lambda size: None) -> ProbabilityMap:
         """A map: float32 ``(H, W)`` in [0, 1].
+
+        Args:
+            path: of it.
+            fits: as `bench.images.decode.decode`.
 
         Raises:
             UserError: as `bench.images.decode.decode`; it has colours, NaN, values outside the scale; or the folder's
                 scale is unclear.
         """
-        raster = decode(path)
+        raster = decode(path, fits)
         values = _grey(raster)
         scale = self._scale_of(raster, values)
         if values.dtype.kind == "f":

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from bench.contracts import Mask, ProbabilityMap, UserError
+from bench.contracts import Mask, UserError
 
 
 def resize(array: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -18,26 +18,21 @@ def resize(array: np.ndarray, height: int, width: int) -> np.ndarray:
     return cv2.resize(array, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
-def map_of_size(
-    probs: ProbabilityMap, size: tuple[int, ...], where: Path, *, resized: bool, whose: str, say: str
-) -> ProbabilityMap:
-    """A map of the size of what it belongs to.
+def check_map_size(found: tuple[int, ...], wanted: tuple[int, ...], where: Path, *, whose: str, say: str) -> None:
+    """Whether a map may stay as it is.
 
     Args:
-        size: (height, width) of that.
+        found, wanted: (height, width) of the map, and of what it belongs to.
         where: the map's file.
-        resized: resize a map of another size.
         whose: what it belongs to, ``"mask"``.
-        say: how one asks for ``resized``.
+        say: how one asks for it to be resized.
 
     Raises:
-        UserError: it is of another size, and not to be resized.
+        UserError: the two differ.
     """
-    height, width = size
-    if probs.shape != size and not resized:
-        sizes = f"{probs.shape[1]}x{probs.shape[0]} and its {whose} {width}x{height} pixels (width x height)"
+    if found != wanted:
+        sizes = f"{found[1]}x{found[0]} and its {whose} {wanted[1]}x{wanted[0]} pixels (width x height)"
         raise UserError(f"the map is {sizes}", where, f"find out which is the original, or say {say}")
-    return resize(probs, height, width)
 
 
 def resize_mask(mask: Mask, height: int, width: int) -> Mask:

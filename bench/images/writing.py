@@ -8,12 +8,28 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from bench.contracts import ProbabilityMap
+from bench.runtime.files import OUT, writing
+from bench.runtime.reading import open_regular
 
 
 def write_map(path: Path, probs: ProbabilityMap) -> None:
-    """Write a map as 16-bit PNG: the error is at most 1/131070. Parent folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    PillowImage.fromarray(to_uint16(probs)).save(path)
+    """Write a map as 16-bit PNG, whole or not at all: the error is at most 1/131070. Parent folders are made.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    with writing(path, OUT) as temporary, temporary.open("wb") as stream:
+        PillowImage.fromarray(to_uint16(probs)).save(stream, format="PNG")
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a PNG is there, down to its last byte by its check sums. Raises UserError where it is no regular file."""
+    try:
+        with open_regular(path) as file, PillowImage.open(file, formats=["PNG"]) as picture:
+            picture.verify()
+    except (OSError, SyntaxError, ValueError):  # what Pillow raises, beside it not being there
+        return False
+    return True
 
 
 def to_uint16(probs: ProbabilityMap) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import NoReturn
 from bench.config import Settings
 from bench.contracts import AsksBase, Refiner, UserError
 from bench.plugins.variants import Variant, content_hash, digest, resolve
+from bench.runtime.folders import kind_of
 from bench.store import Learned
 
 
@@ -56,8 +57,8 @@ def identity_of(spec: str, checkpoint: Path | None, settings: Settings) -> tuple
 
 def _with_checkpoint(spec: str, checkpoint: Path | None, settings: Settings) -> tuple[Variant, Path | None]:
     """The variant; and the folder of what it learned, where that is no file."""
-    folder = checkpoint if checkpoint is not None and checkpoint.is_dir() else None
-    if checkpoint is not None and not checkpoint.exists():
+    folder = checkpoint if checkpoint is not None and kind_of(checkpoint) == "folder" else None
+    if checkpoint is not None and not kind_of(checkpoint):
         raise UserError("no such checkpoint", checkpoint, "name a weights file or a folder with --checkpoint")
     return resolve("refiner", spec, settings, weights=checkpoint if folder is None else None), folder
 

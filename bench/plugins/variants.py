@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -20,7 +20,8 @@ from bench.plugins.entry_points import FILLED_IN, TUNING, Entry, defaults_of, hi
 from bench.plugins.spec import Spec, parse
 from bench.plugins.tuning import Search, Tuned
 from bench.redaction import redacted
-from bench.runtime.folders import files_below, is_there
+from bench.runtime.folders import files_below, kind_of
+from bench.runtime.reading import changed, digest_of
 from bench.store import VariantName
 
 
@@ -68,10 +69,30 @@ class Variant:
         paths = {key: value for key, value in self.parameters.items() if isinstance(value, Path)}
         values = {key: value for key, value in self.parameters.items() if key not in paths}
         if self.kind != "dataset":
-            values |= {key: content_hash(path, self.entry.factory) for key, path in paths.items()}
+            values |= {key: _hash_of(path, self.files[path], self.entry.factory) for key, path in paths.items()}
         version = getattr(self.entry.factory, "version", Plugin.version)
         searched = {} if self.search is None else {"search": self.search.identity()}
         return {"name": self.entry.name, "version": version, "parameters": values, **searched}
+
+    @cached_property
+    def files(self) -> Mapping[Path, Mapping[Path, bytes]]:
+        """Of each file or folder that a parameter names: the digests of what is there; none of a dataset."""
+        paths = [value for value in self.parameters.values() if isinstance(value, Path)]
+        return {} if self.kind == "dataset" else {path: _digests(path) for path in paths}
+
+    def check_unchanged(self) -> None:
+        """Raises UserError where a file that a parameter names is not what it was when `identity` was first told."""
+        now = replace(self)  # without what this one remembers
+        for path, before in self.files.items():
+            try:
+                after = now.files[path]
+            except (UserError, OSError):
+                raise changed(path) from None
+            for file in sorted(before.keys() | after.keys()):
+                if before.get(file) != after.get(file):
+                    raise changed(file)
+        if now.identity != self.identity:
+            raise changed(", ".join(map(str, self.files)), "names other files than when the run was planned")
 
     def make(self, **filled_in: Any) -> Any:
         """Construct it. ``device`` and ``seed`` reach the constructors that take them."""
@@ -264,7 +285,7 @@ def _validate(entry: Entry, given: dict[str, Any], defaults: dict[str, Any], whe
     parameters = {name: getattr(checked, name) for name in defaults}
     for key, value in parameters.items():
         # A dataset looks its own paths up, in its root too.
-        if entry.kind != "dataset" and isinstance(value, Path) and not is_there(value):
+        if entry.kind != "dataset" and isinstance(value, Path) and not kind_of(value):
             raise UserError(f"no such file or folder for {key}", value, f"correct {key}= of {entry.name!r}")
     return parameters
 
@@ -293,17 +314,22 @@ def content_hash(path: Path, factory: Any = None) -> str:
     Raises:
         UserError: a folder cannot be looked into.
     """
+    return _hash_of(path, _digests(path), factory)
+
+
+def _digests(path: Path) -> dict[Path, bytes]:
+    """Of a file, or of a folder's files, in the order of their names."""
+    files = [path] if path.is_file() else sorted(file for file in files_below(path) if file.is_file())
+    return {file: digest_of(file) for file in files}
+
+
+def _hash_of(path: Path, digests: Mapping[Path, bytes], factory: Any) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    for file in [path] if path.is_file() else sorted(p for p in files_below(path) if p.is_file()):
+    for file, content in digests.items():
         digest.update(f"{file.relative_to(path)}\0".encode())
-        digest.update(_hash(file))
+        digest.update(content)
     if isinstance(factory, RefersToFiles) and path.is_file():
         for name, file in sorted(factory.referred_files(path).items()):
             digest.update(f"{name}\0".encode())
-            digest.update(_hash(file))
+            digest.update(digest_of(file))
     return digest.hexdigest()
-
-
-def _hash(file: Path) -> bytes:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "blake2b").digest()

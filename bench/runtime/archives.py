@@ -23,7 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from bench.contracts import UserError
-from bench.runtime.folders import is_file, is_hidden, is_there
+from bench.runtime.folders import is_hidden, kind_of
 
 MOST_MEMBERS = 200_000
 """Of one archive."""
@@ -112,8 +112,8 @@ def opened(path: Path) -> Iterator[Archive]:
         UserError: it is no regular file, damaged or encrypted; a member is a link or a device, has a name that leaves
             the folder or that not every file system takes, or is there twice; or it unpacks to more than the limits.
     """
-    if not is_file(path):
-        what = "no regular file" if is_there(path) else "no such file"
+    if kind_of(path) != "file":
+        what = "no regular file" if kind_of(path) else "no such file"
         raise UserError(what, path, "name the downloaded archive")
     with ExitStack() as stack:
         with _readable(path):

@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from bench.contracts import UserError
+from bench.runtime.folders import kind_of
 
 _SHOWN = 60
 """Bytes of a file's name in that of its temporary: file systems end a name at 143 or 255."""
@@ -42,7 +44,7 @@ def replacing(path: Path) -> Iterator[Path]:
 @contextmanager
 def temporary(path: Path) -> Iterator[Path]:
     """A name beside ``path`` that no other process has, for the block; a file of that name is removed at its end."""
-    name = path.with_name(f".{_shown(path)}.{_host()}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    name = _own_name(path)
     try:
         yield name
     finally:
@@ -55,6 +57,56 @@ def flush(path: Path) -> None:
         os.fsync(written.fileno())
 
 
+@contextmanager
+def building(folder: Path) -> Iterator[Path]:
+    """A new folder beside ``folder`` that takes its place when the block ends well, and is removed otherwise.
+
+    What a process that was killed in such a block has left there is removed, too.
+
+    Args:
+        folder: not there, or empty.
+
+    Raises:
+        OSError: it cannot be made, or another process has put something there meanwhile.
+    """
+    folder = folder.resolve()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for left, name in _left(folder.parent):
+        if name == _shown(folder):
+            shutil.rmtree(left, ignore_errors=True)
+    made = _own_name(folder)
+    made.mkdir()
+    try:
+        yield made
+        if folder.is_dir():
+            folder.rmdir()  # Windows renames onto no folder, not even an empty one
+        made.rename(folder)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+OUT = "free the disk or correct --out"
+"""How to mend what `writing` cannot write, of an ``--out``."""
+
+
+@contextmanager
+def writing(path: Path, fix: str) -> Iterator[Path]:
+    """As `replacing`, for a file that the user asked for.
+
+    Args:
+        path: of the file.
+        fix: what helps where it cannot be written.
+
+    Raises:
+        UserError: it cannot be written; nothing of it is left then.
+    """
+    try:
+        with replacing(path) as temporary:
+            yield temporary
+    except OSError as error:
+        raise UserError(f"cannot write, {error.strerror or error}", path, fix) from None
+
+
 def check_target(path: Path, option: str) -> None:
     """Raise UserError where a file cannot be written there, before the work that it is to hold is done.
 
@@ -62,9 +114,9 @@ def check_target(path: Path, option: str) -> None:
         path: of the file; folders on the way to it may be missing.
         option: that gave it.
     """
-    if path.is_dir():
+    if kind_of(path) == "folder":
         raise UserError("a folder, where a file is wanted", path, f"name a file: {option} {path / 'NAME'}")
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    folder = next(parent for parent in path.absolute().parents if kind_of(parent))
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         what = "cannot be written" if folder.is_dir() else "a file, where a folder is wanted"
         raise UserError(what, folder, f"name another file with {option}")
@@ -113,6 +165,10 @@ def _is_left(temporary: Path, host: str, pid: int) -> bool:
         return time.time() - temporary.stat().st_mtime > _ABANDONED
     except FileNotFoundError:  # its process has just ended
         return False
+
+
+def _own_name(path: Path) -> Path:
+    return path.with_name(f".{_shown(path)}.{_host()}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
 
 
 def _shown(path: Path) -> str:

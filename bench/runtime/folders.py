@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
+import stat
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePath
-
-import psutil
+from typing import Literal
 
 from bench.contracts import UserError
 
@@ -24,43 +21,13 @@ def make_out(folder: Path) -> None:
         raise UserError(f"cannot make the folder, {error.strerror}", folder, fix) from None
 
 
-def is_there(path: Path) -> bool:
-    """Whether there is such a file or folder; `Path.exists` raises for a name that none can have."""
-    return os.path.exists(path)  # noqa: PTH110
-
-
-def is_file(path: Path) -> bool:
-    """As `is_there`, of a regular file."""
-    return os.path.isfile(path)  # noqa: PTH113
-
-
-@contextmanager
-def building(folder: Path) -> Iterator[Path]:
-    """A new folder beside ``folder`` that takes its place when the block ends well, and is removed otherwise.
-
-    What a process that was killed in such a block has left there is removed, too.
-
-    Args:
-        folder: not there, or empty.
-
-    Raises:
-        OSError: it cannot be made, or another process has put something there meanwhile.
-    """
-    folder = folder.resolve()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    for left in folder.parent.glob(".*.tmp"):
-        match = re.fullmatch(r"\.(.+)\.(\d+)\.tmp", left.name)
-        if match and match[1] == folder.name and not psutil.pid_exists(int(match[2])):
-            shutil.rmtree(left, ignore_errors=True)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    temporary.mkdir()
+def kind_of(path: Path) -> Literal["file", "folder", "pipe or device", ""]:
+    """What is at a path, through links; "" for nothing, and for a name that no file system takes."""
     try:
-        yield temporary
-        if folder.is_dir():
-            folder.rmdir()  # Windows renames onto no folder, not even an empty one
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return ""
+    return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "pipe or device"
 
 
 def is_hidden(name: str) -> bool:
@@ -97,7 +64,7 @@ def files_below(folder: Path) -> Iterator[Path]:
                     continue
                 if path.is_dir() if linked else entry.is_dir():
                     (links if linked else inside).append(path)
-                elif linked or entry.is_file():  # a link to nowhere, too: reading it says what is wrong
+                else:  # a link to nowhere and a pipe, too: reading it says what is wrong
                     yield path
 
 

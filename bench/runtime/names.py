@@ -15,10 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.contracts import UserError
-from bench.runtime.folders import files_below, is_file, is_there
+from bench.runtime.folders import files_below, kind_of
 
 ENOUGH = 0.5
 """Share of the smaller set that has to find a partner; below it a pattern that finds more is told, as an error."""
+
+
+LONGEST = 240
+"""Bytes of a part of an id: file systems take 255 of a name, and a suffix belongs to it."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,17 @@ def canonical(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def check_id(id_: str, where: object) -> None:
+    """Raises UserError where an id is no path of a file below a folder, on any common file system."""
+    parts = id_.split("/")
+    if any(part in ("", ".", "..") for part in parts):
+        raise UserError(f"the id {id_!r}", where, "use names without empty parts, '.' and '..'")
+    if any(unicodedata.category(character) == "Cc" for character in id_):
+        raise UserError(f"the id {id_!r}", where, "use names without control characters")
+    if any(len(part.encode(errors="surrogateescape")) > LONGEST for part in parts):
+        raise UserError(f"the id {id_[:40]!r}..., which is too long", where, f"use names of {LONGEST} bytes at most")
+
+
 def side(place: Path, suffixes: Sequence[str], noun: str, named_by: str, option: str, pattern: str = "") -> Side:
     """The files of a folder, or one file, by id.
 
@@ -87,13 +102,16 @@ def side(place: Path, suffixes: Sequence[str], noun: str, named_by: str, option:
             is none.
     """
     _check(pattern, suffixes, option)
-    if is_file(place):
+    kind = kind_of(place)
+    if kind == "file":
         files = [place] if place.suffix.lower() in suffixes else []
         root = place.parent
-    elif is_there(place) and place.is_dir():
+    elif kind == "folder":
         files, root = [path for path in files_below(place) if path.suffix.lower() in suffixes], place
     else:
-        raise UserError("no such file or folder", place, f"name an existing one with {named_by}")
+        raise UserError(
+            f"a {kind}" if kind else "no such file or folder", place, f"name an existing one with {named_by}"
+        )
     if not files:
         fix = f"files of {', '.join(suffixes)} are read"
         raise UserError(f"no {noun} here", place, fix)

@@ -53,6 +53,7 @@ class MapCache:
         self.damaged: list[str] = []
         """The shards that are not what was written; none of their maps count."""
         self._places: dict[str, _Place] = {}
+        self._added: list[str] = []
         self._waiting: list[tuple[str, np.ndarray, dict[str, float | None]]] = []
         for name in self._shards():
             self._open(name)
@@ -77,6 +78,12 @@ class MapCache:
             note(f"warning: damaged maps, they are predicted again: {self.objects.address}/{name}")
             self.objects.delete(name)
         self.damaged = []
+
+    def discard(self) -> None:
+        """Remove the shards that were added here."""
+        for name in self._added:
+            self.objects.delete(name)
+        self._added, self._waiting = [], []
 
     def __getitem__(self, sample_id: str) -> ProbabilityMap:
         """float32 ``(H, W)``. Raises UserError where it is not what was written."""
@@ -107,7 +114,8 @@ class MapCache:
         while not self.objects.create(f"{self.folder}/{number:04d}{SUFFIX}", content):
             number += 1
         self._waiting = []
-        self._open(f"{self.folder}/{number:04d}{SUFFIX}")
+        self._added.append(f"{self.folder}/{number:04d}{SUFFIX}")
+        self._open(self._added[-1])
 
     def _shards(self) -> list[str]:
         return [name for name in self.objects.names(f"{self.folder}/") if name.endswith(SUFFIX)]

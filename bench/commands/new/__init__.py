@@ -14,6 +14,7 @@ from string import Template
 
 from bench.config import Kind
 from bench.contracts import UserError
+from bench.runtime.files import OUT
 
 TEMPLATES = files("bench.commands.new") / "templates"
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -58,8 +59,10 @@ def new(kind: Kind, name: str, out: Path = Path()) -> Path:
             file.write_text(Template(_template(template)).substitute(names), encoding="utf-8")
         (temporary / name / module / "py.typed").touch()
         (temporary / name).rename(target)
+    except OSError as error:
+        raise UserError(f"cannot write, {error.strerror}", target, OUT) from None
     finally:
-        shutil.rmtree(temporary)
+        shutil.rmtree(temporary, ignore_errors=True)
     return target
 
 
