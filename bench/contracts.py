@@ -5,7 +5,6 @@ Everything may import this module; it imports nothing of ours but what keeps sec
 
 from __future__ import annotations
 
-import re
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

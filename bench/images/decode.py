@@ -79,8 +79,12 @@ class Raster:
         if self.values.ndim == 2:
             return self.values
         red, green, blue = (self.values[..., channel] for channel in range(3))
-        spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
-        return self.luminance if spread.max() <= (_LOSSY_TOLERANCE if self.lossy else 0) else None
+        if self.lossy:  # 8 bits each
+            spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+            is_grey = spread.max() <= _LOSSY_TOLERANCE
+        else:
+            is_grey = np.array_equal(red, green) and np.array_equal(green, blue)
+        return self.luminance if is_grey else None
 
     @cached_property
     def luminance(self) -> NDArray[Any]:

@@ -120,8 +120,8 @@ class Store:
         return self._cells.finished_among(cells)
 
     def records(self, cell: Manifest) -> pd.DataFrame:
-        """See `bench.store.cells.Cells.records`."""
-        return self._cells.records(cell)
+        """Those of a stored cell, or of a planned one that is there by now; see `bench.store.cells.Cells.records`."""
+        return self._cells.records(cell if cell.file else self.find(cell) or cell)
 
     def add(self, manifest: Manifest, records: pd.DataFrame, lease: Lease | None = None) -> None:
         """Write a finished cell.

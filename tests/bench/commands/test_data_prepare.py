@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -219,7 +220,8 @@ def test_interrupted_it_leaves_nothing_and_what_a_kill_left_goes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive = zipped(tmp_path / "a.zip", ecssd(tmp_path))
-    left, other = tmp_path / "data" / ".ecssd.999999999.tmp", tmp_path / "data" / ".duts.999999999.tmp"
+    here = platform.node() or "unnamed"
+    left, other = (tmp_path / "data" / f".{name}.{here}.999999999.0a.tmp" for name in ("ecssd", "duts"))
     for folder in (left, other):
         write_image(folder / "images" / "0001.jpg")
 
