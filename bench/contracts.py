@@ -5,11 +5,12 @@ Everything may import this module; it imports nothing of ours.
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol, TypeAlias, TypedDict, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias, TypedDict, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,35 @@ DECISION = 0.5
 """A pixel is foreground where its probability is at least this."""
 
 
+LONGEST = 1000
+"""Characters of a line that says what went wrong."""
+
+_ESCAPES = re.compile(r"\x1b(\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)?")
+
+
+def one_line(text: str) -> str:
+    """A text of others on one line: without control characters, and cut in its middle to `LONGEST` characters.
+
+    >>> one_line("\\x1b[31mno such\\x1b[0m\\n\\tfile")
+    'no such file'
+    """
+    # Cut before, too: a message may have megabytes.
+    visible = "".join(letter if letter.isprintable() else " " for letter in _ESCAPES.sub("", _cut(text, 8 * LONGEST)))
+    return _cut(" ".join(visible.split()), LONGEST)
+
+
+def _cut(text: str, longest: int) -> str:
+    half = (longest - 5) // 2
+    return text if len(text) <= longest else f"{text[:half]} ... {text[-half:]}"
+
+
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """The same numbers as an array that cannot be written to."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
 class UserError(Exception):
     """Something the user can fix: one line that says what, where and how; exit code 2.
 
@@ -52,7 +82,7 @@ class UserError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image with its ground truth, at native size.
+    """One image with its ground truth, at native size. Its arrays are read-only: who changes one copies it first.
 
     Attributes:
         id: unique in its dataset; file-system safe but for ``/``, which few-shot sets use (``class/3``).
@@ -67,6 +97,13 @@ class Sample:
     mask: Mask
     support: tuple[Sample, ...] = ()
     ignore: Mask | None = None
+
+    def __post_init__(self) -> None:
+        # Samples are handed to plug-ins: what one of them wrote here would change its own and others' numbers.
+        for name in ("image", "mask", "ignore"):
+            array = getattr(self, name)
+            if isinstance(array, np.ndarray):
+                object.__setattr__(self, name, read_only(array))
 
 
 @runtime_checkable

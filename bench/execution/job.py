@@ -25,6 +25,8 @@ from bench.datasets.subset import Subset
 from bench.execution.maps import MapCache, MapSplit
 from bench.execution.plan import Cell, training_splits
 from bench.plugins import metrics as plugged_in
+from bench.plugins.calls import calling
+from bench.plugins.outputs import taken
 from bench.store import Learned, Store
 
 
@@ -35,6 +37,7 @@ class Job:
     Attributes:
         workers: processes that the test images are spread over, see `bench.runtime.crew`; no part of the cell's
             identity.
+        stall_limit: seconds without progress after which an engine ends a stage; None never does.
         own_process: each stage has a process to itself, whose memory is the stage's.
     """
 
@@ -42,6 +45,7 @@ class Job:
     store: Store
     device: str
     workers: int = 1
+    stall_limit: int | None = None
     own_process: bool = True
 
     @property
@@ -85,7 +89,10 @@ class Job:
         base = self.fitted_base()
 
         def predict(images: Sequence[Image]) -> list[ProbabilityMap]:
-            return base.predict([Sample("asked", image, np.zeros(image.shape[:2], np.bool_)) for image in images])
+            asked = [Sample("asked", image, np.zeros(image.shape[:2], np.bool_)) for image in images]
+            return taken(
+                base.predict(asked), [sample.mask.shape for sample in asked], "maps that the refiner asked for"
+            )
 
         return predict
 
@@ -98,11 +105,13 @@ class Job:
         if self.cell.base_trainable and self.trained_base.finished is None:
             base: BaseNetwork = self.cell.base.make(device="cpu", seed=self.cell.seed)
             if isinstance(base, Checked):
-                base.check_fit()
+                with calling(self.cell.base.label):
+                    base.check_fit()
         if self.cell.fit_key and self.fitted_refiner.finished is None:
             refiner: Refiner = self.cell.refiner.make(device="cpu", seed=self.cell.seed)
             if refiner.trainable and isinstance(refiner, Checked):
-                refiner.check_fit()
+                with calling(self.cell.refiner.label):
+                    refiner.check_fit()
 
     def metrics(self) -> dict[str, Metric]:
         """The plugged-in metrics that the cell is scored by, by column."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.contracts import Dataset, ProbabilityMap, Sample
+from bench.contracts import Dataset, ProbabilityMap, Sample, read_only
 from bench.images import from_uint16, to_uint16
 from bench.runtime.files import replacing
 
@@ -50,10 +50,10 @@ class MapCache:
         return [sample_id for sample_id in ids if sample_id not in self._places]
 
     def __getitem__(self, sample_id: str) -> ProbabilityMap:
-        """float32 ``(H, W)``."""
+        """float32 ``(H, W)``, read-only."""
         place = self._places[sample_id]
         codes = np.memmap(self._path(place.shard, "u16"), np.uint16, "r", offset=place.offset, shape=place.shape)
-        return from_uint16(codes)
+        return read_only(from_uint16(codes))
 
     def cost(self, sample_id: str) -> dict[str, float | None]:
         """What the base spent on this map, as it was given to `add`."""

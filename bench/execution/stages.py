@@ -16,14 +16,15 @@ from typing import Any
 
 import pandas as pd
 
-from bench.contracts import DECISION, Episodic, Oracle, ProbabilityMap, Refiner, Sample, Split
+from bench.contracts import DECISION, Episodic, Oracle, ProbabilityMap, Refiner, Sample, Split, read_only
 from bench.execution.job import Job
 from bench.execution.maps import MapCache
 from bench.execution.measure import Meter
 from bench.images import ALL_EMPTY, NOTHING_FOUND
 from bench.metrics.columns import BASE, score
 from bench.plugins import metrics as plugged_in
-from bench.plugins.outputs import check_output
+from bench.plugins.calls import arrays_of, calling, own
+from bench.plugins.outputs import taken, unchanged
 from bench.plugins.variants import digest
 from bench.runtime.crew import crew
 from bench.runtime.environment import describe
@@ -79,7 +80,8 @@ def fit_base(job: Job) -> None:
     training = job.trained_base
     if training.finished is None:
         begin = time.perf_counter()
-        job.base().fit(*job.training_samples(), training.folder)
+        with calling(job.cell.manifest.base):
+            job.base().fit(*job.training_samples(), training.folder)
         training.finish(time.perf_counter() - begin)
 
 
@@ -98,8 +100,9 @@ def fit_refiner(job: Job) -> None:
     fitting = job.fitted_refiner
     if fitting.finished is None:
         begin = time.perf_counter()
-        job.refiner()
         manifest = job.cell.manifest
+        with calling(manifest.refiner):
+            job.refiner()
         fitting.finish(
             time.perf_counter() - begin, refiner=manifest.refiner, identity=digest(job.cell.refiner.identity)
         )
@@ -131,21 +134,26 @@ class _Scoring:
     def __init__(self, job: Job) -> None:
         self.label, self.test = job.cell.manifest.refiner, job.samples("test")
         self.places = {sample_id: index for index, sample_id in enumerate(self.test.ids)}
-        self.cache, self.refiner, self.metrics = MapCache(job.maps_folder("test")), job.refiner(), job.metrics()
+        self.cache, self.metrics = MapCache(job.maps_folder("test")), job.metrics()
+        with calling(self.label):
+            self.refiner = job.refiner()
         self.meter, self.warm = Meter(job.device, alone=job.workers == 1, own_process=job.own_process), False
 
     def __call__(self, sample_id: str) -> dict[str, Any]:
         sample, probs = self.test[self.places[sample_id]], self.cache[sample_id]
-        call = _refining(self.refiner, sample, probs)
-        if not self.warm:
-            call()  # first calls allocate and compile
-            self.warm = True
-        (refined,), cost = self.meter(call)
         where = f"{self.label}: {sample_id}"
-        check_output(refined, probs.shape, where)
+        if not self.warm:
+            with calling(where):
+                # First calls allocate and compile. What this one does to its arrays is not measured with the next.
+                _refining(self.refiner, own(sample), read_only(probs.copy()))()
+            self.warm = True
+        with calling(where, sample.image, sample.mask, probs):
+            returned, cost = self.meter(_refining(self.refiner, sample, probs))
+        (refined,) = taken(returned, [probs.shape], where)
         seen = {_TRUTH: bool(sample.mask.any()), _FOUND: bool((refined >= DECISION).any())}
         record = {"id": sample_id, **seen, **score(refined, sample.mask, ignore=sample.ignore), **cost.columns()}
         record |= plugged_in.values(self.metrics, refined, sample.mask, where, sample.ignore)
+        unchanged(returned, [refined], where)
         return record | {BASE + name: value for name, value in self.cache.cost(sample_id).items()}
 
 
@@ -164,13 +172,16 @@ def _predict(job: Job, split: Split) -> None:
     if not indices:
         return
     _record_episodes(job, split)
-    base, meter = job.fitted_base(), Meter(job.device, own_process=job.own_process)
-    base.predict([samples[indices[0]]])  # warm-up
-    label = f"{split} maps of {job.cell.manifest.base}"
+    label, meter = f"{split} maps of {job.cell.manifest.base}", Meter(job.device, own_process=job.own_process)
+    with calling(label):
+        base = job.fitted_base()
+        base.predict([own(samples[indices[0]])])  # warm-up
     for index in track(indices, label):
         sample = samples[index]
-        (probs,), cost = meter(partial(base.predict, [sample]))
-        check_output(probs, sample.mask.shape, f"{label}: {sample.id}")
+        where = f"{label}: {sample.id}"
+        with calling(where, *arrays_of(sample)):
+            returned, cost = meter(partial(base.predict, [sample]))
+        (probs,) = taken(returned, [sample.mask.shape], where)
         cache.add(sample.id, probs, cost.columns())
     cache.flush()
 
