@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,7 +23,7 @@ _COPY = "the plug-in must copy what it is given before it changes it, e.g. maps[
 def calling(where: str, *lent: np.ndarray) -> Iterator[None]:
     """In the block a plug-in's code runs.
 
-    The working folder is the same after it. A copy of this process that the plug-in has forked, and that comes back
+    The working folder is the same after it, and there are standard streams. A copy of this process that the plug-in has forked, and that comes back
     from it, ends: it would do this process's work a second time.
 
     Args:
@@ -50,6 +51,7 @@ def calling(where: str, *lent: np.ndarray) -> Iterator[None]:
             os._exit(1)
         if folder is not None and _folder() != folder:
             os.chdir(folder)
+        _keep_streams()
     if _sums(lent) != before:
         # As torch does, for one, which heeds no flag of numpy's.
         raise UserError("it has changed its input", where, _COPY)
@@ -69,6 +71,18 @@ def own(sample: Sample) -> Sample:
 def arrays_of(sample: Sample) -> list[np.ndarray]:
     """The image, the mask and the support's; what a base is lent."""
     return [sample.image, sample.mask, *(array for other in sample.support for array in arrays_of(other))]
+
+
+def _keep_streams() -> None:
+    """In place of a standard stream that was closed, nothing: a file of ours that took its number would be written to."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+    for name in ("stdout", "stderr"):
+        if getattr(getattr(sys, name), "closed", False):
+            setattr(sys, name, Path(os.devnull).open("w"))
 
 
 def _sums(arrays: tuple[np.ndarray, ...]) -> list[int]:
