@@ -23,8 +23,8 @@ _COPY = "the plug-in must copy what it is given before it changes it, e.g. maps[
 def calling(where: str, *lent: np.ndarray) -> Iterator[None]:
     """In the block a plug-in's code runs.
 
-    The working folder is the same after it, and there are standard streams. A copy of this process that the plug-in has forked, and that comes back
-    from it, ends: it would do this process's work a second time.
+    The working folder is the same after it, and there are standard streams. A copy of this process that the plug-in has
+    forked, and that comes back from it, ends: it would do this process's work a second time.
 
     Args:
         where: what is called and on what, for errors.
@@ -74,7 +74,7 @@ def arrays_of(sample: Sample) -> list[np.ndarray]:
 
 
 def _keep_streams() -> None:
-    """In place of a standard stream that was closed, nothing: a file of ours that took its number would be written to."""
+    """Nothing is heard on a standard stream that was closed; but no file of ours takes its number, and what it gets."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -82,7 +82,7 @@ def _keep_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
     for name in ("stdout", "stderr"):
         if getattr(getattr(sys, name), "closed", False):
-            setattr(sys, name, Path(os.devnull).open("w"))
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  # it stays open
 
 
 def _sums(arrays: tuple[np.ndarray, ...]) -> list[int]:

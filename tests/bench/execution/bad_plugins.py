@@ -26,7 +26,7 @@ class Odd(BaseException):
     """No Exception."""
 
 
-class Mute(Exception):
+class MuteError(Exception):
     """Has no message, cannot be pickled, and would not be unpickled."""
 
     def __str__(self):
@@ -57,7 +57,7 @@ class Wrong(_Bad):
         raise ZeroDivisionError("\x1b[31mred\x1b[0m\nand a second line" + "!" * 10**7)
 
     def mute(self, image, probs):
-        raise Mute
+        raise MuteError
 
     def exits(self, image, probs):
         sys.exit(3)
@@ -299,7 +299,7 @@ class Metric:
         if self.does == "exits":
             sys.exit(0)
         if self.does == "raises":
-            raise Mute
+            raise MuteError
         if self.does == "huge":
             return 10**6000
         if self.does == "hangs":

@@ -35,7 +35,7 @@ STALLED = r"made no progress within \d+ s, the limit.*--stall-limit"
 
 REFINERS = {
     "raises": r"^ZeroDivisionError: red and a second line!+ \.\.\. !+$",
-    "mute": r"^Mute: \(it has no message that can be shown\)$",
+    "mute": r"^MuteError: \(it has no message that can be shown\)$",
     "exits": r"^the plug-in called sys\.exit\(3\)$",
     "exits-well": r"^the plug-in called sys\.exit\(0\)$",
     "exits-in-constructor": r"^the plug-in called sys\.exit\(0\)$",
@@ -206,7 +206,7 @@ def test_bad_metrics(tmp_path: Path) -> None:
         "writes": "read-only.*metric 'badmetric.*must copy",
         "writes-by-torch": "has changed its input .metric 'badmetric",
         "exits": r"metric 'badmetric.* failed: the plug-in called sys\.exit\(0\)",
-        "raises": "metric 'badmetric.* failed: Mute: .it has no message",
+        "raises": "metric 'badmetric.* failed: MuteError: .it has no message",
         "huge": "metric 'badmetric.* failed: OverflowError",
         "hangs": STALLED,
     }
