@@ -15,7 +15,10 @@ COMMANDS = (run, report, score, predict, refine, train, tune, export, data, list
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point of ``bench``: 0 done, 2 the user can fix it, 3 done but for failed cells, 1 a defect, 130 stopped."""
+    """Entry point of ``bench``.
+
+    0 done, 2 the user can fix it, 3 done but for failed cells, 1 a defect of ours, 130 interrupted.
+    """
     screen.write_anything()
     try:
         arguments = parser().parse_args(argv)
