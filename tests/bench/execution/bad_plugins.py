@@ -241,7 +241,7 @@ class WrongFit(Refiner):
 
     trainable = True
 
-    def __init__(self, *, does: str = "writes"):
+    def __init__(self, *, does: str = "nothing"):
         self.does = does
 
     def fit(self, val, workdir: Path):
