@@ -1,3 +1,4 @@
+# mypy: disable-error-code="no-untyped-def"
 """Plug-ins that do wrong: installed by the tests beside it as a user's package would be."""
 
 from __future__ import annotations

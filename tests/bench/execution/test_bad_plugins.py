@@ -164,7 +164,7 @@ def test_a_few_of_them_beside_a_good_one(tmp_path: Path, capfd: pytest.CaptureFi
     expected = {f"bad[does={does}]": REFINERS[does] for does in FEW}
     arguments = ["--dataset", DATASET, "--base", MAPS, "--refiner", "good", *expected, "--store", "few"]
     assert main(["run", *arguments, "--on-error", "skip", "--device", "cpu"]) == 3
-    result = run(store="alone")
+    result = run(store="alone", engine="inline")
     few = bench.load("few")
     assert {cell.refiner for cell in few.store.manifests() if cell.status == "done"} == {"good", "identity"}
     pd.testing.assert_frame_equal(metrics(few, "good"), metrics(result, "good"))  # type: ignore[arg-type]
