@@ -94,6 +94,8 @@ class Grid(_Section):
         workers: processes that a cell's test images are spread over, one native thread each; with one of them the
             refiner takes what threads it likes.
         on_error: ``fail`` stops at the first failed cell, ``skip`` records it and goes on.
+        stall_limit: seconds; a stage that makes no progress for so long (no image, map, training step or trial is done)
+            is ended, and its cells fail. ``engine="inline"`` cannot end what hangs.
     """
 
     dataset: Names = LEFT_OUT
@@ -110,6 +112,7 @@ class Grid(_Section):
     engine: EngineName = LEFT_OUT
     workers: Positive = LEFT_OUT
     on_error: OnError = LEFT_OUT
+    stall_limit: Positive = LEFT_OUT
 
     @classmethod
     def of(cls, called: Mapping[str, str] | None = None, /, **options: Any) -> Grid:

@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol, TypeAlias, TypedDict, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias, TypedDict, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,13 @@ DECISION = 0.5
 """A pixel is foreground where its probability is at least this."""
 
 
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """The same numbers as an array that cannot be written to."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
 class UserError(Exception):
     """Something the user can fix: one line that says what, where and how; exit code 2.
 
@@ -54,7 +61,7 @@ class UserError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image with its ground truth, at native size.
+    """One image with its ground truth, at native size. Its arrays are read-only: who changes one copies it first.
 
     Attributes:
         id: unique in its dataset; file-system safe but for ``/``, which few-shot sets use (``class/3``).
@@ -69,6 +76,13 @@ class Sample:
     mask: Mask
     support: tuple[Sample, ...] = ()
     ignore: Mask | None = None
+
+    def __post_init__(self) -> None:
+        # Samples are handed to plug-ins: what one of them wrote here would change its own and others' numbers.
+        for name in ("image", "mask", "ignore"):
+            array = getattr(self, name)
+            if isinstance(array, np.ndarray):
+                object.__setattr__(self, name, read_only(array))
 
 
 @runtime_checkable

@@ -18,6 +18,11 @@ _SECRET_VARIABLE = re.compile(r".*(TOKEN|SECRET|PASSWORD|ACCESS_KEY|ACCESS_KEY_I
 _FORMULA = re.compile(r"[=+\-@\t\r\n]")
 _NUMBER = re.compile(r"[+-]?[\d.]+(e[+-]?\d+)?", re.IGNORECASE)
 
+LONGEST = 1000
+"""Characters of a line that says what went wrong."""
+
+_ESCAPES = re.compile(r"\x1b(\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)?")
+
 _SHORTEST = 8
 """Characters; a shorter value of such a variable may be any word."""
 
@@ -45,6 +50,21 @@ def printable(text: str) -> str:
     """
     plain = " ".join(redacted(text).split())
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in plain)
+
+
+def one_line(text: str) -> str:
+    r"""As `printable`, without the commands of a terminal, and cut in its middle to `LONGEST` characters.
+
+    >>> one_line("\x1b[31mno such\x1b[0m\n\tfile")
+    'no such file'
+    """
+    # Cut before, too: a message may have megabytes.
+    return _cut(printable(_ESCAPES.sub("", _cut(text, 8 * LONGEST))), LONGEST)
+
+
+def _cut(text: str, longest: int) -> str:
+    half = (longest - 5) // 2
+    return text if len(text) <= longest else f"{text[:half]} ... {text[-half:]}"
 
 
 def cell(text: str) -> str:

@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +17,7 @@ from bench.contracts import Image, ProbabilityMap, Sample, UserError
 from bench.images import IMAGENET_MEAN, IMAGENET_STD
 from bench.training.hub import ModelId, hub
 from bench.training.inference import whole_float32
+from bench.training.tensors import tensor_of
 
 Label = int | str
 
@@ -94,7 +94,7 @@ class HuggingFace(Adapter):
         std = self.std or getattr(processor, "image_std", None) or IMAGENET_STD
         height, width = (self.size, self.size) if self.size else image.shape[:2]
         pixels = prepared(image, height, width, mean=mean, std=std)
-        return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)[None]))
+        return tensor_of(pixels.transpose(2, 0, 1)[None])
 
     @cached_property
     def _classes(self) -> int | tuple[int, ...] | None:

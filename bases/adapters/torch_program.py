@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bench.bases.adapters.inputs import ImageInput
 from bench.training.inference import whole_float32
+from bench.training.tensors import tensor_of
 
 
 class TorchProgram:
@@ -29,7 +30,7 @@ class TorchProgram:
     def __call__(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         dtype = getattr(torch, self.input.dtype)
         with torch.inference_mode(), whole_float32():
-            found = self._call(torch.from_numpy(pixels).to(self._device, dtype))
+            found = self._call(tensor_of(pixels).to(self._device, dtype))
         return {name: _array(tensor) for name, tensor in _named(found).items()}
 
 

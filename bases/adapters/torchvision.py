@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights, list_models, segmentation
@@ -21,6 +20,7 @@ from bench.images import IMAGENET_MEAN, IMAGENET_STD
 from bench.training.checkpoints import load_state
 from bench.training.hub import downloadable
 from bench.training.inference import whole_float32
+from bench.training.tensors import tensor_of
 
 AUXILIARY = "aux_classifier."
 
@@ -77,7 +77,7 @@ class TorchVision(Adapter):
     def _predict(self, image: Image) -> ProbabilityMap:
         height, width = (self.size, self.size) if self.size else image.shape[:2]
         pixels = prepared(image, height, width, mean=self.mean, std=self.std)
-        tensor = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)[None]))
+        tensor = tensor_of(pixels.transpose(2, 0, 1)[None])
         with torch.inference_mode(), whole_float32():
             logits = self._network(tensor.to(self.device))["out"]
         return logits_to_map(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from bench.bases.parts.framing import Framing, framed, unframed
 from bench.contracts import Image, ProbabilityMap
 from bench.training.inference import Model, in_batches, tiled
+from bench.training.tensors import tensor_of
 
 
 def resized_map(model: Model, image: Image, side: int, framing: Framing, device: str) -> ProbabilityMap:
@@ -26,4 +26,4 @@ def tiled_map(model: Model, image: Image, tile: int, overlap: int, device: str) 
 
 def _tensor(image: Image, device: str) -> Tensor:
     """uint8 ``1x3xHxW``."""
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].to(device)
+    return tensor_of(image.transpose(2, 0, 1))[None].to(device)

@@ -37,7 +37,10 @@ FILE_SYSTEM = frozenset(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point of ``bench``: 0 done, 2 the user can fix it, 1 a defect of ours, 130 interrupted."""
+    """Entry point of ``bench``.
+
+    0 done, 2 the user can fix it, 3 done but for failed cells, 1 a defect of ours, 130 interrupted.
+    """
     screen.write_anything()
     try:
         arguments = parser().parse_args(argv)
@@ -67,7 +70,8 @@ def parser() -> Parser:
         prog="bench",
         description="Which refinement method improves my segmentation masks, by how much, and at what cost?",
         epilog="A name may carry parameters wherever one is taken: --refiner 'prn[size=128]'. "
-        "Exit codes: 0 done, 2 you can fix it (one line on stderr says how), 1 a defect of ours.",
+        "Exit codes: 0 done, 2 you can fix it (one line on stderr says how), "
+        "3 done but for cells that failed under --on-error skip, 1 a defect of ours or of a plug-in.",
     )
     version = f"{DISTRIBUTION} {version_of(DISTRIBUTION) or '(not installed)'}"
     whole.add_argument("--version", action="version", version=version, help="print the version and end")

@@ -11,6 +11,9 @@ from bench.cli.parser import Commands
 from bench.config import EngineName, OnError
 from bench.contracts import PROTOCOLS
 
+SKIPPED = 3
+"""Exit code of a run that went on past failed cells, and is done with the others."""
+
 
 def add(commands: Commands) -> None:
     """See `bench.cli`."""
@@ -37,6 +40,8 @@ def add(commands: Commands) -> None:
     text = "stop at the first failed cell, or record it and go on"
     run.add_argument("--on-error", metavar=options.one_of(OnError), help=text)
     options.workers(run)
+    text = "end a stage that makes no progress for so long, and let its cells fail; not with --engine inline"
+    run.add_argument("--stall-limit", metavar="SECONDS", help=text)
     run.add_argument("--force", action="store_true", help="compute the named cells anew (base maps are kept)")
     screen.options(run)
 
@@ -55,4 +60,4 @@ def _run(arguments: argparse.Namespace) -> int:
         note(line)
     store = shlex.quote(result.store.address)
     note(f"tables again: bench report --store {store} [--wide] [--legend] [--latex --csv --out DIR]")
-    return 2 if result.damaged else 0
+    return 2 if result.damaged else SKIPPED if result.failures else 0

@@ -10,7 +10,8 @@ from bench.contracts import SPLITS, Split, UserError
 from bench.datasets.subset import Subset
 from bench.execution.plan import Opened
 from bench.images import is_whole, write_map
-from bench.plugins.outputs import check_output
+from bench.plugins.calls import arrays_of, calling
+from bench.plugins.outputs import taken
 from bench.registry import load_base, load_dataset
 from bench.runtime.environment import pick_device
 from bench.runtime.files import sweep
@@ -71,8 +72,10 @@ def predict(
         todo = Subset(samples, missing)
         for index in track(range(len(todo)), f"{split} maps of {base}"):
             sample = todo[index]
-            (probs,) = network.predict([sample])
-            check_output(probs, sample.mask.shape, f"{base}: {sample.id}")
+            where = f"{base}: {sample.id}"
+            with calling(where, *arrays_of(sample)):
+                returned = network.predict([sample])
+            (probs,) = taken(returned, [sample.mask.shape], where)
             write_map(targets[sample.id], probs)
         count += len(samples)
     return count

@@ -12,10 +12,11 @@ from PIL import Image as PillowImage
 
 from bench.commands.refined import Made, Record, Task, Work, file_digest
 from bench.config import Device, Grid, Settings, load, unknown
-from bench.contracts import ProbabilityMap, UserError
+from bench.contracts import ProbabilityMap, UserError, read_only
 from bench.images import IMAGE_SUFFIXES, MAP_SUFFIXES, MapFiles, expecting, read_image, stored_size, to_uint16
 from bench.images.decode import ARRAY_SUFFIXES
-from bench.plugins.outputs import check_output
+from bench.plugins.calls import calling
+from bench.plugins.outputs import taken
 from bench.plugins.trained import identity_of, ready_refiner
 from bench.runtime.crew import crew
 from bench.runtime.environment import pick_device
@@ -136,12 +137,14 @@ class _Refining:
         # What is recorded is what is read: a file that changes just now is refused.
         of_image, of_map = file_digest(task.image), file_digest(task.map)
         with expecting({task.image: bytes.fromhex(of_image), task.map: bytes.fromhex(of_map)}):
-            probs = self.maps.read(task.map)
-            image = read_image(task.image, like=probs.shape)
+            probs = read_only(self.maps.read(task.map))
+            image = read_only(read_image(task.image, like=probs.shape))
         if image.shape[:2] != probs.shape:
             raise _of_other_size(task, probs.shape, image.shape)
-        (refined,) = self.refiner.refine([image], [probs])
-        check_output(refined, probs.shape, f"{self.spec}: {task.map}")
+        where = f"{self.spec}: {task.map}"
+        with calling(where, image, probs):
+            returned = self.refiner.refine([image], [probs])
+        (refined,) = taken(returned, [probs.shape], where)
         made = _write(refined, task.target, _format_of(task.map) if self.format == "like" else self.format)
         return Made(task.target, of_image, of_map, made)
 

@@ -18,6 +18,7 @@ from bench.execution.plan import Cell, cells
 from bench.metrics.columns import Objective
 from bench.plugins.entry_points import check_parameters
 from bench.runtime.environment import pick_device
+from bench.runtime.failures import summarised
 from bench.runtime.progress import Stages, note
 from bench.store import Manifest, Store
 
@@ -30,7 +31,7 @@ class RunResult(Results):
         cells: all cells of the grid, in order.
         reused: keys of those that the store already held.
         shared: keys of those that other processes have computed meanwhile.
-        failures: key -> one line, for the cells that failed.
+        failures: key -> one line (`bench.redaction.one_line`), for the cells that failed.
     """
 
     cells: list[Cell]
@@ -47,7 +48,7 @@ class RunResult(Results):
         cells: dict[str, list[str]] = defaultdict(list)
         for cell in self.cells:
             if cell.manifest.key in self.failures:
-                cells[self.failures[cell.manifest.key].splitlines()[0]].append(cell.manifest.title)
+                cells[self.failures[cell.manifest.key]].append(cell.manifest.title)
         for reason, names in cells.items():
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             lines.append(f"failed: {names[0]}{more}: {reason}")
@@ -80,6 +81,7 @@ def run(
     objective: Objective | None = None,
     epochs: int | None = None,
     on_error: OnError | None = None,
+    stall_limit: int | None = None,
     workers: int | None = None,
     force: bool = False,
     config: Path | None = None,
@@ -118,6 +120,7 @@ def run(
         engine=engine,
         workers=workers,
         on_error=on_error,
+        stall_limit=stall_limit,
     )
     settings = load(config, parameters)
     check_parameters(settings)
@@ -135,7 +138,7 @@ def run(
                 same |= _other_names(cell.manifest, jobs[key].cell.manifest)
             # Of two names for one cell the first is shown, but for the baseline's, which gains are looked up by.
             if key not in jobs or cell.manifest.refiner == part.baseline:
-                jobs[key] = Job(cell, target, where, part.workers)
+                jobs[key] = Job(cell, target, where, part.workers, part.stall_limit)
     for text in sorted(same):
         note(text)
     for text in dict.fromkeys(_readings(jobs.values())):
@@ -189,19 +192,20 @@ def _missing(pending: list[Job], on_error: OnError) -> dict[str, str]:
     Raises:
         UserError: the first such reason, with ``on_error="fail"``.
     """
-    found: dict[tuple[str, str], UserError | None] = {}
+    found: dict[tuple[str, str], Exception | None] = {}
     for job in pending:
         learns = job.cell.base_key, job.cell.fit_key
         if not job.cell.error and learns not in found:
             found[learns] = None
             try:
                 job.check_fits()
-            except UserError as error:
+            except Exception as error:
+                # A plug-in may raise anything.
                 if on_error == "fail":
                     raise
                 found[learns] = error
     errors = {job.cell.manifest.key: found.get((job.cell.base_key, job.cell.fit_key)) for job in pending}
-    return {key: str(error) for key, error in errors.items() if error} | {
+    return {key: summarised(error) for key, error in errors.items() if error} | {
         job.cell.manifest.key: job.cell.error for job in pending if job.cell.error
     }
 

@@ -16,7 +16,7 @@ from bench.conformance.material import Case, TinySplit, hard, ordinary, sample
 from bench.conformance.report import Check, ContractError, Remark
 from bench.contracts import PartialBase, ProbabilityMap, UserError
 from bench.plugins.variants import Variant
-from bench.runtime.isolation import one_line
+from bench.runtime.failures import summarised
 
 
 class BaseSubject:
@@ -106,4 +106,4 @@ def _pickling(subject: BaseSubject) -> str:
     except ContractError:
         raise
     except Exception as error:
-        return Remark(f"not possible: {one_line(error)}")
+        return Remark(f"not possible: {summarised(error)}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench.contracts import UserError
-from bench.runtime.isolation import one_line
+from bench.runtime.failures import summarised
 
 HARNESS = Path(__file__).parents[1]
 
@@ -74,7 +74,7 @@ def _result(check: Check) -> Line:
     except (ContractError, UserError) as fault:
         return Line("FAIL", check.what, str(fault))
     except (Exception, SystemExit) as error:
-        return Line("FAIL", check.what, f"raises {one_line(error)}{_place(error)}")
+        return Line("FAIL", check.what, f"raises {summarised(error)}{_place(error)}")
     return Line("note" if isinstance(found, Remark) else "ok", check.what, found)
 
 

@@ -29,6 +29,8 @@ from bench.execution.maps import MapSplit
 from bench.execution.plan import Cell, training_splits
 from bench.images import expecting
 from bench.plugins import metrics as plugged_in
+from bench.plugins.calls import calling
+from bench.plugins.outputs import taken
 from bench.runtime.reading import changed
 from bench.store import Lease, MapCache, Store, Training
 
@@ -40,6 +42,7 @@ class Job:
     Attributes:
         workers: processes that the test images are spread over, see `bench.runtime.crew`; no part of the cell's
             identity.
+        stall_limit: seconds without progress after which an engine ends a stage; None never does.
         own_process: each stage has a process to itself, whose memory is the stage's.
         generation: of the run, see `bench.store.Manifest`.
         force: what is there of an earlier generation does not count.
@@ -50,6 +53,7 @@ class Job:
     store: Store
     device: str
     workers: int = 1
+    stall_limit: int | None = None
     own_process: bool = True
     generation: int = 1
     force: bool = False
@@ -147,7 +151,10 @@ class Job:
         base = self.fitted_base()
 
         def predict(images: Sequence[Image]) -> list[ProbabilityMap]:
-            return base.predict([Sample("asked", image, np.zeros(image.shape[:2], np.bool_)) for image in images])
+            asked = [Sample("asked", image, np.zeros(image.shape[:2], np.bool_)) for image in images]
+            return taken(
+                base.predict(asked), [sample.mask.shape for sample in asked], "maps that the refiner asked for"
+            )
 
         return predict
 
@@ -160,11 +167,13 @@ class Job:
         if self.cell.base_trainable and self.trained_base.find() is None:
             base: BaseNetwork = self.cell.base.make(device="cpu", seed=self.cell.seed)
             if isinstance(base, Checked):
-                base.check_fit()
+                with calling(self.cell.base.label):
+                    base.check_fit()
         if self.cell.fit_key and self.fitted_refiner.find() is None:
             refiner: Refiner = self.cell.refiner.make(device="cpu", seed=self.cell.seed)
             if refiner.trainable and isinstance(refiner, Checked):
-                refiner.check_fit()
+                with calling(self.cell.refiner.label):
+                    refiner.check_fit()
 
     def metrics(self) -> dict[str, Metric]:
         """The plugged-in metrics that the cell is scored by, by column."""

@@ -27,6 +27,7 @@ from bench.execution.contamination import corpora, overlap, seen
 from bench.metrics import METRIC_VERSION
 from bench.plugins import metrics as plugged_in
 from bench.plugins.variants import Variant, digest, resolve
+from bench.runtime.failures import summarised
 from bench.runtime.progress import note
 from bench.store import LAYOUT, Manifest
 
@@ -286,10 +287,11 @@ class _Context:
                 said = f"{refiner.spec} asks for maps of images of its own making"
                 raise UserError(said, f"--base {self.base.spec}", "name a base that is a network")
             saw = overlap(self.corpora, seen(made, refiner, self.settings))
-        except UserError as problem:
+        except Exception as problem:
+            # A plug-in may raise anything.
             if not skip_errors:
                 raise
-            made, error = refiner.entry.factory, str(problem)
+            made, error = refiner.entry.factory, summarised(problem)
         fit_key = ""
         # Of one that could not be made the class may not know: that may depend on its parameters.
         if refiner.search is not None or getattr(made, "trainable", False):

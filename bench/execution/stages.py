@@ -18,13 +18,14 @@ from typing import Any
 
 import pandas as pd
 
-from bench.contracts import DECISION, Episodic, Oracle, ProbabilityMap, Refiner, Sample, Split, UserError
+from bench.contracts import DECISION, Episodic, Oracle, ProbabilityMap, Refiner, Sample, Split, UserError, read_only
 from bench.execution.job import Job
 from bench.execution.measure import Meter
 from bench.images import ALL_EMPTY, NOTHING_FOUND
 from bench.metrics.columns import BASE, score
 from bench.plugins import metrics as plugged_in
-from bench.plugins.outputs import check_output
+from bench.plugins.calls import arrays_of, calling, own
+from bench.plugins.outputs import taken, unchanged
 from bench.plugins.variants import digest
 from bench.runtime.crew import crew
 from bench.runtime.environment import describe
@@ -110,7 +111,8 @@ def _maps_task(job: Job, split: Split) -> str:
 def fit_base(job: Job) -> None:
     """Train the base on train, tune it on val."""
     begin, work = time.perf_counter(), job.work
-    job.base().fit(*job.training_samples(), work)
+    with calling(job.cell.manifest.base):
+        job.base().fit(*job.training_samples(), work)
     _check(partial(shutil.rmtree, work), job.cell.base.check_unchanged, partial(job.check_splits, "train", "val"))
     _keep(job, job.trained_base, work, time.perf_counter() - begin)
 
@@ -127,11 +129,12 @@ def predict_test(job: Job) -> None:
 
 def fit_refiner(job: Job) -> None:
     """Fit the refiner on the val maps."""
-    begin, work = time.perf_counter(), job.work
-    job.refiner(work)
+    begin, work, manifest = time.perf_counter(), job.work, job.cell.manifest
+    with calling(manifest.refiner):
+        job.refiner(work)
     _check(partial(shutil.rmtree, work), job.check_refiner_files, partial(job.check_splits, "val"))
-    manifest, seconds = job.cell.manifest, time.perf_counter() - begin
-    _keep(job, job.fitted_refiner, work, seconds, refiner=manifest.refiner, identity=digest(job.cell.refiner.identity))
+    seconds, identity = time.perf_counter() - begin, digest(job.cell.refiner.identity)
+    _keep(job, job.fitted_refiner, work, seconds, refiner=manifest.refiner, identity=identity)
     kept = f"{job.store.address}/{job.fitted_refiner.name}"
     note(f"fitted: {manifest.refiner} to {manifest.base} on {manifest.dataset}, kept in {kept}")
 
@@ -170,22 +173,27 @@ class _Scoring:
     def __init__(self, job: Job) -> None:
         self.job, self.label, self.test = job, job.cell.manifest.refiner, job.samples("test")
         self.places = {sample_id: index for index, sample_id in enumerate(self.test.ids)}
-        self.cache, self.refiner, self.metrics = job.maps("test"), job.refiner(), job.metrics()
+        self.cache, self.metrics = job.maps("test"), job.metrics()
+        with calling(self.label):
+            self.refiner = job.refiner()
         self.meter, self.warm = Meter(job.device, alone=job.workers == 1, own_process=job.own_process), False
 
     def __call__(self, sample_id: str) -> dict[str, Any]:
         sample, probs = self.test[self.places[sample_id]], self.cache[sample_id]
-        call = _refining(self.refiner, sample, probs)
-        if not self.warm:
-            call()  # first calls allocate, compile and read weights
-            self.job.check_refiner_files()
-            self.warm = True
-        (refined,), cost = self.meter(call)
         where = f"{self.label}: {sample_id}"
-        check_output(refined, probs.shape, where)
+        if not self.warm:
+            with calling(where):
+                # First calls allocate and compile. What this one does to its arrays is not measured with the next.
+                _refining(self.refiner, own(sample), read_only(probs.copy()))()
+            self.job.check_refiner_files()  # weights are read now at the latest
+            self.warm = True
+        with calling(where, sample.image, sample.mask, probs):
+            returned, cost = self.meter(_refining(self.refiner, sample, probs))
+        (refined,) = taken(returned, [probs.shape], where)
         seen = {_TRUTH: bool(sample.mask.any()), _FOUND: bool((refined >= DECISION).any())}
         record = {"id": sample_id, **seen, **score(refined, sample.mask, ignore=sample.ignore), **cost.columns()}
         record |= plugged_in.values(self.metrics, refined, sample.mask, where, sample.ignore)
+        unchanged(returned, [refined], where)
         return record | {BASE + name: value for name, value in self.cache.cost(sample_id).items()}
 
 
@@ -199,15 +207,18 @@ def _predict(job: Job, split: Split) -> None:
     _record_episodes(job, split)
     if not indices:
         return
-    base, meter = job.fitted_base(), Meter(job.device, own_process=job.own_process)
-    label = f"{split} maps of {job.cell.manifest.base}"
+    label, meter = f"{split} maps of {job.cell.manifest.base}", Meter(job.device, own_process=job.own_process)
     with job.reading_base_files():
-        base.predict([samples[indices[0]]])  # warm-up: weights are read now at the latest
+        with calling(label):
+            base = job.fitted_base()
+            base.predict([own(samples[indices[0]])])  # warm-up: weights are read now at the latest
         job.cell.base.check_unchanged()
         for index in track(indices, label):
             sample = samples[index]
-            (probs,), cost = meter(partial(base.predict, [sample]))
-            check_output(probs, sample.mask.shape, f"{label}: {sample.id}")
+            where = f"{label}: {sample.id}"
+            with calling(where, *arrays_of(sample)):
+                returned, cost = meter(partial(base.predict, [sample]))
+            (probs,) = taken(returned, [sample.mask.shape], where)
             cache.add(sample.id, probs, cost.columns())
     # The maps of full shards are on the disk already.
     _check(cache.discard, partial(job.check_splits, split))

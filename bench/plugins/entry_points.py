@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 from bench.config import KINDS, Kind, Settings, nearest, unknown
 from bench.contracts import AsksBase, BaseNetwork, Metric, Oracle, Plugin, Refiner, SearchSpace, Tunable, UserError
 from bench.runtime.environment import DISTRIBUTION
-from bench.runtime.isolation import one_line
+from bench.runtime.failures import summarised
 
 FILLED_IN: dict[Kind, tuple[str, ...]] = {
     "dataset": ("root",),
@@ -160,7 +160,7 @@ def _load(kind: Kind, entry: EntryPoint) -> Entry:
         missing = [module for module in requires if importlib.util.find_spec(module) is None]
     except (Exception, SystemExit) as error:
         # Whatever a foreign module does on import must not take the harness down.
-        return Entry(kind, entry.name, problem=f"broken: {one_line(error)}")
+        return Entry(kind, entry.name, problem=f"broken: {summarised(error)}")
     if missing:
         package = f"refinebench[{extra}]" if extra else " ".join(missing)
         return Entry(kind, entry.name, factory, f"unavailable: pip install {package}")

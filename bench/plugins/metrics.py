@@ -9,9 +9,11 @@ from numbers import Real
 from pydantic import ValidationError
 
 from bench.config import Settings
-from bench.contracts import Mask, Metric, ProbabilityMap, UserError
+from bench.contracts import Mask, Metric, ProbabilityMap, UserError, read_only
 from bench.metrics.columns import METRICS, RECORD_COLUMNS
+from bench.plugins.calls import calling
 from bench.plugins.variants import Variant, resolve
+from bench.runtime.failures import summarised
 from bench.store import PluggedMetric
 
 _OF_REPORTS = (
@@ -75,22 +77,24 @@ def values(
     if ignore is not None and ignore.any():
         named = ", ".join(metrics)
         raise UserError(f"the metrics {named} cannot leave void pixels out", where, "leave out --metric, or ignore=")
-    probs, mask = probs.view(), mask.view()
-    probs.flags.writeable = mask.flags.writeable = False
-    return {label: _value(label, metric, probs, mask, where) for label, metric in metrics.items()}
+    return {label: _value(label, metric, read_only(probs), read_only(mask), where) for label, metric in metrics.items()}
 
 
 def _value(label: str, metric: Metric, probs: ProbabilityMap, mask: Mask, where: str) -> float:
     try:
-        value = metric(probs, mask)
+        with calling(f"metric {label!r}, {where}", probs, mask):
+            value = metric(probs, mask)
+        number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.inf
+    except UserError:
+        raise
     except Exception as error:
         # Whatever a foreign metric raises is its author's to mend: it must not look like a defect of the harness.
-        said = f"metric {label!r} raised {type(error).__name__}: {error}"
+        said = f"metric {label!r} failed: {summarised(error)}"
         raise UserError(said, where, "repair that plug-in, or leave it out of --metric") from error
-    if isinstance(value, bool) or not isinstance(value, Real) or math.isinf(value):
+    if math.isinf(number):
         said = f"metric {label!r} returned {value!r:.60}"
         raise UserError(said, where, "it must return a float, NaN where it is undefined")
-    return float(value)
+    return number
 
 
 def _column(label: str, metric: Metric) -> PluggedMetric:

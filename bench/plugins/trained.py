@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from bench.config import Settings
 from bench.contracts import AsksBase, Refiner, UserError
+from bench.plugins.calls import calling
 from bench.plugins.variants import Variant, content_hash, digest, resolve
 from bench.runtime.folders import kind_of
 from bench.store import Learned
@@ -33,7 +34,8 @@ def ready_refiner(spec: str, checkpoint: Path | None, settings: Settings, device
         raise UserError(f"{spec} needs the base network", "--refiner", "use it with 'bench run'")
     if folder is not None:
         _check_left_by(variant, folder)
-        refiner.fit(_Nothing(folder), folder)
+        with calling(spec):
+            refiner.fit(_Nothing(folder), folder)
     elif refiner.trainable:
         fix = "train it with 'bench run', then give --checkpoint STORE/refiners/KEY"
         raise UserError(f"{spec} is not trained", "--refiner", fix)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from bench.contracts import Checked, Image, MapDataset, ProbabilityMap, Refiner, Sample, SearchSpace, Span, UserError
 from bench.metrics.columns import METRIC_VERSION, OBJECTIVES, Objective, Scored
+from bench.plugins.outputs import taken
 from bench.runtime.progress import bar, note
 from bench.runtime.sealed import Log
 from bench.store import Learned
@@ -95,10 +97,11 @@ class Tuned(Refiner):
             trials = log.lines
             title = f"tune on val {search.objective}"
             task = progress.add_task(title, total=search.trials, completed=len(trials), best=_best(trials))
+            tick = partial(progress.advance, task, 0)
             while len(trials) < search.trials:
                 parameters = propose(search, trials, self._seed) if trials else self._defaults
                 known = next((trial["score"] for trial in trials if trial["parameters"] == parameters), None)
-                score = self._try(parameters, val, workdir / "trial") if known is None else known
+                score = self._try(parameters, val, workdir / "trial", tick) if known is None else known
                 if score > _best(trials):
                     note(f"trial {len(trials) + 1} of {search.trials}: val {search.objective} {score:.4f}")
                 trials.append({"parameters": parameters, "score": score})
@@ -109,8 +112,8 @@ class Tuned(Refiner):
         Learned(workdir).keep_tuned(record)
         return record
 
-    def _try(self, parameters: dict[str, Any], val: MapDataset, folder: Path) -> float:
-        """Mean of the objective over val, or over the half that nothing was fitted on."""
+    def _try(self, parameters: dict[str, Any], val: MapDataset, folder: Path, tick: Callable[[], None]) -> float:
+        """Mean of the objective over val, or over the half that nothing was fitted on; ``tick`` after each image."""
         refiner, scored = self._make(parameters), val
         if refiner.trainable:
             fitted, scored = halves(val, self._seed)
@@ -118,7 +121,9 @@ class Tuned(Refiner):
         total, objective = 0.0, OBJECTIVES[self._search.objective]
         for index in range(len(scored)):
             sample, probs = scored[index]
-            (refined,) = refiner.refine([sample.image], [probs])
+            returned = refiner.refine([sample.image], [probs])
+            (refined,) = taken(returned, [probs.shape], f"trial {parameters}: {sample.id}")
+            tick()
             total += objective.of(Scored(refined, sample.mask, sample.ignore))
         shutil.rmtree(folder, ignore_errors=True)
         return total / len(scored)

@@ -16,6 +16,7 @@ from pydantic import ConfigDict, ValidationError, create_model
 from bench.config import Kind, Settings, nearest
 from bench.contracts import Plugin, RefersToFiles, SearchSpace, Span, UserError
 from bench.metrics.columns import DEFAULT_OBJECTIVE, OBJECTIVES
+from bench.plugins.calls import calling
 from bench.plugins.entry_points import FILLED_IN, TUNING, Entry, defaults_of, hints_of, search_space, usable
 from bench.plugins.spec import Spec, parse
 from bench.plugins.tuning import Search, Tuned
@@ -99,15 +100,15 @@ class Variant:
         wanted = inspect.signature(self.entry.factory).parameters
         filled_in = {**self.filled_in, **filled_in}
         given = {name: filled_in[name] for name in FILLED_IN[self.kind] if name in wanted and name in filled_in}
+
+        def construct(found: dict[str, Any]) -> Any:
+            with calling(self.spec):
+                return self.entry.factory(**{**self.parameters, **found}, **given)
+
         if self.search is None:
-            return self.entry.factory(**self.parameters, **given)
+            return construct({})
         searched = {name: self.parameters[name] for name in self.search.space}
-        return Tuned(
-            lambda found: self.entry.factory(**{**self.parameters, **found}, **given),
-            searched,
-            self.search,
-            filled_in.get("seed", 0),
-        )
+        return Tuned(construct, searched, self.search, filled_in.get("seed", 0))
 
     def having(self, key: str, value: Any) -> Variant:
         """With a parameter set over what the name says; itself where ``value`` is None or it has no such parameter.

@@ -12,16 +12,19 @@ import os
 import pickle
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from typing import Any
 
 import psutil
 from loky.backend.process import LokyProcess
 
 from bench.contracts import UserError
+from bench.runtime.failures import UNHEARD, DiedError, EscapeError, Stopped, summarised
+from bench.runtime.warden import end_session, guarded
 
 Inbox = Iterator[Any]
 """What the child is sent, until the parent closes the pipe."""
@@ -33,24 +36,21 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_
 """Environment of a process whose libraries compute with one native thread."""
 
 GRACE = 5.0
-"""Seconds that a child has to remove its half-written file when it is stopped."""
+"""Seconds that a child has to remove its half-written file when it is stopped, and to leave once it has answered."""
+
+LOOK = 1.0
+"""Seconds between two looks at whether a child without an answer still runs: others may hold its pipe open."""
 
 _STARTED, _SAID, _ANSWER, _ERROR, _END = "started", "said", "answer", "error", "end"
 _CLOSED = (EOFError, BrokenPipeError, ConnectionResetError)
 """What a pipe raises whose other end is closed."""
 
 
-class DiedError(Exception):
-    """The process ended without an answer; the message says how, e.g. ``"died with exit code -11"``."""
-
-    def __init__(self, exitcode: int | None) -> None:
-        super().__init__(f"died with exit code {exitcode}")
-
-
 class Child:
     """A process that calls ``function(inbox, *arguments)`` and sends back what that yields.
 
-    It ends when this process does, leaves Ctrl-C, which reaches both, to this one, and prints to stderr only.
+    It has a session of its own, which Ctrl-C does not reach, and ends when this process does; all that it has started
+    ends with it, see `bench.runtime.warden`. It prints to stderr only.
 
     Args:
         function: of a module; what it yields, the arguments and what is sent must be picklable.
@@ -73,7 +73,8 @@ class Child:
         watched, self._lifeline = multiprocessing.Pipe(duplex=False)
         # Pickled here and not by the process's start: the child unpickles it, and so imports, when it can answer.
         work = pickle.dumps((function, arguments))
-        self._process = LokyProcess(target=_live, args=(theirs, watched, work), env=dict(environment or {}))
+        begin = (theirs, watched, pickle.dumps(_live), work)
+        self._process = LokyProcess(target=guarded, args=begin, env=dict(environment or {}))
         with _no_interrupt():
             self._process.start()
         theirs.close()
@@ -89,13 +90,14 @@ class Child:
         """Its next answer; `END` once the function has returned.
 
         Args:
-            seconds: the longest time to wait, the start of the process aside.
+            seconds: the longest time to wait, the start of the process aside; it begins anew with all that it says.
 
         Raises:
             DiedError: it ended without an answer.
             TimeoutError: the time is over.
-            Exception: whatever the function raised; but for a UserError with the child's traceback as a note, and as
-                RuntimeError where it cannot be pickled.
+            EscapeError: the function raised what is no Exception: it called ``sys.exit``, say.
+            Exception: whatever else the function raised; but for a UserError with the child's traceback as a note, and
+                as RuntimeError where it cannot be pickled.
         """
         if not self._started:
             self._message(None)
@@ -110,34 +112,43 @@ class Child:
         self._process.terminate()
 
     def end(self, grace: float = GRACE) -> None:
-        """Let it end: its inbox is closed. One that has not ended after ``grace`` seconds is killed."""
+        """Let it end: its inbox is closed. What of it has not ended after ``grace`` seconds is killed."""
         self.connection.close()
         self._process.join(grace)
-        if self._process.is_alive():
+        self._lifeline.close()
+        self._process.join(GRACE)
+        if self._process.exitcode is None:
             with suppress(psutil.NoSuchProcess):
                 psutil.Process(self._process.pid).kill()  # loky's processes have no kill()
-            self._process.join()
-        self._lifeline.close()
+            self._process.join(GRACE)
+        end_session(self._process.pid)
 
     def _message(self, seconds: float | None) -> tuple[str, Any]:
         while True:
             try:
-                if not self.connection.poll(seconds):
-                    raise TimeoutError(f"no answer within {seconds:g} s")
+                self._await(seconds)
                 kind, value = self.connection.recv()
             except _CLOSED:
-                self._process.join()
+                self._process.join(GRACE)
                 raise DiedError(self._process.exitcode) from None
             if kind != _SAID:
                 return kind, value
             if self._heard is not None:
                 self._heard(value)
 
+    def _await(self, seconds: float | None) -> None:
+        end = float("inf") if seconds is None else time.monotonic() + seconds
+        while not self.connection.poll(max(0.0, min(LOOK, end - time.monotonic()))):
+            if self._process.exitcode is not None and not self.connection.poll():
+                raise EOFError
+            if time.monotonic() >= end:
+                raise TimeoutError(f"no answer within {seconds:g} s")
+
 
 def say(item: object) -> None:
     """In a child, from any thread: let the parent hear something that is no answer. Elsewhere it goes nowhere."""
     if _up is not None:
-        with suppress(*_CLOSED):
+        with suppress(_GoneError):
             _up((_SAID, item))
 
 
@@ -158,39 +169,39 @@ def _no_interrupt() -> Iterator[None]:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _live(connection: Connection, lifeline: Connection, work: bytes) -> None:
+class _GoneError(Exception):
+    """The parent does not listen any more."""
+
+
+def _live(connection: Connection, work: bytes) -> None:
     global _up
     lock = threading.Lock()
 
     def send(message: tuple[str, Any]) -> None:
         with lock:  # a bar is moved by a thread of its own
-            connection.send(message)
+            try:
+                connection.send(message)
+            except _CLOSED:
+                raise _GoneError from None
+            except OSError:
+                os._exit(UNHEARD)  # the pipe was closed here
 
     _up = send
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with, args=[lifeline], daemon=True).start()
     os.dup2(2, 1)
-    with suppress(*_CLOSED):
+    with suppress(_GoneError):
         send((_STARTED, None))
-        for message in _messages(connection, work):
-            send(message)
-
-
-def _die_with(lifeline: Connection) -> None:
-    """Where the parent is killed, a child that wrote on would meet the one that resumes its work."""
-    wait([lifeline])
-    os._exit(1)
-
-
-def _messages(connection: Connection, work: bytes) -> Iterator[tuple[str, Any]]:
-    try:
-        function, arguments = pickle.loads(work)
-        for answer in function(_inbox(connection), *arguments):
-            yield _ANSWER, answer
-        yield _END, None
-    except Exception as error:
-        # A plug-in may raise anything; the parent raises it again.
-        yield _ERROR, _portable(error)
+        try:
+            function, arguments = pickle.loads(work)
+            for answer in function(_inbox(connection), *arguments):
+                send((_ANSWER, answer))
+        except (_GoneError, Stopped):
+            raise
+        except BaseException as error:
+            # A plug-in may raise anything; the parent raises it again.
+            send((_ERROR, _portable(error)))
+        else:
+            send((_END, None))
 
 
 def _inbox(connection: Connection) -> Inbox:
@@ -199,15 +210,16 @@ def _inbox(connection: Connection) -> Inbox:
             yield connection.recv()
 
 
-def _portable(error: Exception) -> Exception:
+def _portable(error: BaseException) -> Exception:
     """The error with its traceback as a note; as a RuntimeError where it cannot be pickled."""
     if isinstance(error, UserError):
-        return error
+        return UserError(error.what, error.where, error.fix)  # whatever class of a plug-in's it is
     note = "in a process of its own:\n" + "".join(traceback.format_exception(error))
-    error.add_note(note)
+    found = error if isinstance(error, Exception) else EscapeError.of(error)
+    found.add_note(note)
     try:
-        pickle.loads(pickle.dumps(error))
+        pickle.loads(pickle.dumps(found))
     except Exception:
-        error = RuntimeError(f"{type(error).__name__}: {error}")
-        error.add_note(note)
-    return error
+        found = RuntimeError(summarised(error))
+        found.add_note(note)
+    return found

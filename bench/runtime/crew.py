@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing.connection import Connection, wait
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from bench.contracts import UserError
-from bench.runtime.child import ONE_THREAD, Child, DiedError, Inbox
+from bench.runtime.child import ONE_THREAD, Child, Inbox
+from bench.runtime.failures import DiedError, Stopped
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -85,22 +86,22 @@ def _answer(worker: Child, where: object) -> Any:
     try:
         return worker.receive()
     except DiedError as died:
-        raise UserError(
-            f"a worker process {died}",
-            where,
-            "free memory or lower --workers (-9 is the out-of-memory killer), then run the command again: it resumes",
-        ) from None
+        raise UserError(f"a worker process {died}", where, died.fix) from None
 
 
 def _serve(inbox: Inbox, make: Callable[[], Work[Any, Any]]) -> Iterator[Any]:
     """A worker's life: an answer for having made the work, then one for each item."""
     # As an exception, so that files being written are removed on the way out.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGTERM, _stop)
     work = make()
     _keep_to_one_thread()
     yield None
     for item in inbox:
         yield work(item)
+
+
+def _stop(*_: object) -> NoReturn:
+    raise Stopped(1)
 
 
 def _keep_to_one_thread() -> None:

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from bench.contracts import UserError
-from bench.redaction import printable
-from bench.runtime.child import END, Child, DiedError, Inbox
+from bench.runtime.child import END, Child, Inbox
+from bench.runtime.failures import DiedError, EscapeError, Stopped, summarised
 
 T = TypeVar("T")
 
 
 class LostError(Exception):
-    """The process gave no result; the message says why, e.g. ``"died with exit code -11"``."""
+    """The process gave no result; the message says why, e.g. ``"was killed by SIGSEGV"``."""
 
 
 def isolated(
@@ -42,7 +42,7 @@ def isolated(
     try:
         while (item := child.receive(seconds)) is not END:
             yield item
-    except (DiedError, TimeoutError) as lost:
+    except (DiedError, EscapeError, TimeoutError) as lost:
         raise LostError(str(lost)) from None
     finally:
         child.end(grace=0)
@@ -55,13 +55,7 @@ def _contained(inbox: Inbox, function: Callable[..., Iterable[T]], arguments: An
         os.dup2(2, 1)
     try:
         yield from function(*arguments)
-    except UserError:
+    except (UserError, GeneratorExit, Stopped):
         raise
-    except (Exception, SystemExit) as error:
-        raise LostError(one_line(error)) from None
-
-
-def one_line(error: BaseException) -> str:
-    """``"RuntimeError: first line of the message"``."""
-    first = printable((str(error).strip().splitlines() or [""])[0])
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+    except BaseException as error:
+        raise LostError(summarised(error)) from None

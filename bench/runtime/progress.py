@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any, NamedTuple, TypeAlias, TypeVar
@@ -90,8 +90,14 @@ def bar(*columns: str) -> Progress:
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
     """Yield ``items`` under a progress bar."""
+    if total is None and isinstance(items, Sized):
+        total = len(items)
     with bar() as progress:
-        yield from progress.track(items, total=total, description=description)
+        # rich's own track() tells nobody of the steps of a bar that is not drawn.
+        task = progress.add_task(description, total=total)
+        for item in items:
+            yield item
+            progress.advance(task)
 
 
 def note(message: str) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from bench.contracts import ProbabilityMap, UserError
+from bench.contracts import ProbabilityMap, UserError, read_only
 from bench.images import from_uint16, to_uint16
 from bench.runtime.progress import note
 from bench.store.objects import Objects
@@ -86,8 +86,8 @@ class MapCache:
         self._added, self._waiting = [], []
 
     def __getitem__(self, sample_id: str) -> ProbabilityMap:
-        """float32 ``(H, W)``. Raises UserError where it is not what was written."""
-        return from_uint16(self._codes(sample_id, self._places[sample_id]))
+        """float32 ``(H, W)``, read-only. Raises UserError where it is not what was written."""
+        return read_only(from_uint16(self._codes(sample_id, self._places[sample_id])))
 
     def cost(self, sample_id: str) -> dict[str, float | None]:
         """What the base spent on this map, as it was given to `add`."""

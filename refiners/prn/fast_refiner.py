@@ -29,6 +29,7 @@ from bench.training import (
 )
 from bench.training.encoders import EncoderWeights, load_encoder, no_such_encoder, preprocessing
 from bench.training.inference import whole_float32
+from bench.training.tensors import tensor_of
 
 BATCH = 8
 
@@ -214,11 +215,11 @@ class PrnFast(Refiner):
 
     def _refine_one(self, image: Image, probs: ProbabilityMap) -> ProbabilityMap:
         side = self.size
-        pixels = torch.from_numpy(np.ascontiguousarray(resize(image, side, side).transpose(2, 0, 1)))[None]
-        small = torch.from_numpy(np.ascontiguousarray(np.clip(resize(probs, side, side), 0, 1)))[None, None]
+        pixels = tensor_of(resize(image, side, side).transpose(2, 0, 1))[None]
+        small = tensor_of(np.clip(resize(probs, side, side), 0, 1))[None, None]
         inputs = preprocessing(self.encoder)(pixels.to(self.device)), small.to(self.device)
         correction = self._fitted().correction(*inputs)[0, 0].cpu().numpy()
-        return corrected(torch.from_numpy(probs), torch.from_numpy(resize(correction, *probs.shape))).numpy()
+        return corrected(tensor_of(probs), tensor_of(resize(correction, *probs.shape))).numpy()
 
 
 class _Whole(nn.Module):

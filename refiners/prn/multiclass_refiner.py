@@ -18,6 +18,7 @@ from bench.refiners.prn.network import PrnNetwork
 from bench.refiners.prn.refiner import BATCH, LR_END, PATIENCE, probabilities, settle_batch_norm
 from bench.training import Batch, Recipe, TrainingArrays, load_finished, seeded, train
 from bench.training.inference import whole_float32
+from bench.training.tensors import tensor_of
 
 RESTARTS = 2
 """Of the search for pseudo-labels. On 20 real maps of three classes in patches of 8 pixels (`test_multiclass_kvasir`)
@@ -104,7 +105,7 @@ class MulticlassPrn:
     def refine(self, probs: NDArray[np.float32]) -> NDArray[np.float32]:
         """The mean of both branches' probabilities, ``(m, H, W)`` at the map's own size; a pixel's add up to 1."""
         self._check(probs)
-        small = torch.from_numpy(_resized(probs, self.size)).to(self.device)
+        small = tensor_of(_resized(probs, self.size)).to(self.device)
         with torch.inference_mode(), whole_float32():
             branches = self.network(small[None])
             mean = torch.stack([logits.softmax(dim=1) for logits in branches]).mean(dim=0)[0]

@@ -29,6 +29,7 @@ from bench.training import (
     train,
 )
 from bench.training.inference import whole_float32
+from bench.training.tensors import tensor_of
 
 PAPER_SIZE = 512
 LR_END = 5e-8
@@ -150,7 +151,7 @@ class PatchRefineNet(Refiner):
         return torch.stack([logits.sigmoid() for logits in branches]).mean(dim=0)
 
     def _refine_one(self, probs: ProbabilityMap) -> ProbabilityMap:
-        small = torch.from_numpy(np.ascontiguousarray(resize(probs, self.size, self.size)))
+        small = tensor_of(resize(probs, self.size, self.size))
         refined = self._combined(self.network(small[None, None].to(self.device)))[0, 0]
         return np.clip(resize(refined.cpu().numpy(), *probs.shape), 0, 1)
 

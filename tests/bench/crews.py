@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from bench.contracts import UserError
-from bench.runtime.child import ONE_THREAD
+from bench.runtime.child import ONE_THREAD, say
 from bench.runtime.files import replacing
 
 
@@ -56,3 +59,33 @@ def cannot_begin() -> Callable[[Any], Any]:
 
 def dies_at_once() -> Callable[[Any], Any]:
     os._exit(3)
+
+
+def leaves(inbox: Any, folder: Path, end: str) -> Iterator[Any]:
+    """Starts a process and a daemon of its own; then ends, one way or another."""
+    left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"], close_fds=False)
+    if (first := os.fork()) == 0:
+        os.setsid()
+        if daemon := os.fork():
+            (folder / "daemon").write_text(str(daemon))
+            os._exit(0)
+        time.sleep(300)  # holds the pipe to the parent open
+    os.waitpid(first, 0)
+    yield left.pid, int((folder / "daemon").read_text())
+    if end == "crash":
+        os._exit(7)
+    if end == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if end == "stop":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    if end == "exit":
+        sys.exit(3)
+
+
+def ticks(inbox: Any, count: int, seconds: float) -> Iterator[Any]:
+    """Says something every so many seconds, then nothing more."""
+    for number in range(count):
+        time.sleep(seconds)
+        say(number)
+    time.sleep(300)
+    yield None

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from bench.config import EngineName
 from bench.contracts import UserError
 from bench.execution.stages import Stage
+from bench.runtime.failures import EscapeError, summarised
 from bench.store import LostError
 
 
@@ -32,22 +33,24 @@ class Outcome:
 
     error: str = ""
     trace: str = ""
-    raised: Exception | None = None
+    raised: BaseException | None = None
     found: bool = False
     lost: bool = False
 
     @classmethod
-    def of(cls, error: Exception) -> Outcome:
+    def of(cls, error: BaseException) -> Outcome:
         """That of a stage that raised this."""
         if isinstance(error, UserError):
-            return cls(str(error), raised=error)
+            return cls(summarised(error), raised=error)
         trace = "".join(traceback.format_exception(error))
-        return cls(f"{type(error).__name__}: {error}", trace=trace, raised=error)
+        named = error if isinstance(error, Exception) else EscapeError.of(error)
+        return cls(summarised(named), trace=trace, raised=error)
 
     def __reduce__(self) -> tuple[type[Outcome], tuple[Any, ...]]:
         # A plug-in's own exception may not be picklable, nor its class be known elsewhere.
-        raised = self.raised if isinstance(self.raised, UserError) else None
-        return Outcome, (self.error, self.trace, raised, self.found, self.lost)
+        raised = self.raised
+        plain = UserError(raised.what, raised.where, raised.fix) if isinstance(raised, UserError) else None
+        return Outcome, (self.error, self.trace, plain, self.found, self.lost)
 
 
 Told = Callable[[Stage, Outcome], bool]
@@ -61,13 +64,15 @@ class Engine(Protocol):
 
 
 def attempt(stage: Stage) -> Outcome:
-    """Run a stage here and now, and catch whatever it raises."""
+    """Run a stage here and now, and catch whatever it raises, but for Ctrl-C."""
     try:
         stage.function(stage.job)
     except LostError:
         return Outcome(lost=True)
-    except Exception as error:
+    except BaseException as error:
         # A plug-in may raise anything; the cell then fails, and the others go on.
+        if isinstance(error, KeyboardInterrupt) and not stage.job.own_process:
+            raise  # in a process of its own Ctrl-C is left to the parent
         return Outcome.of(error)
     return Outcome()
 

@@ -1,7 +1,7 @@
 """Stages as tasks of a Ray cluster; its machines must see the store and the data under the same paths.
 
-Joins the cluster that ``RAY_ADDRESS`` names, else starts one on this machine. A worker process serves one task
-(``max_calls=1``), so that the memory a stage measures is its own.
+Joins the cluster that ``RAY_ADDRESS`` names, else starts one on this machine. A task lets its stage run in a process of
+its own, as the engine ``local`` does, with what that gives: memory, limit, an end that leaves nothing.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Any
 
 import ray
 
-from bench.execution.engines import Outcome, Told, attempt
+from bench.execution.engines import Outcome, Told
 from bench.execution.engines.agenda import PAUSE, Agenda, Taken
+from bench.execution.engines.local import isolate
 from bench.execution.stages import Stage
 
 
@@ -39,6 +40,6 @@ def execute(stages: Iterable[Stage], told: Told) -> None:
             return
 
 
-@ray.remote(max_calls=1, max_retries=0)
+@ray.remote(max_retries=0)
 def _attempt(stage: Stage) -> Outcome:
-    return attempt(stage)
+    return isolate(stage)

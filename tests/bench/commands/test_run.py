@@ -144,7 +144,7 @@ def test_a_missing_map_is_counted_and_named_or_dropped(toy: Toy) -> None:
         ("inline", "shape", "returned float32"),
         ("inline", "nan", "NaN"),
         ("local", "raises", "ZeroDivisionError: a defect of the plug-in"),
-        ("local", "dies", "died with exit code 9"),
+        ("local", "dies", "ended with exit code 9"),
     ],
 )
 def test_a_failing_refiner_fails_its_cell_alone(toy: Toy, engine: str, wrong: str, error: str) -> None:

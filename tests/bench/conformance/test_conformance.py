@@ -625,7 +625,7 @@ def test_the_command_reports_a_line_a_check_and_ends_with_one_error(capfd: pytes
     [
         (
             "half[wrong=dies]",
-            "FAIL  ordinary image              the process that ran this check: died with exit code 9",
+            "FAIL  ordinary image              the process that ran this check: ended with exit code 9 and no result",
         ),
         ("half[wrong=raises]", "raises ZeroDivisionError: a defect of the plug-in (site/toy_plugins.py, line "),
         ("half[wrnog=shape]", "did you mean 'wrong'?"),

@@ -25,8 +25,8 @@ PROBLEMS = {
     "fine": "",
     "raises": "broken: RuntimeError: first line",
     "leaves": "broken: SystemExit: not here",
-    "dies": "broken: died with exit code 3",
-    "crashes": "broken: died with exit code -11",
+    "dies": "broken: ended with exit code 3",
+    "crashes": "broken: was killed by SIGSEGV",
     "empty": "broken: AttributeError: module 'plug_empty' has no attribute 'Plugin'",
     "slow": "broken: no answer within 3 s",
     "syntax": "broken: SyntaxError: ",
@@ -65,10 +65,10 @@ def test_each_is_named_with_its_reason_and_the_others_are_listed(capfd: pytest.C
 @pytest.mark.usefixtures("_broken")
 def test_doctor_and_the_list_of_datasets_survive_them(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "list"]) == 0
-    assert "broken: died with exit code 3" in capfd.readouterr().out
+    assert "broken: ended with exit code 3" in capfd.readouterr().out
     assert main(["doctor"]) == 0
     out = capfd.readouterr().out
-    assert "refiner crashes" in out and "broken: died with exit code -11" in out and "noise" not in out
+    assert "refiner crashes" in out and "broken: was killed by SIGSEGV" in out and "noise" not in out
 
 
 @pytest.mark.usefixtures("_broken")

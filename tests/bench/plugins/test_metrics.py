@@ -157,7 +157,7 @@ def test_a_metric_that_raises_fails_its_cell_with_one_line(folders: tuple[Path, 
     result = run(folders, "odd", on_error="skip", store="failing")
     (cell,) = Store("failing").manifests()
     assert cell.status == "failed" and "\n" not in cell.error
-    assert "metric 'odd' raised ZeroDivisionError: a defect of the metric" in cell.error
+    assert "metric 'odd' failed: ZeroDivisionError: a defect of the metric" in cell.error
     assert list(result.failures) == [cell.key]
 
 
@@ -169,7 +169,7 @@ def test_what_is_no_number_is_refused() -> None:
 
 
 def test_a_metric_cannot_change_what_others_see() -> None:
-    with pytest.raises(UserError, match=r"raised ValueError.*read-only"):
+    with pytest.raises(UserError, match=r"read-only.* \(metric 'odd.*must copy"):
         value("writes")
 
 

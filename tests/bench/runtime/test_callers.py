@@ -106,6 +106,6 @@ def test_every_caller_gets_its_result_or_the_reason(
     monkeypatch.chdir(tmp_path)
     printed = way(PROGRAM.format(dataset=toy.dataset, base=toy.base))
     assert "computed 2" in printed
-    assert "the process died with exit code 7" in printed
-    assert "the process died with exit code -9" in printed
+    assert "the process ended with exit code 7" in printed
+    assert "the process was killed by SIGKILL" in printed
     assert "hang the process that ran this check: no answer within 3 s" in printed

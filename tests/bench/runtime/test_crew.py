@@ -66,7 +66,7 @@ def test_each_worker_begins_once_has_one_thread_and_gets_its_share() -> None:
         ("defect", ZeroDivisionError, "of the plug-in"),
         ("end of file", EOFError, "of the plug-in's own file"),
         ("unpicklable", RuntimeError, "Local: a class that no other process knows"),
-        ("dies", UserError, r"a worker process died with exit code 9 \(dies\): .*--workers"),
+        ("dies", UserError, r"a worker process ended with exit code 9 and no result \(dies\): .*bench check"),
     ],
 )
 def test_what_goes_wrong_in_a_worker_comes_out_once(
@@ -91,7 +91,7 @@ def test_what_goes_wrong_in_a_worker_comes_out_once(
     ("make", "says"),
     [
         (cannot_begin, r"no weights \(--checkpoint\)"),
-        (dies_at_once, r"a worker process died with exit code 3 \(--workers\)"),
+        (dies_at_once, r"a worker process ended with exit code 3 and no result \(--workers\)"),
     ],
 )
 def test_a_worker_that_cannot_begin_stops_all(make: Callable[[], Callable[[Any], Any]], says: str) -> None:
@@ -188,7 +188,7 @@ def test_a_run_with_workers_ends_as_one_without(toy: Toy, tmp_path: Path) -> Non
 def test_a_refiner_that_fails_in_a_worker_fails_its_cell_alone(toy: Toy, tmp_path: Path) -> None:
     wrong = {
         "half[wrong=raises]": r"^ZeroDivisionError: a defect of the plug-in$",
-        "half[wrong=dies]": r"^a worker process died with exit code 9 \(disc.*resumes$",
+        "half[wrong=dies]": r"^a worker process ended with exit code 9 and no result \(disc",
     }
     assert set(_run(toy, tmp_path / "store", *wrong, workers=2, on_error="skip")) == {"identity"}
     errors = {cell.refiner: cell.error for cell in Store(tmp_path / "store").manifests() if cell.status == "failed"}

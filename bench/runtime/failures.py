@@ -1,0 +1,76 @@
+"""What went wrong, in words: an error of others, and how a process ended."""
+
+from __future__ import annotations
+
+import signal
+
+from bench.contracts import UserError
+from bench.redaction import one_line
+
+UNHEARD = 113
+"""Exit code of a process that could not send its answer, though the other end of the pipe is there."""
+
+
+class Stopped(SystemExit):
+    """This process was told to end; nothing has failed."""
+
+
+class EscapeError(Exception):
+    """What a plug-in did that would have ended more than its own work; the message says it."""
+
+    @classmethod
+    def of(cls, error: BaseException) -> EscapeError:
+        """For what is no Exception, or would end a loop without a word (StopIteration)."""
+        if isinstance(error, SystemExit):
+            return cls(f"the plug-in called sys.exit({'' if error.code is None else repr(error.code)})")
+        return cls(f"the plug-in raised {_named(error)}")
+
+
+class DiedError(Exception):
+    """A process ended without an answer.
+
+    Args:
+        exitcode: as `multiprocessing.Process.exitcode`; None where it runs on, but has let go of its pipe.
+
+    Attributes:
+        fix: what helps, for a `bench.contracts.UserError`.
+    """
+
+    def __init__(self, exitcode: int | None) -> None:
+        self.fix = "find the plug-in with 'bench check NAME', repair it or leave it out, and run the same command again"
+        if exitcode is None or exitcode == UNHEARD:
+            said = "lost its connection to bench: a plug-in must not close files that it has not opened"
+        elif exitcode >= 0:
+            said = f"ended with exit code {exitcode} and no result"
+        else:
+            said = f"was killed by {_signal(-exitcode)}"
+            if said.endswith("SIGKILL"):
+                said += " (the out-of-memory killer, if you did not)"
+                self.fix = "free memory, lower the size or --workers, and run the same command again: it resumes"
+        super().__init__(said)
+
+
+def summarised(error: BaseException) -> str:
+    """An error on one line: ``"RuntimeError: the message"``; of a UserError and an EscapeError the message alone."""
+    if isinstance(error, UserError | EscapeError):
+        return one_line(_message(error))
+    return one_line(_named(error))
+
+
+def _named(error: BaseException) -> str:
+    message = _message(error).strip()
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "(it has no message that can be shown)"
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
