@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import pytest
 import bench
 from bench.commands.run import CellError, RunResult
 from bench.contracts import UserError
+from bench.runtime.sealed import sealed
 from bench.store import Store
 from tests.bench.conftest import Toy
 from tests.bench.records import METRIC_COLUMNS
@@ -67,11 +67,27 @@ def test_identity_scores_are_those_of_bench_score(toy: Toy, tmp_path: Path) -> N
 
 
 def test_force_redoes_the_named_cells_alone(toy: Toy) -> None:
-    store = run(toy, "threshold").store
-    stamps = {path.name: path.stat().st_mtime_ns for path in Path(store.address, "cells").glob("*.parquet")}
+    folder = Path(run(toy, "threshold").store.address, "cells")
+    before = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.parquet")}
     run(toy, "threshold", force=True)
-    again = {path.name: path.stat().st_mtime_ns for path in Path(store.address, "cells").glob("*.parquet")}
-    assert ["threshold" in name for name in stamps if stamps[name] != again[name]] == [True]
+    after = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.parquet")}
+    (gone,), (new,) = before.keys() - after.keys(), after.keys() - before.keys()
+    assert "__threshold__" in gone and new == gone.replace(".1.", ".2.")
+    assert len(before) == len(after) == 2
+    ((name, stamp),) = before.items() & after.items()
+    assert "__identity__" in name and stamp
+
+
+@pytest.mark.usefixtures("plugins")
+def test_force_keeps_the_old_cell_until_the_new_one_is_there(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run(toy, "half")
+    expected = frames(result.store)
+    monkeypatch.setattr("toy_plugins.Half.refine", lambda *_: 1 / 0)
+    with pytest.raises(CellError):
+        run(toy, "half", force=True)
+    for name, frame in frames(result.store).items():
+        pd.testing.assert_frame_equal(frame, expected[name])
+    assert [cell.status for cell in result.store.manifests() if cell.refiner == "half"] == ["done", "failed"]
 
 
 def test_an_interrupted_cell_goes_on_and_ends_the_same(toy: Toy, tmp_path: Path) -> None:
@@ -80,13 +96,13 @@ def test_an_interrupted_cell_goes_on_and_ends_the_same(toy: Toy, tmp_path: Path)
     key = whole.cells[0].manifest.key
     # What a kill after the first image leaves: its record, and a torn one.
     first = expected.iloc[0].to_dict()
-    partial = tmp_path / "resumed" / "partial" / f"{key}.jsonl"
+    partial = tmp_path / "resumed" / "work" / f"cell-{key}.0123456789ab" / "records.jsonl"
     partial.parent.mkdir(parents=True)
-    partial.write_text(json.dumps({**first, "seconds": 123.0}) + "\n" + '{"id": "disc')
+    partial.write_text(sealed({**first, "seconds": 123.0}) + '{"id": "disc')
     resumed = frames(run(toy, "identity", store=tmp_path / "resumed").store)["identity"]
     pd.testing.assert_frame_equal(metrics(resumed), metrics(expected))
     assert resumed.seconds[0] == 123.0  # not computed again
-    assert not partial.exists()
+    assert not list((tmp_path / "resumed" / "work").iterdir())
 
 
 @pytest.mark.usefixtures("plugins")
@@ -100,7 +116,7 @@ def test_kill_minus_nine_in_the_middle_then_the_same_command(toy: Toy, tmp_path:
     def lines() -> int:
         if not list((tmp_path / "killed" / "cells").glob("*identity*.parquet")):
             return 0  # the fast cell before it
-        files = (tmp_path / "killed" / "partial").glob("*.jsonl")
+        files = (tmp_path / "killed").glob("work/cell-*/records.jsonl")
         return max((len(file.read_text().splitlines()) for file in files), default=0)
 
     deadline = time.monotonic() + 60

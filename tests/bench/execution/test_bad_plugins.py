@@ -21,8 +21,8 @@ from PIL import Image
 import bench
 from bench.cli import main
 from bench.commands.run import RunResult
-from bench.contracts import LONGEST
 from bench.images import write_map
+from bench.redaction import LONGEST
 from bench.store import Store
 from tests.bench.conftest import install
 from tests.bench.records import METRIC_COLUMNS

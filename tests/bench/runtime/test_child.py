@@ -67,7 +67,9 @@ class _SilentError(Exception):
 
 
 def test_an_error_of_others_is_one_line() -> None:
-    assert summarised(ValueError("\x1b[1;31mtorn\x1b[0m\n\n  in\tline\x00 3\u202e")) == "ValueError: torn in line 3"
+    assert summarised(ValueError("\x1b[1;31mtorn\x1b[0m\n\n  in\tline\x00 3\u202e")) == (
+        "ValueError: torn in line\\x00 3\\u202e"
+    )
     assert summarised(KeyError()) == "KeyError"
     assert summarised(_SilentError()) == "_SilentError: (it has no message that can be shown)"
     long = one_line("a" * 10**7 + "\n" + "z" * 10**7)

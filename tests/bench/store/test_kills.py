@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bench.store import Store
@@ -35,6 +35,17 @@ def test_a_killed_run_ends_as_one_that_was_not(
     assert [line for line in told if line[1]] == []
 
 
+def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    parent = psutil.Process(process.pid)
+    return [parent, *parent.children(recursive=True)]
+
+
+def begun(folder: Path) -> bool:
+    """The second, slow cell has its first record."""
+    first = list(folder.glob("store/cells/*__identity__*.1.json"))
+    return bool(first) and any(log.stat().st_size for log in folder.glob("store/work/cell-*/records.jsonl"))
+
+
 FROZEN = """
 import sys, time
 import bench
@@ -55,19 +66,21 @@ def test_who_is_frozen_past_its_expiry_and_wakes_up_overwrites_nothing(
 
     def start() -> subprocess.Popen[str]:
         command = [sys.executable, "-c", FROZEN, engine]
-        return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
     first = start()
     deadline = time.monotonic() + 90
-    while not list(tmp_path.glob("store/work/cell-*/records.jsonl")) and time.monotonic() < deadline:
+    while not begun(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.02)
-    os.killpg(first.pid, signal.SIGSTOP)
+    for process in family(first):
+        process.suspend()
     second = start()
     said = second.communicate(timeout=120)[1]
     assert second.returncode == 0 and "silent for 1 s" in said, said
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").rglob("*") if path.is_file()}
     expected = numbers(tmp_path / "store")
-    os.killpg(first.pid, signal.SIGCONT)
+    for process in family(first):
+        process.resume()
     late = first.communicate(timeout=120)[1]
     assert first.returncode == 0 and "another process has taken over" in late, late
     after = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").rglob("*") if path.is_file()}
