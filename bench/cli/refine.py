@@ -20,7 +20,7 @@ def add(commands: Commands) -> None:
     options.map_scale(refine)
     options.pattern(refine, "image")
     options.pattern(refine, "map")
-    text = "refined maps, of the same names, with a record of what made them (.bench-refine.jsonl)"
+    text = "refined maps, of the same names, with a record of what made them (.bench-refine)"
     refine.add_argument("--out", type=Path, required=True, metavar="DIR", help=text)
     text = "of the refined maps; default: the map's"
     refine.add_argument("--format", default="like", metavar="like|png8|png16|npy", help=text)

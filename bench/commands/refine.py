@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
@@ -50,7 +51,8 @@ def refine(
     Images and maps belong together by their path in the folder without its suffix, see `bench.runtime.names`. A refined
     map gets its map's path in ``out``, with the suffix of its format. ``out`` keeps a record of what made its maps, see
     `bench.commands.refined`: those that this refiner made of these images and maps are left as they are, so that the
-    same call goes on where one was stopped; those whose image or map has changed are made anew.
+    same call goes on where one was stopped; those whose image or map has changed are made anew. The same call on other
+    machines, or again on this one, does its share.
 
     Args:
         refiner: ``name[key=value,...]``.
@@ -99,23 +101,39 @@ def refine(
     record = Record(out, work, force=force)
     todo = record.todo(tasks)
     make = partial(_Refining, refiner, checkpoint, settings, where, format, coded)
-    try:
-        with crew(make, min(chosen.workers, len(todo))) as each:
-            make_out(out)
-            note(f"maps: {coded.said()}")
-            sweep({task.target for task in tasks} | {record.path})
-            if found.first_left:
-                total = len(tasks) + len(found.first_left)
-                note(f"{len(tasks)} of {total} images have a map; the others are left out")
-            if len(todo) < len(tasks):
-                kept = len(tasks) - len(todo)
-                note(f"{kept} of {len(tasks)} maps are in {out} and left as they are (--force redoes them)")
-            record.open(todo)
-            for made in track(each(record.handed_out(todo)), "refine", total=len(todo)):
-                record.done(made)
-    finally:
-        record.close()  # when no worker writes any more
-    return len(todo)
+    workers, written = min(chosen.workers, len(todo)), 0
+    # The record is closed when no worker writes any more, and opened when all of them could be made.
+    with ExitStack() as recording, crew(make, workers) as each:
+        make_out(out)
+        note(f"maps: {coded.said()}")
+        sweep({task.target for task in tasks})
+        if found.first_left:
+            total = len(tasks) + len(found.first_left)
+            note(f"{len(tasks)} of {total} images have a map; the others are left out")
+        if len(todo) < len(tasks):
+            kept = len(tasks) - len(todo)
+            note(f"{kept} of {len(tasks)} maps are in {out} and left as they are (--force redoes them)")
+        recording.enter_context(record.open(todo))
+        # Of several workers each has a map in hand and one that waits.
+        shares = record.shares(todo, least=2 * workers if workers > 1 else 1)
+        for made in track(_shared_out(shares, record, each), "refine", total=len(todo)):
+            record.done(made)
+            written += 1
+    return written
+
+
+def _shared_out(
+    shares: Iterable[list[Task]], record: Record, each: Callable[[Iterable[Task]], Iterator[Made]]
+) -> Iterator[Made]:
+    """The tasks done, each recorded as begun when it is handed out."""
+
+    def handed_out(tasks: list[Task]) -> Iterator[Task]:
+        for task in tasks:
+            record.begun(task)
+            yield task
+
+    for share in shares:
+        yield from each(handed_out(share))
 
 
 class _Refining:

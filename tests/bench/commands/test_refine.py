@@ -68,7 +68,7 @@ def work(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Work:
 def files(folder: Path) -> list[str]:
     """All but the record of what made them."""
     found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    return sorted(name for name in found if name != RECORD)
+    return sorted(name for name in found if not name.startswith(RECORD))
 
 
 def test_names_subfolders_and_kinds_are_kept(work: Work) -> None:
@@ -199,11 +199,12 @@ def test_a_call_that_stopped_is_gone_on_with(work: Work) -> None:
     image.write_bytes(whole[:-60])
     with pytest.raises(UserError, match="unreadable"):
         work.refine()
-    assert files(work.out) == [f"disc{number}.png" for number in range(4)]
-    for name in files(work.out):
+    done = files(work.out)
+    assert "disc4.png" not in done and 4 <= len(done) < 9
+    for name in done:
         read_map(work.out / name)
     image.write_bytes(whole)
-    assert work.refine() == 6
+    assert work.refine() == 10 - len(done)
     assert files(work.out) == files(work.toy.maps)
 
 

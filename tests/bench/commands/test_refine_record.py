@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from bench.cli import main
 from bench.commands.refined import RECORD
 from bench.contracts import UserError
 from bench.images import read_map, write_map
+from bench.runtime.sealed import unsealed
 from bench.training import save_weights
 from tests.bench.conftest import Toy
 from tests.bench.trained import Times, install
@@ -119,7 +122,7 @@ def test_changed_images_and_maps_are_refined_anew(toy: Toy, capfd: pytest.Captur
 
 
 def no_record(toy: Toy) -> None:
-    (OUT / RECORD).unlink()
+    shutil.rmtree(OUT / RECORD)
 
 
 def by_hand(toy: Toy) -> None:
@@ -169,29 +172,40 @@ def test_other_files_in_the_folder_are_none_of_its_business(toy: Toy) -> None:
     assert (OUT / "notes.txt").read_text() == "mine" and len(written()) == 11
 
 
+def flipped(file: Path) -> str:
+    """With one bit of a digit changed."""
+    return "".join(chr(ord(letter) ^ 1) if letter == "3" else letter for letter in file.read_text())
+
+
 def test_a_damaged_record_is_told_and_may_be_forced(toy: Toy, capfd: pytest.CaptureFixture[str]) -> None:
     assert call(toy) == 0
-    for damage in ("no json\n", "[]\n", '{"refiner": "scale"}\n', '{"file": "x"}\n', "\x00\n"):
-        (OUT / RECORD).write_text(damage)
-        capfd.readouterr()
-        assert call(toy) == 2
-        err = capfd.readouterr().err
-        assert "damaged record" in err and err.count("\n") == 1
-    assert call(toy, "--force") == 0
-    assert call(toy) == 0
+    for part in ("work.json", "*.jsonl"):
+        (damaged,) = (OUT / RECORD).glob(part)
+        for damage in ("no json\n", "[]\n", '{"refiner": "scale"}\n', '{"file": "x"}\n', "\x00\n", flipped(damaged)):
+            damaged.write_text(damage)
+            capfd.readouterr()
+            assert call(toy) == 2
+            err = capfd.readouterr().err
+            assert "damaged record" in err and err.count("\n") == 1
+        assert call(toy, "--force") == 0
+        assert call(toy) == 0
 
 
 def test_wherever_a_call_was_killed_the_next_one_goes_on(toy: Toy) -> None:
     """A kill leaves a beginning of the record, cut at any byte, and the maps begun by then, or all but one."""
     assert call(toy) == 0
-    record, expected = (OUT / RECORD).read_bytes(), written()
+    (log,) = (OUT / RECORD).glob("*.jsonl")
+    record, expected, work = log.read_bytes(), written(), (OUT / RECORD / "work.json").read_bytes()
+    lines = [unsealed(line) for line in record.splitlines()]
     for cut in np.random.default_rng(0).integers(0, len(record), 20):
         left = record[:cut]
-        begun = [name for name in expected if b'"file": "%s"}\n' % name.encode() in left]
+        whole = lines[: left.count(b"\n")]
+        begun = list(dict.fromkeys(line["file"] for line in whole))
         for there in (begun, begun[:-1]):
             shutil.rmtree(OUT)
-            OUT.mkdir()
-            (OUT / RECORD).write_bytes(left)
+            (OUT / RECORD).mkdir(parents=True)
+            (OUT / RECORD / "work.json").write_bytes(work)
+            (OUT / RECORD / log.name).write_bytes(left)
             for name in there:
                 (OUT / name).write_bytes(expected[name])
             assert call(toy) == 0
@@ -223,3 +237,24 @@ def test_python_gets_the_same(toy: Toy) -> None:
     with pytest.raises(UserError, match="made by identity, not guided-filter"):
         bench.refine(refiner="guided-filter", **options)
     assert bench.refine(refiner="guided-filter", force=True, **options) == 10
+
+
+def test_several_calls_share_a_folder(toy: Toy, tmp_path: Path) -> None:
+    """Each map is made by one of them; all end well, and the maps are those of a lone call."""
+    assert call(toy) == 0
+    expected = written()
+    shutil.rmtree(OUT)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path / "more"), *sys.path])}
+    weights = ["--checkpoint", "0.25.safetensors"]
+    folders = ["--images", str(toy.images), "--maps", str(toy.maps), "--out", str(OUT), "--device", "cpu"]
+    command = [sys.executable, "-m", "bench.cli", "refine", "--refiner", "scale", *weights, *folders]
+    calls = [
+        subprocess.Popen([*command, "--workers", str(1 + n % 2)], env=environment, stdout=subprocess.PIPE, text=True)
+        for n in range(3)
+    ]
+    said = [one.communicate()[0] for one in calls]
+    assert [one.returncode for one in calls] == [0, 0, 0]
+    assert sum(int(line.split()[0]) for line in said) == 10
+    assert written() == expected
+    assert not list((OUT / RECORD).glob("leases/*")) and not list((OUT / RECORD).glob("work/*"))
+    assert call(toy) == 0 and written() == expected
