@@ -62,7 +62,7 @@ class Cells:
     def readable(self) -> tuple[list[Manifest], list[UserError]]:
         """The manifests that can be read, by file name, and what is wrong with each of the others.
 
-        Of a finished cell the highest generation, and of its unfinished manifests one of a later run.
+        Of a finished cell the highest generation; beside it, that of a later run that failed.
         """
         found, damaged = self._read(self._names())
         cells: dict[str, list[Manifest]] = defaultdict(list)
@@ -155,15 +155,20 @@ class Cells:
 
     def tidy(self) -> None:
         """Remove what a finished cell has replaced, where the process that finished it was killed before it could."""
-        groups: dict[str, list[Manifest]] = defaultdict(list)
-        names = self._names()
-        found, _ = self._read(names)
-        for manifest in found:
-            groups[manifest.key].append(manifest)
-        for group in groups.values():
-            kept = {manifest.file for manifest in _current(group)}
-            if any(manifest.status == "done" for manifest in group):
-                self._drop(manifest.file for manifest in group if manifest.file not in kept)
+        names: dict[str, list[str]] = defaultdict(list)
+        for name in self._names():
+            if name.endswith(".json"):
+                names[_key_of(name)].append(name)
+        for several in names.values():
+            if len(several) > 1:
+                self._tidy(self._read(several)[0])
+
+    def _tidy(self, manifests: Sequence[Manifest]) -> None:
+        for key in {manifest.key for manifest in manifests}:
+            cell = [manifest for manifest in manifests if manifest.key == key]
+            kept = {manifest.file for manifest in _current(cell)}
+            if any(manifest.status == "done" for manifest in cell):
+                self._drop(manifest.file for manifest in cell if manifest.file not in kept)
 
     def remove(self, name: str) -> None:
         """Remove a manifest, whole or damaged, and its records.
@@ -212,7 +217,8 @@ class Cells:
         for one in sorted(stored, key=lambda manifest: -manifest.generation):
             if one.status == "done" and one.generation >= least and one.layout >= LAYOUT - 1:
                 try:
-                    self.records(one)
+                    # With a digest there is no need to look into it.
+                    self._content(one) if one.layout >= LAYOUT else self.records(one)
                 except UserError as error:
                     note(f"warning: {error}")
                     continue
@@ -282,10 +288,10 @@ def generation_of(name: str) -> int:
 
 
 def _current(cell: Sequence[Manifest]) -> list[Manifest]:
-    """Of the manifests of one cell those that count: the last finished one, and an unfinished one of a later run."""
+    """Of the manifests of one cell those that count: the last finished one, and that of a later run that failed."""
     done = max((one for one in cell if one.status == "done"), key=lambda one: one.generation, default=None)
     other = max((one for one in cell if one.status != "done"), key=lambda one: one.generation, default=None)
-    if done is not None and other is not None and other.generation <= done.generation:
+    if done is not None and other is not None and (other.status == "planned" or other.generation <= done.generation):
         other = None
     return [one for one in (done, other) if one is not None]
 
