@@ -24,6 +24,13 @@ def test_newest_finished_cell_of_a_name_wins() -> None:
     assert shown.newer is None
 
 
+def test_the_generation_decides_where_a_clock_was_set_back() -> None:
+    (shown,) = latest([cell("a", "2026-03-01", generation=1), cell("b", "2026-01-01", generation=2)])
+    assert shown.manifest.key == "b" and shown.superseded == 1
+    (shown,) = latest([cell("a", "2026-03-01", generation=1), cell("b", "2026-01-01", "failed", generation=2)])
+    assert shown.manifest.key == "a" and shown.newer is not None and shown.newer.key == "b"
+
+
 def test_a_newer_cell_that_failed_does_not_hide_the_numbers_but_is_told() -> None:
     (shown,) = latest([cell("a", "2026-01-01"), cell("b", "2026-02-01", "failed", error="boom")])
     assert shown.manifest.key == "a"
