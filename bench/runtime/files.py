@@ -116,6 +116,12 @@ def check_target(path: Path, option: str) -> None:
     """
     if kind_of(path) == "folder":
         raise UserError("a folder, where a file is wanted", path, f"name a file: {option} {path / 'NAME'}")
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:  # of a name that no file system takes
+        raise UserError(f"no file can be there, {error}", path, f"name another file with {option}") from None
     folder = next(parent for parent in path.absolute().parents if kind_of(parent))
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         what = "cannot be written" if folder.is_dir() else "a file, where a folder is wanted"

@@ -25,6 +25,7 @@ from typing import Any
 import pandas as pd
 
 from bench.contracts import UserError
+from bench.runtime.progress import note
 from bench.runtime.sealed import sealed
 from bench.store.address import objects_at
 from bench.store.cells import Cells
@@ -66,9 +67,10 @@ class Store:
     """
 
     def __init__(self, address: Path | str) -> None:
-        self.objects = objects_at(address)
+        self.objects, self._given = objects_at(address), str(address)
         self.leases = Leases(self.objects)
-        self._cells = Cells(self.objects)
+        self._said: set[str] = set()
+        self._cells = Cells(self.objects, self._warn)
 
     @property
     def address(self) -> str:
@@ -92,7 +94,7 @@ class Store:
     def open_for_reading(self) -> None:
         """Raises UserError where there is no store."""
         if "cells" not in self.objects.folders(""):
-            raise UserError("no store here", self.address, "name one with --store, or fill it with 'bench run'")
+            raise UserError("no store here", self._given, "name one with --store, or fill it with 'bench run'")
 
     # Cells.
 
@@ -150,11 +152,11 @@ class Store:
 
     def trained_base(self, base_key: str) -> Training:
         """Where a base's training is."""
-        return Training(self.objects, f"bases/{base_key}/fit", f"base-{base_key}")
+        return Training(self.objects, f"bases/{base_key}/fit", f"base-{base_key}", self._warn)
 
     def fitted_refiner(self, fit_key: str, least: int = 0) -> Training:
         """Where a refiner's fit is, which must be of at least that generation."""
-        return Training(self.objects, f"refiners/{fit_key}", f"fit-{fit_key}", least)
+        return Training(self.objects, f"refiners/{fit_key}", f"fit-{fit_key}", self._warn, least)
 
     def maps(self, base_key: str, fingerprint: str) -> MapCache:
         """A base's maps of the split with that fingerprint."""
@@ -231,11 +233,11 @@ class Store:
 
     def damages(self) -> Iterator[Damage]:
         """All that is not what was written; every file is read."""
-        return damages(self.objects)
+        return damages(self.objects, self._cells)
 
     def leftovers(self) -> Iterator[Garbage]:
         """What ended processes have left; what stopped work could go on with, too."""
-        return leftovers(self.objects)
+        return leftovers(self.objects, self._cells, self.leases)
 
     def unused(self, bases: Collection[str], fits: Collection[str]) -> Iterator[Garbage]:
         """Maps and trainings but those with these keys."""
@@ -246,6 +248,12 @@ class Store:
         if kind not in ("base", "fit"):
             return False
         return (self.trained_base(key) if kind == "base" else self.fitted_refiner(key)).find() is not None
+
+    def _warn(self, error: UserError) -> None:
+        """Say once what is damaged, and is made anew."""
+        if str(error) not in self._said:
+            self._said.add(str(error))
+            note(f"warning: {error}")
 
     def _check(self, lease: Lease | None) -> Any:
         return partial(self.leases.check, lease) if lease is not None else lambda: None

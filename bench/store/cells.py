@@ -22,7 +22,6 @@ import pandas as pd
 from bench.contracts import UserError
 from bench.metrics.columns import BASE, BASE_SECONDS, RECORD_COLUMNS
 from bench.runtime.files import content_digest
-from bench.runtime.progress import note
 from bench.runtime.sealed import sealed
 from bench.store.manifest import LAYOUT, REPAIR, Manifest, parsed, short
 from bench.store.objects import Objects
@@ -34,9 +33,14 @@ _READERS = 16
 
 @dataclass(frozen=True)
 class Cells:
-    """The cells of one store."""
+    """The cells of one store.
+
+    Attributes:
+        warn: is told of a damaged one that is passed over.
+    """
 
     objects: Objects
+    warn: Callable[[UserError], None]
 
     def generation(self) -> int:
         """The next one."""
@@ -207,7 +211,7 @@ class Cells:
         try:
             self.records(stored)
         except UserError as error:
-            note(f"warning: {error}")
+            self.warn(error)
             return
         content, _ = self._content(stored)
         self._create(renewed.model_copy(update={"records": content_digest(content)}), content, lambda: None)
@@ -220,7 +224,7 @@ class Cells:
                     # With a digest there is no need to look into it.
                     self._content(one) if one.layout >= LAYOUT else self.records(one)
                 except UserError as error:
-                    note(f"warning: {error}")
+                    self.warn(error)
                     continue
                 return one
         return None

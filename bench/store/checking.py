@@ -30,15 +30,14 @@ class Damage:
     mend: Callable[[], None]
 
 
-def damages(objects: Objects) -> Iterator[Damage]:
+def damages(objects: Objects, cells: Cells) -> Iterator[Damage]:
     """All that is damaged; every file is read once."""
-    yield from _cells(objects)
+    yield from _cells(cells)
     yield from _bases(objects)
     yield from _refiners(objects)
 
 
-def _cells(objects: Objects) -> Iterator[Damage]:
-    cells = Cells(objects)
+def _cells(cells: Cells) -> Iterator[Damage]:
     found, broken = cells.all()
     for name, error in broken.items():
         yield Damage(error.what, error.where, partial(cells.remove, name))

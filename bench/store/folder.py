@@ -19,7 +19,7 @@ class FolderObjects:
     """`bench.store.objects.Objects` of a folder, which need not exist."""
 
     def __init__(self, root: Path) -> None:
-        self.local, self.address = root.absolute(), str(root)
+        self.local, self.address = root.absolute(), str(root.absolute())
 
     def read(self, name: str) -> bytes:
         with answering(self.path(name)):

@@ -27,11 +27,11 @@ class Garbage:
     remove: Callable[[], object]
 
 
-def leftovers(objects: Objects) -> Iterator[Garbage]:
+def leftovers(objects: Objects, cells: Cells, leases: Leases) -> Iterator[Garbage]:
     """What ended processes have left: records without a manifest, blobs of no folder, work that nobody goes on with."""
-    live = set(Leases(objects).live())
+    live = set(leases.live())
     if not live:  # who writes a cell has its records there before its manifest
-        for name in Cells(objects).orphans():
+        for name in cells.orphans():
             yield Garbage("records without a manifest", name, partial(objects.delete, name))
         for name in objects.orphans():
             yield Garbage("of no folder", name, partial(objects.delete, name))

@@ -15,7 +15,6 @@ from typing import Any
 
 from bench.contracts import UserError
 from bench.runtime.files import file_digest, replacing
-from bench.runtime.progress import note
 from bench.runtime.sealed import SEAL, sealed, unsealed
 from bench.store.objects import Objects
 
@@ -68,16 +67,18 @@ class Training:
     Attributes:
         name: of its folder in the store.
         task: what a lease on it is called.
+        warn: is told of a damaged one that is passed over.
         least: the generation that it must have.
     """
 
     objects: Objects
     name: str
     task: str
+    warn: Callable[[UserError], None]
     least: int = 0
 
     def find(self) -> Learned | None:
-        """The finished one, on this machine; None where there is none, or a damaged one, which a note names."""
+        """The finished one, on this machine; None where there is none, or a damaged one."""
         folder = self.objects.fetch(self.name)
         if folder is None:
             return None
@@ -85,7 +86,7 @@ class Training:
         try:
             finished = found.finished
         except UserError as error:
-            note(f"warning: {error}")
+            self.warn(error)
             return None
         return found if finished is not None and finished.get("generation", 0) >= self.least else None
 

@@ -169,7 +169,7 @@ def test_a_run_ends_with_a_summary(toy: Toy, capsys: pytest.CaptureFixture[str])
     summary = err.splitlines()[-2:]
     assert summary[0] == f"bench: 2 cells computed, 0 reused, 0 failed; kept in {store}"
     assert summary[1].startswith(f"bench: tables again: bench report --store {store} ")
-    assert main(run(toy, "half[wrong=raises]", "--on-error", "skip", "--wide")) == 0
+    assert main(run(toy, "half[wrong=raises]", "--on-error", "skip", "--wide")) == 3
     out, err = capsys.readouterr()
     assert "| threshold" in out
     count, failed, _ = err.splitlines()[-3:]

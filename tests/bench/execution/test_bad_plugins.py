@@ -237,5 +237,5 @@ def test_what_never_returns_is_ended(workers: int) -> None:
     base = run(base="badbase[does=hangs]", store="base", stall_limit=6)
     metric = run(metric=["badmetric[does=hangs]"], store="metric", workers=workers, stall_limit=6)
     errors = {cell.refiner: cell.error for cell in result.store.manifests() if cell.refiner in names}
-    errors |= {f"{found.store.root}": "".join(found.failures.values()) for found in (base, metric)}
+    errors |= {f"{found.store.address}": "".join(found.failures.values()) for found in (base, metric)}
     assert [name for name, error in errors.items() if not re.search(STALLED, error)] == []

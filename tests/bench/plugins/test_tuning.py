@@ -14,6 +14,7 @@ from bench.contracts import Span, UserError
 from bench.images import read_map, read_mask
 from bench.plugins.tuning import Search, propose
 from bench.plugins.variants import resolve
+from bench.registry import load_dataset
 from bench.store import Store
 from tests.bench.conftest import Toy, install
 
@@ -96,7 +97,7 @@ def _miou(toy: Toy, ids: list[str], amount: float, clip: float) -> float:
 @pytest.mark.usefixtures("shifts")
 def test_what_it_finds_beats_the_defaults_on_val_and_is_scored_by_val_alone(toy: Toy, tmp_path: Path) -> None:
     found = bench.tune("shift", trials=12, dataset=toy.dataset, base=toy.base, store=tmp_path / "store")
-    ids = list(bench.registry.load_dataset(toy.dataset).split("val").ids)
+    ids = list(load_dataset(toy.dataset).split("val").ids)
     assert found.images == len(ids) > 1
     # The maps are under-confident: without a shift they miss half of each disc.
     assert found.score > found.default_score + 0.1

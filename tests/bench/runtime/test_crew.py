@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -22,6 +23,7 @@ from bench.contracts import UserError
 from bench.reports import build
 from bench.reports.formats import markdown
 from bench.runtime.crew import crew
+from bench.runtime.sealed import sealed
 from bench.store import Manifest, Store
 from tests.bench.conftest import Toy
 from tests.bench.crews import begins, cannot_begin, dies_at_once, misbehaves
@@ -164,9 +166,10 @@ def test_a_run_with_workers_ends_as_one_without(toy: Toy, tmp_path: Path) -> Non
     alone = _run(toy, tmp_path / "alone", "threshold")
     # What a kill leaves is gone on with by several workers.
     manifest, frame = alone["threshold"]
-    partial = tmp_path / "shared" / "partial" / f"{manifest.key}.jsonl"
+    partial = tmp_path / "shared" / "work" / f"cell-{manifest.key}.0123456789ab" / "records.jsonl"
     partial.parent.mkdir(parents=True)
-    partial.write_text(frame.assign(seconds=123.0)[2:3].to_json(orient="records", lines=True))
+    record = json.loads(frame.assign(seconds=123.0)[2:3].to_json(orient="records"))[0]
+    partial.write_text(sealed(record))
     together = _run(toy, tmp_path / "shared", "threshold", workers=2, engine="local")
     for name, (manifest, frame) in together.items():
         assert manifest.key == alone[name][0].key and "workers" not in alone[name][0].environment

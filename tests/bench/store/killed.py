@@ -13,6 +13,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import bench
@@ -109,7 +110,7 @@ def main() -> None:
         if operation is None:
             status = forked(lambda: run("killed"), after=draw.uniform(0.02, 0.7))
         else:
-            status = forked(lambda operation=operation: counted("killed", operation))
+            status = forked(partial(counted, "killed", operation))
         resumed = forked(lambda: run("killed"))
         wrong = []
         if operation is not None and status != signal.SIGKILL:
