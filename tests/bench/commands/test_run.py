@@ -95,7 +95,7 @@ def test_an_interrupted_cell_goes_on_and_ends_the_same(toy: Toy, tmp_path: Path)
     expected = frames(whole.store)["identity"]
     key = whole.cells[0].manifest.key
     # What a kill after the first image leaves: its record, and a torn one.
-    first = {str(name): value for name, value in expected.iloc[0].items()}
+    first = {str(name): value for name, value in expected.iloc[0].to_dict().items()}
     partial = tmp_path / "resumed" / "work" / f"cell-{key}.0123456789ab" / "records.jsonl"
     partial.parent.mkdir(parents=True)
     partial.write_text(sealed({**first, "seconds": 123.0}) + '{"id": "disc')
