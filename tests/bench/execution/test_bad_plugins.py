@@ -217,7 +217,7 @@ def test_bad_metrics(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["local", "inline"])
 def test_with_workers_and_in_one_process(engine: str) -> None:
-    names = ["exits", "exits-well", "stops-iteration", "odd", "writes-map", "writes-by-torch", "nan", "goes-on"]
+    names = ["exits", "exits-well", "stops-iteration", "odd", "writes-map", "writes-by-torch", "nan"]
     expected = {f"bad[does={does}]": REFINERS[does] for does in names}
     options: dict[str, Any] = {"engine": "inline"}
     if engine == "local":
