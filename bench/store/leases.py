@@ -25,6 +25,7 @@ from typing import Any
 
 import psutil
 
+from bench.contracts import UserError
 from bench.runtime.progress import note
 from bench.store.objects import Objects
 
@@ -92,7 +93,7 @@ class Leases:
                 self.give_back(lease)
 
     def take(self, task: str) -> Lease | None:
-        """The lease of a task; None while another process has it. Raises OSError where the store cannot be written."""
+        """The lease of a task; None while another process has it. Raises UserError where the store cannot be written."""
         numbers = self._numbers(task)
         last = max(numbers, default=0)
         holder = self._read(task, last) if last else None
@@ -121,7 +122,7 @@ class Leases:
         return lease
 
     def holds(self, lease: Lease) -> bool:
-        """Whether nobody has taken it over. Raises OSError where the store cannot be read."""
+        """Whether nobody has taken it over. Raises UserError where the store cannot be read."""
         mine, later = self._read(lease.task, lease.number), self._read(lease.task, lease.number + 1)
         return (mine or {}).get("token") == lease.token and (later or {}).get("over") != lease.token
 
@@ -134,7 +135,7 @@ class Leases:
         """End it, if it is still this one's."""
         with self._lock:
             self._held.pop(lease.name, None)
-        with suppress(OSError):  # it is stale then, once this process has ended
+        with suppress(UserError):  # it is stale then, once this process has ended
             if self.holds(lease):
                 self.objects.delete(lease.name)
 
@@ -194,7 +195,7 @@ class Leases:
             self._beats += 1
             for lease in list(self._held.values()):
                 # A disk that is full or a server that is away now may be back at the next beat.
-                with suppress(OSError):
+                with suppress(UserError):
                     if self.holds(lease):
                         self.objects.replace(lease.name, self._content(lease))
 
