@@ -36,6 +36,10 @@ BEAT = 15.0
 """Seconds between two signs of life."""
 
 
+_left: set[str] = set()
+"""Tokens of the leases that this process could not give back. Other processes find them stale once it has ended."""
+
+
 class LostError(Exception):
     """Another process has taken the work over."""
 
@@ -135,9 +139,11 @@ class Leases:
         """End it, if it is still this one's."""
         with self._lock:
             self._held.pop(lease.name, None)
-        with suppress(UserError):  # it is stale then, once this process has ended
+        try:
             if self.holds(lease):
                 self.objects.delete(lease.name)
+        except UserError:
+            _left.add(lease.token)
 
     def holder(self, task: str) -> str:
         """In words, who has a task; "" where nobody does."""
@@ -234,7 +240,9 @@ def _this_process() -> dict[str, Any]:
 
 
 def _is_gone(holder: dict[str, Any]) -> bool:
-    """Whether the process is surely no more: of this machine, and not there or another one by now."""
+    """Whether nobody works on it: its process was on this machine, and is not there or another one by now."""
+    if holder.get("token") in _left:
+        return True
     if holder.get("machine") != _machine():
         return False
     try:
