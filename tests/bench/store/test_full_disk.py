@@ -148,6 +148,7 @@ def fails(capsys: pytest.CaptureFixture[str]) -> Callable[[list[str]], str]:
     return call
 
 
+SLOW = pytest.mark.slow
 FULL = "No space left on device ("
 
 
@@ -155,8 +156,8 @@ FULL = "No space left on device ("
     ("what", "steps"),
     [
         ("pages", 13),
-        pytest.param("pages", 1000, marks=pytest.mark.slow),
-        pytest.param("files", 1000, marks=pytest.mark.slow),
+        pytest.param("pages", 1000, marks=SLOW),
+        pytest.param("files", 1000, marks=SLOW),
     ],
 )
 def test_a_disk_that_is_full_from_somewhere_on(
@@ -177,9 +178,6 @@ def test_a_disk_that_is_full_from_somewhere_on(
         assert not list(Path("disk/store/work").iterdir())
 
 
-SLOW = pytest.mark.slow
-
-
 @pytest.mark.parametrize(
     ("pages", "on_error"),
     [(12, "fail"), *(pytest.param(n, do, marks=SLOW) for n in (4, 20) for do in ("fail", "skip"))],
@@ -193,7 +191,7 @@ def test_a_full_disk_under_stages_of_their_own(
     assert code in ((2,) if on_error == "fail" else (2, 3)) and said.count("bench: error: ") == (code == 2), said
     assert FULL in said and "Traceback" not in said and "defect" not in said, said
     disk.change(ROOMY)
-    assert main(run("disk/store", *more)) == 0
+    assert main(run("disk/store")) == 0
     assert len(numbers("disk/store")) == 3 and not list(Path("disk/store/work").iterdir())
 
 
@@ -266,7 +264,7 @@ def test_signs_of_life_survive_a_full_disk(disk: Disk, monkeypatch: pytest.Monke
             time.sleep(0.02)
         assert beat() > last
         disk.change("ro")  # it cannot be given back now, and is stale once this process has ended
-    assert store.leases.live() == ["cell-k"]
+    assert store.leases.stale() == [lease.name]
 
 
 def test_a_store_that_can_only_be_read(
