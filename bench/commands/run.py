@@ -269,10 +269,8 @@ def _execute(jobs: list[Job], result: RunResult, *, engine: EngineName, on_error
 
 def _check_kept(result: RunResult) -> None:
     """Raises UserError where cells are gone that were finished: somebody deletes what is in the store."""
-    there = {manifest.key for manifest in result.store.readable()[0] if manifest.status == "done"} | set(
-        result.failures
-    )
-    rest = [cell.manifest for cell in result.cells if cell.manifest.key not in there]
+    there = {manifest.key for manifest in result.store.readable()[0] if manifest.status == "done"}
+    rest = [cell.manifest for cell in result.cells if cell.manifest.key not in there | result.failures.keys()]
     # Another run may have put a later one in its place while the first look was under way.
     gone = [manifest for manifest in rest if result.store.find(manifest) is None]
     if gone:

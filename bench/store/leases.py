@@ -97,7 +97,7 @@ class Leases:
                 self.give_back(lease)
 
     def take(self, task: str) -> Lease | None:
-        """The lease of a task; None while another process has it. Raises UserError where the store cannot be written."""
+        """The lease of a task; None while another process has it. Raises UserError where it cannot be written."""
         numbers = self._numbers(task)
         last = max(numbers, default=0)
         holder = self._read(task, last) if last else None

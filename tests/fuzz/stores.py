@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 
 import bench
-from bench.contracts import UserError
-from bench.store import Learned, MapCache, Store
+from bench.store import Learned, Manifest, MapCache, Store
 from tests.bench.store.test_cells import manifest, records
 from tests.fuzz.damage import damaged
 from tests.fuzz.harness import UnfitError, asked
 
-MAPS, FIT = "bases/b/maps-p", "refiners/f"
+MAPS = "bases/b/maps-p"
 
 
 @cache
@@ -43,7 +42,7 @@ def whole() -> Path:
     (work / "threshold.json").write_text('{"threshold": 0.3}')
     Learned(work).keep_tuned({"parameters": {"a": 1}, "score": 0.5})
     Learned(work).finish(1.5, refiner="r", identity="i")
-    store.objects.publish(work, FIT)
+    store.objects.publish(work, "refiners/f")
     assert store.leases.take("cell-x") is not None
     return folder
 
@@ -63,21 +62,28 @@ def hurt(*patterns: str) -> Callable[[random.Random, Path], Path]:
 
 def told(folder: Path) -> dict[str, Any]:
     """What a store says by its public doors, without what it refuses."""
-    store, found = Store(folder), {}
+    store = Store(folder)
+    found: dict[str, Any] = {}
 
-    def put(name: str, value: Callable[[], Any]) -> None:
-        asked(lambda: found.update({name: value()}))
+    def put(name: str, value: Callable[..., Any], *given: Any) -> None:
+        asked(lambda: found.update({name: value(*given)}))
+
+    def again(cell: Manifest) -> dict[str, Any] | None:
+        same = store.find(cell)
+        return same.model_dump() if same is not None else None
 
     for cell in store.readable()[0]:
         found[cell.key] = cell.model_dump()
         if cell.status == "done":
-            put(f"records of {cell.key}", lambda cell=cell: store.records(cell).to_json(double_precision=15))
-            put(f"again {cell.key}", lambda cell=cell: (again := store.find(cell)) and again.model_dump())
+            put(f"records of {cell.key}", lambda one: store.records(one).to_json(double_precision=15), cell)
+            put(f"again {cell.key}", again, cell)
     maps = MapCache(store.objects, MAPS)
-    for number in range(4):
-        put(f"map {number}", lambda number=number: (maps[f"s{number}"].tolist(), maps.cost(f"s{number}")))
-    put("finished", lambda: Learned(folder / FIT).finished)
-    put("tuned", lambda: Learned(folder / FIT).tuned)
+    for name in ("s0", "s1", "s2", "s3"):
+        put(f"map {name}", lambda one: (maps[one].tolist(), maps.cost(one)), name)
+    learned = store.fitted_refiner("f").find()
+    if learned is not None:
+        put("finished", lambda: learned.finished)
+        put("tuned", lambda: learned.tuned)
     return {name: value for name, value in json.loads(json.dumps(found)).items() if value is not None}
 
 

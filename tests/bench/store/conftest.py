@@ -28,20 +28,20 @@ class Server:
         self._moto = pytest.importorskip("moto.server", reason="the test extra is not installed")
         pytest.importorskip("obstore", reason="the cloud extra is not installed")
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
-        self._server: Any = None
-        self.begin(0)
+        self._server = self._begun(0)
         self.address = f"http://127.0.0.1:{self._server.port}"
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
         boto3.client("s3", endpoint_url=self.address, **keys).create_bucket(Bucket=BUCKET)
 
-    def begin(self, port: int) -> None:
+    def _begun(self, port: int) -> Any:
         from werkzeug.serving import make_server
 
         # One request at a time: moto looks whether an object is there and then writes it, without a lock, as S3 does
         # not.
         application = self._moto.DomainDispatcherApplication(self._moto.create_backend_app)
-        self._server = make_server("127.0.0.1", port, application, threaded=False)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        server = make_server("127.0.0.1", port, application, threaded=False)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return server
 
     def go(self) -> None:
         """Go away."""
@@ -50,7 +50,7 @@ class Server:
 
     def come_back(self) -> None:
         """Under the same address."""
-        self.begin(self._server.port)
+        self._server = self._begun(self._server.port)
 
 
 @pytest.fixture(scope="session")
