@@ -26,13 +26,12 @@ from bench.cli import (
 from bench.cli.parser import Commands, Parser
 from bench.contracts import UserError
 from bench.runtime.environment import DISTRIBUTION, version_of
+from bench.runtime.failures import DISK
 
 COMMANDS = (run, report, score, predict, refine, train, tune, export, data, store, list, new, check, doctor)
 """In the order of ``bench --help``."""
 
-FILE_SYSTEM = frozenset(
-    {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ELOOP, errno.EIO}
-)
+FILE_SYSTEM = DISK | {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP}
 """What a file system says no to, wherever it is asked: the user's to mend, and no defect."""
 
 

@@ -165,6 +165,7 @@ def run(
     on_error = parts[0].on_error
     missing = _missing([job for job in jobs.values() if job.cell.manifest.key not in done], on_error)
     _execute(_begin([*jobs.values()], result, missing), result, engine=parts[0].engine, on_error=on_error)
+    _check_kept(result)
     # Beside the table, and not before a mistake that is one line.
     for text in advice(result.cells):
         note(text)
@@ -264,6 +265,17 @@ def _execute(jobs: list[Job], result: RunResult, *, engine: EngineName, on_error
         if isinstance(raised, UserError):
             raise raised
         raise CellError(fatal[0].trace) from raised
+
+
+def _check_kept(result: RunResult) -> None:
+    """Raises UserError where cells are gone that were finished: somebody deletes what is in the store."""
+    there = {manifest.key for manifest in result.store.readable()[0] if manifest.status == "done"}
+    rest = [cell.manifest for cell in result.cells if cell.manifest.key not in there | result.failures.keys()]
+    # Another run may have put a later one in its place while the first look was under way.
+    gone = [manifest for manifest in rest if result.store.find(manifest) is None]
+    if gone:
+        what = f"{len(gone)} cells are gone that were finished, the first of them {gone[0].title}"
+        raise UserError(what, result.store.address, "run the same command again, which computes them again")
 
 
 def _kinds(stage: stages.Stage) -> tuple[str, str]:

@@ -5,6 +5,7 @@ What would be guessed here is refused instead: transparency, several frames, CMY
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -49,8 +50,10 @@ _HEAD = 4096
 """Bytes of a file that hold its headers."""
 _LOSSY_TOLERANCE = 3
 
-# Pillow warns from half of it on.
+# Pillow warns from half of it on; and of what it skips in a damaged file, which is said in one line or is not needed.
 warnings.filterwarnings("ignore", category=PillowImage.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import signal
 
 from bench.contracts import UserError
@@ -9,6 +12,13 @@ from bench.redaction import one_line
 
 UNHEARD = 113
 """Exit code of a process that could not send its answer, though the other end of the pipe is there."""
+
+
+DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE})
+"""What a disk says that is full, protected, broken or gone: the user's to mend, whoever was writing."""
+
+_OF_RUST = re.compile(r"\(os error (\d+)\)")
+"""How libraries in Rust, safetensors among them, end the text of what the operating system has refused."""
 
 
 class Stopped(SystemExit):
@@ -55,6 +65,22 @@ def summarised(error: BaseException) -> str:
     if isinstance(error, UserError | EscapeError):
         return one_line(_message(error))
     return one_line(_named(error))
+
+
+def of_disk(error: BaseException) -> OSError | None:
+    """What a disk has refused, where that is the error or lies behind it; None where it is another."""
+    chain: list[BaseException] = []
+    behind: BaseException | None = error
+    while behind is not None and behind not in chain:
+        chain.append(behind)
+        behind = behind.__cause__ or behind.__context__
+    for one in chain:
+        if isinstance(one, OSError) and one.errno in DISK:
+            return one
+        told = _OF_RUST.search(_message(one))
+        if told and int(told[1]) in DISK:
+            return OSError(int(told[1]), os.strerror(int(told[1])))
+    return None
 
 
 def _named(error: BaseException) -> str:

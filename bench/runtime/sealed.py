@@ -54,7 +54,9 @@ class Log:
     def add(self, content: dict[str, Any]) -> None:
         """Write one more."""
         with self._writing():
-            self._stream.write(sealed(content).encode())
+            rest = sealed(content).encode()
+            while rest:  # of what a disk has room for in part, the next call says that it is full
+                rest = rest[self._stream.write(rest) :]
 
     def __enter__(self) -> Log:
         return self

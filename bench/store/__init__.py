@@ -18,6 +18,7 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -207,6 +208,12 @@ class Store:
             for path in own.rglob(".*.tmp"):
                 path.unlink()  # half-written by who had it before
         return own
+
+    def is_full(self) -> bool:
+        """Whether the disk that work is done on has no room at all."""
+        with suppress(OSError):
+            return shutil.disk_usage(self.objects.local).free == 0
+        return False
 
     def clear(self, lease: Lease) -> None:
         """Remove the folder of a lease."""

@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -82,8 +82,8 @@ class BucketObjects:
     def publish(self, folder: Path, name: str) -> bool:
         listing = {}
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-            digest = file_digest(file)
-            with self._answering(name):
+            with answering(file), self._answering(name):
+                digest = file_digest(file)
                 obstore.put(self._bucket, f"blobs/{digest}", file)
             listing[file.relative_to(folder).as_posix()] = digest
         won = self.create(name + _LISTING, sealed(listing).encode())
@@ -103,7 +103,9 @@ class BucketObjects:
         for place, digest in listing.items():
             if ".." in Path(place).parts or Path(place).is_absolute():
                 raise UserError(f"a file outside of its folder, {place}", f"{self.address}/{name}", "use another store")
-            if not (kept / place).is_file() or file_digest(kept / place) != digest:
+            with answering(kept / place):
+                is_there = (kept / place).is_file() and file_digest(kept / place) == digest
+            if not is_there:
                 self._keep(kept / place, self.read(f"blobs/{digest}"))
         return kept
 
@@ -112,12 +114,10 @@ class BucketObjects:
         shutil.rmtree(self.local / name, ignore_errors=True)
 
     def delete(self, name: str) -> None:
-        (self.local / name).unlink(missing_ok=True)
-        with self._answering(name):
-            try:
-                obstore.delete(self._bucket, name)
-            except FileNotFoundError:
-                return
+        with answering(self.local / name):
+            (self.local / name).unlink(missing_ok=True)
+        with self._answering(name), suppress(FileNotFoundError):
+            obstore.delete(self._bucket, name)
 
     def names(self, prefix: str) -> list[str]:
         folder = prefix.rpartition("/")[0]
@@ -140,7 +140,8 @@ class BucketObjects:
         return sorted(name for name in everything if name.startswith("blobs/") and name[6:] not in wanted)
 
     def sweep(self) -> None:
-        sweep_folder(self.local)
+        with answering(self.local):
+            sweep_folder(self.local)
 
     def _listing(self, name: str) -> dict[str, str]:
         """Place -> digest; of a damaged one none, so that the folder is found to be damaged."""

@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bench.runtime.files import flush, sweep_folder, temporary
@@ -22,11 +22,9 @@ class FolderObjects:
         self.local, self.address = root.absolute(), str(root.absolute())
 
     def read(self, name: str) -> bytes:
-        with answering(self.path(name)):
-            try:
-                return self.path(name).read_bytes()
-            except NotADirectoryError:
-                raise FileNotFoundError(name) from None
+        with answering(self.path(name)), suppress(FileNotFoundError, NotADirectoryError):
+            return self.path(name).read_bytes()
+        raise FileNotFoundError(name)
 
     def path(self, name: str) -> Path:
         return self.local / name
@@ -81,7 +79,8 @@ class FolderObjects:
         return []
 
     def sweep(self) -> None:
-        sweep_folder(self.local / WORK)
+        with answering(self.local / WORK):
+            sweep_folder(self.local / WORK)
         for left in (self.local / WORK).glob(".*.old"):
             shutil.rmtree(left, ignore_errors=True)
 

@@ -46,7 +46,7 @@ class Learned:
         files = {
             path.relative_to(self.folder).as_posix(): file_digest(path)
             for path in sorted(self.folder.rglob("*"))
-            if path.is_file()
+            if path.is_file() and path != self.folder / _FINISHED  # of a call that could not put it into the store
         }
         _write(self.folder / _FINISHED, {"seconds": seconds, "files": files, **more})
 

@@ -25,6 +25,7 @@ from typing import Any
 
 import psutil
 
+from bench.contracts import UserError
 from bench.runtime.progress import note
 from bench.store.objects import Objects
 
@@ -33,6 +34,10 @@ EXPIRES = 120.0
 
 BEAT = 15.0
 """Seconds between two signs of life."""
+
+
+_left: set[str] = set()
+"""Tokens of the leases that this process could not give back. Other processes find them stale once it has ended."""
 
 
 class LostError(Exception):
@@ -92,7 +97,7 @@ class Leases:
                 self.give_back(lease)
 
     def take(self, task: str) -> Lease | None:
-        """The lease of a task; None while another process has it. Raises OSError where the store cannot be written."""
+        """The lease of a task; None while another process has it. Raises UserError where it cannot be written."""
         numbers = self._numbers(task)
         last = max(numbers, default=0)
         holder = self._read(task, last) if last else None
@@ -121,7 +126,7 @@ class Leases:
         return lease
 
     def holds(self, lease: Lease) -> bool:
-        """Whether nobody has taken it over. Raises OSError where the store cannot be read."""
+        """Whether nobody has taken it over. Raises UserError where the store cannot be read."""
         mine, later = self._read(lease.task, lease.number), self._read(lease.task, lease.number + 1)
         return (mine or {}).get("token") == lease.token and (later or {}).get("over") != lease.token
 
@@ -134,9 +139,11 @@ class Leases:
         """End it, if it is still this one's."""
         with self._lock:
             self._held.pop(lease.name, None)
-        with suppress(OSError):  # it is stale then, once this process has ended
+        try:
             if self.holds(lease):
                 self.objects.delete(lease.name)
+        except UserError:
+            _left.add(lease.token)
 
     def holder(self, task: str) -> str:
         """In words, who has a task; "" where nobody does."""
@@ -194,7 +201,7 @@ class Leases:
             self._beats += 1
             for lease in list(self._held.values()):
                 # A disk that is full or a server that is away now may be back at the next beat.
-                with suppress(OSError):
+                with suppress(UserError):
                     if self.holds(lease):
                         self.objects.replace(lease.name, self._content(lease))
 
@@ -233,7 +240,9 @@ def _this_process() -> dict[str, Any]:
 
 
 def _is_gone(holder: dict[str, Any]) -> bool:
-    """Whether the process is surely no more: of this machine, and not there or another one by now."""
+    """Whether nobody works on it: its process was on this machine, and is not there or another one by now."""
+    if holder.get("token") in _left:
+        return True
     if holder.get("machine") != _machine():
         return False
     try:

@@ -87,11 +87,11 @@ class MapCache:
 
     def __getitem__(self, sample_id: str) -> ProbabilityMap:
         """float32 ``(H, W)``, read-only. Raises UserError where it is not what was written."""
-        return read_only(from_uint16(self._codes(sample_id, self._places[sample_id])))
+        return read_only(from_uint16(self._codes(sample_id, self._place(sample_id))))
 
     def cost(self, sample_id: str) -> dict[str, float | None]:
         """What the base spent on this map, as it was given to `add`."""
-        return self._places[sample_id].cost
+        return self._place(sample_id).cost
 
     def add(self, sample_id: str, probs: ProbabilityMap, cost: dict[str, float | None]) -> None:
         """Take a map in; it is in the store once its shard is full or `flush` was called."""
@@ -116,6 +116,13 @@ class MapCache:
         self._waiting = []
         self._added.append(f"{self.folder}/{number:04d}{SUFFIX}")
         self._open(self._added[-1])
+
+    def _place(self, sample_id: str) -> _Place:
+        if sample_id not in self._places:
+            # It was there when this stage was begun.
+            what = f"the map of {sample_id} is gone or damaged"
+            raise UserError(what, f"{self.objects.address}/{self.folder}", "run again, which predicts it again")
+        return self._places[sample_id]
 
     def _shards(self) -> list[str]:
         return [name for name in self.objects.names(f"{self.folder}/") if name.endswith(SUFFIX)]

@@ -84,11 +84,9 @@ class Objects(Protocol):
 
 @contextmanager
 def answering(where: object) -> Iterator[None]:
-    """OSError -> UserError within the block: a full disk, a lost network. Not FileNotFoundError: it has a meaning."""
+    """OSError -> UserError within the block: a full disk, a lost network, a folder that was deleted meanwhile."""
     try:
         yield
-    except FileNotFoundError:
-        raise
     except OSError as error:
         place = error.filename if isinstance(error.filename, str) else where
         raise UserError(f"the store cannot be used, {error.strerror or error}", place, RESUME) from None

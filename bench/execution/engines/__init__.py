@@ -6,6 +6,8 @@ An engine is a module here whose ``execute(stages, told)`` runs each stage once 
 
 from __future__ import annotations
 
+import errno
+import os
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,8 +17,9 @@ from typing import Any, Protocol
 from bench.config import EngineName
 from bench.contracts import UserError
 from bench.execution.stages import Stage
-from bench.runtime.failures import EscapeError, summarised
+from bench.runtime.failures import EscapeError, of_disk, summarised
 from bench.store import LostError
+from bench.store.objects import RESUME
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,32 @@ def attempt(stage: Stage) -> Outcome:
         # A plug-in may raise anything; the cell then fails, and the others go on.
         if isinstance(error, KeyboardInterrupt) and not stage.job.own_process:
             raise  # in a process of its own Ctrl-C is left to the parent
-        return Outcome.of(error)
+        if _is_lost(stage):
+            return Outcome(lost=True)  # who has taken it over has the folder of work, too
+        return Outcome.of(_refused(error, stage) or error)
     return Outcome()
+
+
+def _is_lost(stage: Stage) -> bool:
+    lease = stage.job.lease
+    try:
+        return lease is not None and not stage.job.store.leases.holds(lease)
+    except UserError:
+        return False
+
+
+def _refused(error: BaseException, stage: Stage) -> UserError | None:
+    """For what a disk has refused, to whomever: it is no defect."""
+    if isinstance(error, UserError):
+        return None
+    store = stage.job.store
+    found = of_disk(error)
+    if found is None:
+        if not store.is_full():
+            return None
+        found = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # torch.save, for one, says nothing of it
+    place = found.filename if isinstance(found.filename, str) else f"{stage.name}, for {store.address}"
+    return UserError(f"the disk says: {found.strerror}", place, RESUME)
 
 
 def load(name: EngineName) -> Engine:

@@ -7,6 +7,7 @@ to it, and looked at again a little later; what it has finished counts as done.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -18,6 +19,9 @@ from bench.store import Lease
 
 PAUSE = 0.5
 """Seconds between two looks at what others have in hand."""
+
+LOSSES = 3
+"""After so many a stage has failed: something takes its leases away, and no other run does the work."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Agenda:
         self._ended: dict[str, Outcome] = {}
         self._looked_at: set[str] = set()
         self._waited_for: set[str] = set()
+        self._losses: Counter[str] = Counter()
         self.stopped = False
 
     @property
@@ -78,9 +83,15 @@ class Agenda:
     def ended(self, taken: Taken, outcome: Outcome) -> None:
         """Tell how a stage ended that was taken."""
         taken.stage.job.store.leases.give_back(taken.lease)
-        if outcome.lost:
-            note(f"another process has taken over: {taken.stage.name}")
+        name = taken.stage.name
+        self._losses[name] += outcome.lost
+        if outcome.lost and self._losses[name] < LOSSES:
+            note(f"another process has taken over: {name}")
             self._left.insert(0, replace(taken.stage, job=replace(taken.stage.job, lease=None)))
+        elif outcome.lost:
+            what = f"its work was taken away {LOSSES} times"
+            fix = "find out what deletes files in the store, then run the same command again"
+            self._tell(taken.stage, Outcome.of(UserError(what, name, fix)))
         else:
             self._tell(taken.stage, outcome)
 

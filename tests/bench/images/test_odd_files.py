@@ -6,6 +6,8 @@ import io
 import os
 import pickle
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zipfile
 import zlib
@@ -201,6 +203,33 @@ def test_names_that_no_file_system_takes(toy: Toy, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=says) as error:
             bench.run(dataset=[f"folder[csv={table}]"], base=[toy.base], refiner=["identity"])
         assert str(error.value).isprintable()
+
+
+TELLS = """
+import sys
+from pathlib import Path
+from bench.contracts import UserError
+from bench.images import read_image
+for path in map(Path, sys.argv[1:]):
+    try:
+        read_image(path)
+    except UserError:
+        print("refused")
+"""
+
+
+def test_what_pillow_says_of_a_damaged_file_stays_off_stderr(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    PillowImage.new("RGB", (20, 20)).save(path)
+    whole = path.read_bytes()
+    samples = whole.index(struct.pack("<HHI", 277, 3, 1)) + 8
+    path.write_bytes(whole[:samples] + struct.pack("<H", 2048) + whole[samples + 2 :])
+    for length in (20, 100):
+        (tmp_path / f"{length}.tif").write_bytes(whole[:length])
+    files = sorted(str(file) for file in tmp_path.iterdir())
+    command = [sys.executable, "-W", "default::UserWarning", "-c", TELLS, *files]
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (told.stdout, told.stderr) == ("refused\n" * 3, "")
 
 
 def test_a_map_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

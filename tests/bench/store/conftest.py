@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,29 +16,54 @@ from bench.store import Store
 BUCKET = "bench-tests"
 
 
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[str]:
-    """The address of a server that has the bucket."""
-    boto3 = pytest.importorskip("boto3", reason="the test extra is not installed")
-    moto = pytest.importorskip("moto.server", reason="the test extra is not installed")
-    pytest.importorskip("obstore", reason="the cloud extra is not installed")
-    from werkzeug.serving import make_server
+class Server:
+    """An S3 server that has the bucket; it can go away and come back with all that it holds.
 
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    # One request at a time: moto looks whether an object is there and then writes it, without a lock, as S3 does not.
-    server = make_server("127.0.0.1", 0, moto.DomainDispatcherApplication(moto.create_backend_app), threaded=False)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{server.port}"
-    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
-    boto3.client("s3", endpoint_url=address, **keys).create_bucket(Bucket=BUCKET)
-    yield address
-    server.shutdown()
+    Attributes:
+        address: where it is reached.
+    """
+
+    def __init__(self) -> None:
+        boto3 = pytest.importorskip("boto3", reason="the test extra is not installed")
+        self._moto = pytest.importorskip("moto.server", reason="the test extra is not installed")
+        pytest.importorskip("obstore", reason="the cloud extra is not installed")
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        self._server = self._begun(0)
+        self.address = f"http://127.0.0.1:{self._server.port}"
+        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
+        boto3.client("s3", endpoint_url=self.address, **keys).create_bucket(Bucket=BUCKET)
+
+    def _begun(self, port: int) -> Any:
+        from werkzeug.serving import make_server
+
+        # One request at a time: moto looks whether an object is there and then writes it, without a lock, as S3 does
+        # not.
+        application = self._moto.DomainDispatcherApplication(self._moto.create_backend_app)
+        server = make_server("127.0.0.1", port, application, threaded=False)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return server
+
+    def go(self) -> None:
+        """Go away."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def come_back(self) -> None:
+        """Under the same address."""
+        self._server = self._begun(self._server.port)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.go()
 
 
 @pytest.fixture
-def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+def s3(s3_server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     """The address of an empty prefix, with what the environment needs to reach it."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server.address)
     monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")

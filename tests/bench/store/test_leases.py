@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.store import LostError, Store, leases
+from bench.store import Learned, LostError, Store, leases
 from tests.bench.store.test_cells import images, manifest, records
 
 
@@ -80,6 +80,21 @@ def test_what_one_left_is_gone_on_with_by_the_next(store: Store) -> None:
     store.leases.give_back(second)
     third = store.leases.take("fit-k")
     assert third is not None and not list(store.workspace(third, afresh=True).iterdir())
+
+
+def test_a_training_that_was_whole_but_could_not_be_put_into_the_store_is_gone_on_with(store: Store) -> None:
+    first = store.leases.take("fit-k")
+    assert first is not None
+    (store.workspace(first) / "weights").write_text("learned")
+    Learned(store.workspace(first)).finish(1.0)
+    store.leases.give_back(first)
+    second = store.leases.take("fit-k")
+    assert second is not None
+    work = store.workspace(second)
+    Learned(work).finish(2.0)
+    store.keep(store.fitted_refiner("k"), work, second)
+    found = store.fitted_refiner("k").find()
+    assert found is not None and (found.finished or {})["seconds"] == 2.0
 
 
 def test_one_that_was_frozen_writes_into_nothing_of_who_took_over(

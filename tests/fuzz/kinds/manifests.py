@@ -1,0 +1,8 @@
+"""Manifests of a store's cells."""
+
+from __future__ import annotations
+
+from tests.fuzz.harness import Kind
+from tests.fuzz.stores import door, expected, hurt
+
+KIND = Kind(200, hurt("cells/*.json"), door, expected)

@@ -1,0 +1,8 @@
+"""Records of a store's cells: Parquet."""
+
+from __future__ import annotations
+
+from tests.fuzz.harness import Kind
+from tests.fuzz.stores import door, expected, hurt
+
+KIND = Kind(200, hurt("cells/*.parquet"), door, expected)
