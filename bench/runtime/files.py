@@ -44,7 +44,7 @@ def replacing(path: Path) -> Iterator[Path]:
 @contextmanager
 def temporary(path: Path) -> Iterator[Path]:
     """A name beside ``path`` that no other process has, for the block; a file of that name is removed at its end."""
-    name = _own_name(path)
+    name = own_name(path)
     try:
         yield name
     finally:
@@ -74,7 +74,7 @@ def building(folder: Path) -> Iterator[Path]:
     for left, name in _left(folder.parent):
         if name == _shown(folder):
             shutil.rmtree(left, ignore_errors=True)
-    made = _own_name(folder)
+    made = own_name(folder)
     made.mkdir()
     try:
         yield made
@@ -173,7 +173,8 @@ def _is_left(temporary: Path, host: str, pid: int) -> bool:
         return False
 
 
-def _own_name(path: Path) -> Path:
+def own_name(path: Path) -> Path:
+    """A name beside ``path`` that no other process has, and that `sweep` knows for half-written."""
     return path.with_name(f".{_shown(path)}.{_host()}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
 
 

@@ -16,7 +16,6 @@ digest when it is read.
 from __future__ import annotations
 
 import shutil
-import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -26,6 +25,7 @@ from typing import Any
 import pandas as pd
 
 from bench.contracts import UserError
+from bench.runtime.files import own_name
 from bench.runtime.progress import note
 from bench.runtime.sealed import sealed
 from bench.store.address import objects_at
@@ -80,7 +80,7 @@ class Store:
 
     def open_for_writing(self) -> None:
         """Prove that it can be written, and that of two who create one object one fails. Raises UserError otherwise."""
-        name = f"{WORK}/probe.{uuid.uuid4().hex[:12]}"
+        name = f"{WORK}/{own_name(Path('probe'))}"  # swept, where this process is killed now
         try:
             once, twice = self.objects.create(name, b""), self.objects.create(name, b"")
             self.objects.delete(name)

@@ -23,7 +23,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from bench.contracts import UserError
 from bench.runtime.files import file_digest, replacing, sweep_folder
 from bench.runtime.sealed import sealed, unsealed
-from bench.store.objects import RESUME, answering
+from bench.store.objects import RESUME, WORK, answering
 
 if TYPE_CHECKING:
     from obstore.store import RetryConfig
@@ -137,7 +137,8 @@ class BucketObjects:
         for name in everything:
             if name.endswith(_LISTING):
                 wanted |= set(self._listing(name.removesuffix(_LISTING)).values())
-        return sorted(name for name in everything if name.startswith("blobs/") and name[6:] not in wanted)
+        blobs = [name for name in everything if name.startswith("blobs/") and name[6:] not in wanted]
+        return [*blobs, *(name for name in everything if name.startswith(f"{WORK}/"))]
 
     def sweep(self) -> None:
         with answering(self.local):
