@@ -235,7 +235,7 @@ def _this_process() -> dict[str, Any]:
         "host": socket.gethostname(),
         "machine": _machine(),
         "pid": process.pid,
-        "started": process.create_time(),
+        "started": _start_of(process.pid),
     }
 
 
@@ -246,8 +246,20 @@ def _is_gone(holder: dict[str, Any]) -> bool:
     if holder.get("machine") != _machine():
         return False
     try:
-        return bool(psutil.Process(holder["pid"]).create_time() != holder["started"])
+        return _start_of(int(holder["pid"])) != holder["started"]
     except psutil.NoSuchProcess:
         return True
     except (psutil.Error, KeyError, TypeError, ValueError):
         return False
+
+
+def _start_of(pid: int) -> str:
+    """When a process began: that of another one with its number differs. Raises psutil.NoSuchProcess.
+
+    On Linux in ticks since the machine was started: a time of day is reckoned anew when the clock is set.
+    """
+    process = psutil.Process(pid)
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return str(process.create_time())

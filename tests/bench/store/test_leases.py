@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bench.store import Learned, LostError, Store, leases
@@ -33,6 +35,15 @@ def test_that_of_a_process_that_is_gone_is_taken_over_at_once(store: Store, caps
     said = capsys.readouterr().err
     assert said.count("taken over from process") == 1 and "which is gone: cell-k" in said
     assert store.objects.names("leases/") == [lease.name]
+
+
+def test_a_clock_that_is_set_makes_nobody_gone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    lease = store.leases.take("cell-k")
+    assert lease is not None
+    began, now = psutil.Process.create_time, time.time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: began(self) - 3600)
+    monkeypatch.setattr(time, "time", lambda: now() - 3600)
+    assert Store(store.address).leases.take("cell-k") is None and store.leases.holds(lease)
 
 
 def test_another_machines_is_taken_over_when_it_has_been_silent_for_long(
@@ -124,7 +135,7 @@ def test_what_is_held_is_kept_alive_and_given_back(store: Store, monkeypatch: py
         for _ in range(200):
             if json.loads(store.objects.read(lease.name))["beat"] > first["beat"] + 2:
                 break
-            __import__("time").sleep(0.05)
+            time.sleep(0.05)
         else:
             pytest.fail("no sign of life")
     assert store.objects.names("leases/") == []
