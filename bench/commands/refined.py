@@ -223,9 +223,11 @@ class Record:
     def _begin(self, alone: bool) -> list[str]:
         """Say whose work this is; the files of the work that was here before."""
         before, content = self._work_here(), sealed(asdict(self.work)).encode()
-        if before == self.work or (before is None and self.objects.create(_WORK, content)):
+        if before is None and self.objects.create(_WORK, content):
             return []
-        before = before or self._work_here()
+        before = before or self._work_here()  # another process may have been faster
+        if before == self.work:
+            return []
         if before is not None and not self.force:
             raise self._refusal(before)
         if not alone:

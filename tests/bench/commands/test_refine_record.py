@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from PIL import Image
 
 import bench
 from bench.cli import main
-from bench.commands.refined import RECORD
+from bench.commands.refined import RECORD, Record, Task, Work
 from bench.contracts import UserError
 from bench.images import read_map, write_map
 from bench.runtime.sealed import unsealed
@@ -229,6 +230,28 @@ def test_forced_over_other_work_it_says_what_stays(toy: Toy, capfd: pytest.Captu
     (toy.maps / "disc9.png").unlink()
     assert call(toy, "--force", refiner="identity", checkpoint=None) == 0
     assert "warning: 1 maps of earlier work stay in out, e.g. disc9.png" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_of_two_calls_that_begin_at_once_equal_ones_go_on(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    OUT.mkdir()
+    faster, slower = (Record(OUT, Work(which, which * 32, "like"), force=False) for which in ("a", name))
+    tasks = [Task(Path("image"), Path("map"), OUT / "map.png")]
+    create = slower.objects.create
+
+    with ExitStack() as opened:
+
+        def after_the_other(target: str, content: bytes) -> bool:
+            if target == "work.json":  # between the look whether there is one and the writing of it
+                opened.enter_context(faster.open(tasks))
+            return create(target, content)
+
+        monkeypatch.setattr(slower.objects, "create", after_the_other)
+        if name == "a":
+            opened.enter_context(slower.open(tasks))
+        else:
+            with pytest.raises(UserError, match="made by a, not b"):
+                opened.enter_context(slower.open(tasks))
 
 
 def test_python_gets_the_same(toy: Toy) -> None:
