@@ -9,7 +9,6 @@ maps is told by leases, as in a store.
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import time
 import uuid
@@ -21,21 +20,17 @@ from pathlib import Path
 from typing import Literal
 
 from bench.contracts import UserError
-from bench.runtime.files import content_digest
+from bench.runtime import files
 from bench.runtime.progress import note, track
-from bench.runtime.reading import open_regular
 from bench.runtime.sealed import Log, sealed, unsealed
 from bench.store.folder import FolderObjects
-from bench.store.leases import Lease, Leases
+from bench.store.leases import PAUSE, Lease, Leases
 
 RECORD = ".bench-refine"
 """Hidden, so that who lists the maps does not meet it."""
 
 SHARES = 64
 """Parts that the maps of a folder are dealt into; a process takes one after the other."""
-
-PAUSE = 0.5
-"""Seconds between two looks at what others work on."""
 
 _FORCE = "name another folder with --out, or say --force to redo all maps"
 _WORK, _PREFIX = "work.json", "log-"
@@ -60,7 +55,7 @@ class Work:
     @property
     def digest(self) -> str:
         """Short, for the names of its logs."""
-        return content_digest(repr(self).encode())[:12]
+        return files.content_digest(repr(self).encode())[:12]
 
     def __str__(self) -> str:
         return self.refiner if self.format == "like" else f"{self.refiner} as {self.format}"
@@ -322,12 +317,11 @@ class Record:
 def file_digest(path: Path) -> str:
     """Hex digest (128 bits, BLAKE2b) of a file's bytes. Raises UserError where it cannot be read."""
     try:
-        with open_regular(path) as stream:
-            return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        return files.file_digest(path)
     except OSError as error:
         raise UserError(f"cannot read the file, {error.strerror}", path, "make it readable, or take it out") from None
 
 
 def _share(name: str) -> str:
     """What a lease on the part that a file is in is called; in every process the same."""
-    return f"maps-{int(content_digest(name.encode())[:8], 16) % SHARES}"
+    return f"maps-{int(files.content_digest(name.encode())[:8], 16) % SHARES}"

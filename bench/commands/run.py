@@ -174,9 +174,14 @@ def run(
 
 def _readings(jobs: Iterable[Job]) -> list[str]:
     """What the files of the datasets and bases are taken for. Raises UserError where that is unclear."""
-    used = {(part.kind, str(part.name)): part for job in jobs for part in (job.cell.dataset, job.cell.base)}
-    telling = [part for part in used.values() if isinstance(part.entry.factory, TellsReading)]
-    return [f"{part.label}: {part.make(device='cpu', seed=0).reading()}" for part in telling]
+    said: dict[tuple[str, str], str] = {}
+    for cell in (job.cell for job in jobs):
+        if cell.reading:  # found out when it was planned
+            said.setdefault(("dataset", str(cell.dataset.name)), f"{cell.dataset.label}: {cell.reading}")
+        base = "base", str(cell.base.name)
+        if base not in said and isinstance(cell.base.entry.factory, TellsReading):
+            said[base] = f"{cell.base.label}: {cell.base.make(device='cpu', seed=0).reading()}"
+    return list(said.values())
 
 
 def _other_names(cell: Manifest, other: Manifest) -> set[str]:

@@ -17,6 +17,7 @@ import psutil
 
 from bench.contracts import UserError
 from bench.runtime.folders import kind_of
+from bench.runtime.reading import digest_of
 
 _SHOWN = 60
 """Bytes of a file's name in that of its temporary: file systems end a name at 143 or 255."""
@@ -147,9 +148,8 @@ def sweep_folder(folder: Path) -> None:
 
 
 def file_digest(path: Path) -> str:
-    """Hex digest (128 bits, BLAKE2b) of a file's bytes. Raises OSError where it cannot be read."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    """Hex digest (128 bits, BLAKE2b) of a file's bytes. Raises as `bench.runtime.reading.open_regular`."""
+    return digest_of(path, 16).hex()
 
 
 def content_digest(content: bytes) -> str:

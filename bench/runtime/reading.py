@@ -43,10 +43,10 @@ def read_text(path: Path) -> str:
         return file.read().decode("utf-8-sig")
 
 
-def digest_of(path: Path) -> bytes:
-    """BLAKE2b (512 bits) of a file's bytes. Raises as `open_regular`."""
+def digest_of(path: Path, size: int = 64) -> bytes:
+    """BLAKE2b of a file's bytes, of so many bytes. Raises as `open_regular`."""
     with open_regular(path) as file:
-        return hashlib.file_digest(file, "blake2b").digest()
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=size)).digest()
 
 
 def changed(

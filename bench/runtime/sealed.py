@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.contracts import UserError
-from bench.runtime.files import replacing
+from bench.runtime.files import content_digest, replacing
 
 SEAL = "seal"
 """The key with the digest of the rest."""
@@ -86,4 +85,4 @@ def _whole_lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
 def _digest(content: dict[str, Any]) -> str:
     # Read back as JSON has it: of tuples and of keys that are no text the file holds something else.
     plain = json.dumps(json.loads(json.dumps(content)), sort_keys=True, separators=(",", ":"))
-    return hashlib.blake2b(plain.encode(), digest_size=16).hexdigest()
+    return content_digest(plain.encode())

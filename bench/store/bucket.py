@@ -125,10 +125,10 @@ class BucketObjects:
         return sorted(name for name in found if name.startswith(prefix))
 
     def folders(self, name: str) -> list[str]:
-        return sorted(self._listed(name)["common_prefixes"])
-
-    def published(self, name: str) -> list[str]:
-        return [one.removesuffix(_LISTING) for one in self.names(f"{name}/") if one.endswith(_LISTING)]
+        listed = self._listed(name)
+        names = [entry["path"] for entry in listed["objects"]]
+        published = [one.removesuffix(_LISTING) for one in names if one.endswith(_LISTING)]
+        return sorted({*listed["common_prefixes"], *published})
 
     def orphans(self) -> list[str]:
         wanted: set[str] = set()

@@ -48,15 +48,7 @@ class Cells:
 
     def all(self) -> tuple[list[Manifest], dict[str, UserError]]:
         """All manifests that can be read, and what is wrong with each of the others, by its file's name."""
-        found, damaged = [], {}
-        for name in self._names():
-            if name.endswith(".json"):
-                read = self._manifest(name)
-                if isinstance(read, Manifest):
-                    found.append(read)
-                elif read is not None:
-                    damaged[_stem(name)] = read
-        return found, damaged
+        return self._read(self._names())
 
     def orphans(self) -> list[str]:
         """The records that have no manifest."""
@@ -72,7 +64,7 @@ class Cells:
         cells: dict[str, list[Manifest]] = defaultdict(list)
         for manifest in found:
             cells[manifest.key].append(manifest)
-        return [manifest for group in cells.values() for manifest in _current(group)], damaged
+        return [manifest for group in cells.values() for manifest in _current(group)], list(damaged.values())
 
     def finished(self, cell: Manifest, least: int = 0) -> Manifest | None:
         """The finished cell of that key, whose records are whole; None where there is none.
@@ -247,14 +239,14 @@ class Cells:
         """The names of a cell's files."""
         return [name for name in self._names() if _key_of(name) == short(cell.key)]
 
-    def _read(self, names: Iterable[str]) -> tuple[list[Manifest], list[UserError]]:
+    def _read(self, names: Iterable[str]) -> tuple[list[Manifest], dict[str, UserError]]:
         manifests = [name for name in names if name.endswith(".json")]
         found: list[Manifest] = []
-        damaged: list[UserError] = []
+        damaged: dict[str, UserError] = {}
         with ThreadPoolExecutor(_READERS) as threads:
-            for result in threads.map(self._manifest, manifests):
+            for name, result in zip(manifests, threads.map(self._manifest, manifests), strict=True):
                 if isinstance(result, UserError):
-                    damaged.append(result)
+                    damaged[_stem(name)] = result
                 elif result is not None:
                     found.append(result)
         return found, damaged

@@ -51,7 +51,7 @@ def _cells(cells: Cells) -> Iterator[Damage]:
 
 def _bases(objects: Objects) -> Iterator[Damage]:
     for base in track(objects.folders("bases"), "check bases"):
-        for folder in _folders(objects, base):
+        for folder in objects.folders(base):
             if folder.endswith("/fit"):
                 yield from _training(objects, folder)
             else:
@@ -72,7 +72,7 @@ def _maps(objects: Objects, folder: str) -> Iterator[Damage]:
 
 
 def _refiners(objects: Objects) -> Iterator[Damage]:
-    for folder in track(_folders(objects, "refiners"), "check refiners"):
+    for folder in track(objects.folders("refiners"), "check refiners"):
         yield from _training(objects, folder)
 
 
@@ -86,8 +86,3 @@ def _training(objects: Objects, folder: str) -> Iterator[Damage]:
         yield Damage(f"damaged, {error} is gone", where, mend)
     except UserError as error:
         yield Damage(error.what, where, mend)
-
-
-def _folders(objects: Objects, name: str) -> list[str]:
-    """Those in a folder, published ones too, which a bucket has no folder for."""
-    return sorted({*objects.folders(name), *objects.published(name)})

@@ -72,9 +72,6 @@ class FolderObjects:
     def folders(self, name: str) -> list[str]:
         return [f"{name}/{entry}".lstrip("/") for entry, is_folder in self._entries(name) if is_folder]
 
-    def published(self, name: str) -> list[str]:
-        return self.folders(name)
-
     def orphans(self) -> list[str]:
         return []
 

@@ -54,9 +54,9 @@ def unused(objects: Objects, bases: Collection[str], fits: Collection[str]) -> I
     """
     for base in objects.folders("bases"):
         if base.rpartition("/")[2] not in bases:
-            for folder in sorted({*objects.folders(base), *objects.published(base)}):
+            for folder in objects.folders(base):
                 yield Garbage("of no cell", folder, partial(_remove, objects, folder))
-    for folder in sorted({*objects.folders("refiners"), *objects.published("refiners")}):
+    for folder in objects.folders("refiners"):
         if folder.rpartition("/")[2] not in fits:
             yield Garbage("of no cell", folder, partial(_remove, objects, folder))
 

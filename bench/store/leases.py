@@ -11,6 +11,7 @@ Leases save work. That nothing is overwritten does not rest on them: what is fin
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 import time
@@ -35,6 +36,8 @@ EXPIRES = 120.0
 BEAT = 15.0
 """Seconds between two signs of life."""
 
+PAUSE = 0.5
+"""Seconds between two looks at what others have in hand."""
 
 _left: set[str] = set()
 """Tokens of the leases that this process could not give back. Other processes find them stale once it has ended."""
@@ -230,12 +233,11 @@ def _machine() -> str:
 
 
 def _this_process() -> dict[str, Any]:
-    process = psutil.Process()
     return {
         "host": socket.gethostname(),
         "machine": _machine(),
-        "pid": process.pid,
-        "started": _start_of(process.pid),
+        "pid": os.getpid(),
+        "started": _start_of(os.getpid()),
     }
 
 

@@ -66,11 +66,7 @@ class Objects(Protocol):
         ...
 
     def folders(self, name: str) -> list[str]:
-        """The names of the folders in a folder, sorted."""
-        ...
-
-    def published(self, name: str) -> list[str]:
-        """The names of the folders in a folder that were published."""
+        """The names of the folders in a folder, sorted; published ones, too."""
         ...
 
     def orphans(self) -> list[str]:

@@ -16,9 +16,7 @@ from bench.execution.engines import Outcome, Told
 from bench.execution.stages import Stage
 from bench.runtime.progress import note
 from bench.store import Lease
-
-PAUSE = 0.5
-"""Seconds between two looks at what others have in hand."""
+from bench.store.leases import PAUSE
 
 LOSSES = 3
 """After so many a stage has failed: something takes its leases away, and no other run does the work."""

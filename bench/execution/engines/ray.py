@@ -13,9 +13,10 @@ from typing import Any
 import ray
 
 from bench.execution.engines import Outcome, Told
-from bench.execution.engines.agenda import PAUSE, Agenda, Taken
+from bench.execution.engines.agenda import Agenda, Taken
 from bench.execution.engines.local import isolate
 from bench.execution.stages import Stage
+from bench.store.leases import PAUSE
 
 
 def execute(stages: Iterable[Stage], told: Told) -> None:
