@@ -485,3 +485,15 @@ class Exportable(Protocol):
     def export_onnx(self, path: Path) -> None:
         """Write the trained refiner as one ONNX file, whole or not at all."""
         ...
+
+
+@runtime_checkable
+class CrossFitted(Protocol):
+    """A refiner that learns several times from parts of val, so that each val image has been left out once."""
+
+    def refine_unseen(self, val: MapDataset, index: int) -> ProbabilityMap:
+        """The map of val's image ``index`` as refined by what learned without it: `Refiner.refine`'s in all else.
+
+        For after `fit`, with the val that it was given.
+        """
+        ...

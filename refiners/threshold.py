@@ -38,13 +38,10 @@ class Threshold(Refiner):
         total = np.zeros(LEVELS)
         for index in track(range(len(val)), "fit threshold"):
             sample, probs = val[index]
-            total += _iou_by_threshold(to_uint16(probs), sample.mask)
-        best = np.flatnonzero(total[1:] >= total[1:].max() - 1e-9) + 1
-        code = int(best[np.abs(best - (LEVELS - 1) / 2).argmin()])
-        # Half a step below the code, so that rounding a map cannot move a pixel across.
-        self.threshold = (code - 0.5) / (LEVELS - 1)
+            total += iou_by_threshold(to_uint16(probs), sample.mask)
+        self.threshold = best_threshold(total)
         with replacing(file) as path:
-            path.write_text(json.dumps({"threshold": self.threshold, "val_miou": total[code] / len(val)}))
+            path.write_text(json.dumps({"threshold": self.threshold, "val_miou": total[1:].max() / len(val)}))
 
     def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
         """See `bench.contracts.Refiner`."""
@@ -71,8 +68,25 @@ def remap(probs: ProbabilityMap, threshold: float) -> ProbabilityMap:
     return remapped.astype(np.float32)
 
 
-def _iou_by_threshold(codes: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """IoU of ``codes >= k`` with the mask, for k = 0..65535; both empty is 1."""
+def best_threshold(total: np.ndarray) -> float:
+    """The threshold in (0, 1) with the highest sum of IoUs; of several, the one nearest one half.
+
+    Args:
+        total: float64 ``(LEVELS,)``, the sum of `iou_by_threshold` over images.
+    """
+    best = np.flatnonzero(total[1:] >= total[1:].max() - 1e-9) + 1
+    code = int(best[np.abs(best - (LEVELS - 1) / 2).argmin()])
+    # Half a step below the code, so that rounding a map cannot move a pixel across.
+    return (code - 0.5) / (LEVELS - 1)
+
+
+def iou_by_threshold(codes: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """IoU of ``codes >= k`` with the mask, for k = 0..LEVELS - 1, float64; both empty is 1.
+
+    Args:
+        codes: uint16 ``(H, W)``, a map times LEVELS - 1.
+        mask: bool ``(H, W)``.
+    """
     inside = np.bincount(codes[mask], minlength=LEVELS)[::-1].cumsum()[::-1]
     predicted = np.bincount(codes.ravel(), minlength=LEVELS)[::-1].cumsum()[::-1]
     union = predicted + np.count_nonzero(mask) - inside

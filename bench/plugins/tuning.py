@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.contracts import Checked, Image, MapDataset, ProbabilityMap, Refiner, Sample, SearchSpace, Span, UserError
+from bench.contracts import Checked, Image, MapDataset, ProbabilityMap, Refiner, SearchSpace, Span, UserError
+from bench.cross_fitting import Part
 from bench.metrics.columns import METRIC_VERSION, OBJECTIVES, Objective, Scored
 from bench.plugins.outputs import taken
 from bench.runtime.progress import bar, note
@@ -129,30 +130,13 @@ class Tuned(Refiner):
         return total / len(scored)
 
 
-class _Part:
-    """Some of a split's samples with their maps: `bench.contracts.MapDataset`."""
-
-    def __init__(self, whole: MapDataset, indices: Sequence[int]) -> None:
-        self._whole, self._indices = whole, indices
-
-    @property
-    def ids(self) -> Sequence[str]:
-        return [self._whole.ids[index] for index in self._indices]
-
-    def __len__(self) -> int:
-        return len(self._indices)
-
-    def __getitem__(self, index: int, /) -> tuple[Sample, ProbabilityMap]:
-        return self._whole[self._indices[index]]
-
-
 def halves(val: MapDataset, seed: int) -> tuple[MapDataset, MapDataset]:
     """Two parts of val without a common image, drawn by the seed. Raises UserError where there are fewer than two."""
     if len(val) < 2:
         raise UserError(f"val has {len(val)} image", "tune=", "a refiner that learns is tuned on two halves of val")
     order = np.random.default_rng(seed).permutation(len(val)).tolist()
     middle = (len(val) + 1) // 2
-    return _Part(val, sorted(order[:middle])), _Part(val, sorted(order[middle:]))
+    return Part(val, sorted(order[:middle])), Part(val, sorted(order[middle:]))
 
 
 def propose(search: Search, trials: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -97,6 +97,24 @@ class TrainingArrays:
             samples = [self.sample(index) for index in range(start, min(start + size, len(self)))]
             yield torch.utils.data.default_collate(samples)
 
+    def part(self, indices: Sequence[int]) -> TrainingArrays:
+        """Some of the samples, numbered anew; removing it removes nothing."""
+        return _Part(self, indices)
+
     def remove(self) -> None:
         """Delete the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class _Part(TrainingArrays):
+    def __init__(self, whole: TrainingArrays, indices: Sequence[int]) -> None:
+        self._whole, self._indices = whole, indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def sample(self, index: int, turn: int = 0) -> Batch:
+        return self._whole.sample(self._indices[index], turn)
+
+    def remove(self) -> None:
+        """The whole still needs the folder."""

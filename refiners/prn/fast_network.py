@@ -1,22 +1,24 @@
-"""The network of prn-fast: a correction of the map's logits, computed at a quarter of the resolution."""
+"""The network of prn-fast: several small heads that correct a map's logits, on one frozen encoder of the image."""
 
 from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bench.contracts import DECISION
 from bench.refiners.prn.network import convolution
 
 STRIDE = 32
 """The input's side is a multiple of this: the encoder's last stage."""
 
-CELL = 4
-"""Side of the squares of pixels that share one place of the network's finest level."""
+CELL = 8
+"""Side of the squares of pixels that share one place of a head's finest level."""
 
 CONFIDENT = 5.0
 """Logits of the map are held in [-CONFIDENT, CONFIDENT]: a saturated pixel can still be corrected."""
@@ -31,11 +33,22 @@ def bounded_logits(maps: Tensor) -> Tensor:
     return torch.logit(maps.clamp(1 - bound, bound))
 
 
-def corrected(maps: Tensor, correction: Tensor) -> Tensor:
-    """``maps`` with ``correction``, of one shape, added to their logits; where that is zero they stay as they are."""
-    logits = bounded_logits(maps)
+def shifted(maps: Tensor, threshold: Tensor | float) -> Tensor:
+    """As `bench.refiners.threshold.remap`, to rounding: ``threshold`` goes to one half, 0 and 1 stay."""
+    above = DECISION + (1 - DECISION) * (maps - threshold) / (1 - threshold)
+    return torch.where(maps >= threshold, above, DECISION * maps / threshold)
+
+
+def corrected(starts: Sequence[Tensor], correction: Tensor) -> Tensor:
+    """The mean of ``starts`` with ``correction`` added to its logits; where that is zero they stay as they are.
+
+    Args:
+        starts: probabilities, all of one shape. Their mean is taken of logits, where `corrected` adds.
+        correction: of that shape.
+    """
+    logits = torch.stack([bounded_logits(start) for start in starts]).mean(0)
     # What the bound cut off is put back.
-    return ((logits + correction).sigmoid() + maps - logits.sigmoid()).clamp(0, 1)
+    return ((logits + correction).sigmoid() + torch.stack(list(starts)).mean(0) - logits.sigmoid()).clamp(0, 1)
 
 
 class Residual(nn.Module):
@@ -50,68 +63,43 @@ class Residual(nn.Module):
         return F.relu(features + self.second(self.first(features)))
 
 
-class FastNetwork(nn.Module):
-    """Image and map -> what to add to the map's logits; zero before the first training step.
+class Head(nn.Module):
+    """The encoder's features and the map -> what to add to the map's logits; zero before the first training step.
 
     The map enters by pixel-unshuffle: CELL x CELL pixels become channels, so that no pixel is lost and all
-    convolutions run at stride 4 or coarser. A pretrained encoder gives features of the image at strides 4 to 32;
-    a small U-shaped network joins the two, and pixel-shuffle brings the correction back to full size.
-
-    Attributes:
-        strength: what `correction` multiplies by, 0..1; chosen after the training.
+    convolutions run at stride 8 or coarser. A small U-shaped network joins it with the features, and pixel-shuffle
+    brings the correction back to full size.
 
     Args:
-        encoder: an smp encoder of depth 5. It stays as it is: val has too few images to train it on.
-        width: channels at stride 4; twice as many below.
-
-    Example:
-        >>> import segmentation_models_pytorch as smp
-        >>> network = FastNetwork(smp.encoders.get_encoder("mobilenet_v2", weights=None), width=8).eval()
-        >>> network(torch.rand(2, 3, 64, 96), torch.rand(2, 1, 64, 96)).abs().max().item()
-        0.0
+        channels: of the encoder's features at strides 8, 16 and 32.
+        width: channels at stride 8; twice as many below.
     """
 
-    def __init__(self, encoder: Any, width: int) -> None:
+    def __init__(self, channels: Sequence[int], width: int) -> None:
         super().__init__()
-        self.encoder = encoder.eval().requires_grad_(False)
-        widths = (width, 2 * width, 2 * width, 2 * width)
-        self.stem = convolution(3 * CELL**2, width)
+        widths = (width, 2 * width, 2 * width)
+        self.stem = nn.Sequential(
+            nn.Conv2d(3 * CELL**2, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+        )
         self.downs = nn.ModuleList(
             nn.Sequential(nn.MaxPool2d(2), convolution(above, below)) for above, below in itertools.pairwise(widths)
         )
-        self.laterals = nn.ModuleList(
-            nn.Conv2d(channels, own, 1) for channels, own in zip(encoder.out_channels[2:], widths, strict=True)
-        )
+        self.laterals = nn.ModuleList(nn.Conv2d(theirs, own, 1) for theirs, own in zip(channels, widths, strict=True))
         self.joins = nn.ModuleList(convolution(own, own) for own in widths)
         self.ups = nn.ModuleList(convolution(above + below, above) for above, below in itertools.pairwise(widths))
-        self.head = nn.Sequential(Residual(width), nn.Conv2d(width, CELL**2, 3, padding=1))
+        self.head = nn.Sequential(Residual(width), nn.Conv2d(width, CELL**2, 1))
         last = self.head[-1]
         assert isinstance(last, nn.Conv2d) and last.bias is not None
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
-        self.strength: Tensor
-        self.register_buffer("strength", torch.ones(()))
 
-    def train(self, mode: bool = True) -> FastNetwork:
-        """As `nn.Module.train`, but the encoder's batch norm keeps its statistics."""
-        super().train(mode)
-        self.encoder.eval()
-        return self
-
-    def correction(self, pixels: Tensor, maps: Tensor) -> Tensor:
-        """As `forward`, times ``strength``; the mean over the input and its mirror image."""
-        mirrored = self(pixels.flip(-1), maps.flip(-1)).flip(-1)
-        return self.strength * (self(pixels, maps) + mirrored) / 2
-
-    def forward(self, pixels: Tensor, maps: Tensor) -> Tensor:
-        """``Bx3xHxW`` as the encoder wants it and ``Bx1xHxW`` probabilities -> ``Bx1xHxW`` logits to add."""
-        logits = bounded_logits(maps)
+    def forward(self, features: Sequence[Tensor], maps: Tensor) -> Tensor:
+        """Features at strides 8, 16 and 32 and ``Bx1xHxW`` probabilities -> ``Bx1xHxW`` logits to add."""
         doubt = 1 - (2 * maps - 1).abs()  # 1 at one half, 0 where the base is certain
-        seen = torch.cat([logits / CONFIDENT, maps - 0.5, doubt], dim=1)
+        seen = torch.cat([bounded_logits(maps) / CONFIDENT, maps - DECISION, doubt], dim=1)
         levels = [self.stem(F.pixel_unshuffle(seen, CELL))]
         for down in self.downs:
             levels.append(down(levels[-1]))
-        features = self.encoder(pixels)[2:]
         joined = [
             join(level + lateral(F.dropout2d(feature, DROPOUT, self.training)))
             for join, lateral, level, feature in zip(self.joins, self.laterals, levels, features, strict=True)
@@ -121,3 +109,66 @@ class FastNetwork(nn.Module):
             found = F.interpolate(found, scale_factor=2.0, mode="bilinear", align_corners=False)
             found = up(torch.cat([found, level], dim=1))
         return F.pixel_shuffle(self.head(found), CELL)
+
+
+class FastNetwork(nn.Module):
+    """Image and map -> the refined map: a frozen encoder, and heads of which each starts at a threshold of its own.
+
+    Attributes:
+        thresholds: float64 ``(heads,)``, which a head's map is `shifted` to before the head sees it.
+        strength: what corrections are multiplied by, 0..1; chosen after the training.
+
+    Args:
+        encoder: an smp encoder of depth 5. It stays as it is: val has too few images to train it on.
+        width: see `Head`.
+        heads: how many.
+
+    Example:
+        >>> import segmentation_models_pytorch as smp
+        >>> network = FastNetwork(smp.encoders.get_encoder("mobilenet_v2", weights=None), width=8, heads=2).eval()
+        >>> maps = torch.rand(2, 1, 64, 96)
+        >>> torch.allclose(network(torch.rand(2, 3, 64, 96), maps), maps, atol=1e-6)
+        True
+    """
+
+    def __init__(self, encoder: Any, width: int, heads: int) -> None:
+        super().__init__()
+        self.encoder = encoder.eval().requires_grad_(False)
+        self.heads = nn.ModuleList(Head(encoder.out_channels[3:], width) for _ in range(heads))
+        self.thresholds: Tensor
+        self.strength: Tensor
+        self.register_buffer("thresholds", torch.full((heads,), DECISION, dtype=torch.float64))
+        self.register_buffer("strength", torch.ones(()))
+
+    def train(self, mode: bool = True) -> FastNetwork:
+        """As `nn.Module.train`, but the encoder's batch norm keeps its statistics."""
+        super().train(mode)
+        self.encoder.eval()
+        return self
+
+    def features(self, pixels: Tensor) -> list[Tensor]:
+        """``Bx3xHxW`` as the encoder wants it -> its features at strides 8, 16 and 32."""
+        features: list[Tensor] = self.encoder(pixels)[3:]
+        return features
+
+    def start(self, maps: Tensor, head: int) -> Tensor:
+        """Where a head's correction begins: float32 of ``maps``' shape."""
+        return shifted(maps.double(), self.thresholds[head]).float()
+
+    def correction(self, features: Sequence[Tensor], maps: Tensor, heads: Sequence[int]) -> Tensor:
+        """What to add to the logits of the heads' starts, ``Bx1xHxW``: the mean over heads, and over mirror images."""
+        mirrored = [feature.flip(-1) for feature in features]
+        found = []
+        for head in heads:
+            start = self.start(maps, head)
+            found += [
+                self.heads[head](features, start),
+                self.heads[head](mirrored, start.flip(-1)).flip(-1),
+            ]
+        return self.strength * torch.stack(found).mean(0)
+
+    def forward(self, pixels: Tensor, maps: Tensor) -> Tensor:
+        """``Bx3xHxW`` as the encoder wants it and ``Bx1xHxW`` probabilities -> ``Bx1xHxW`` probabilities."""
+        every = range(len(self.heads))
+        correction = self.correction(self.features(pixels), maps, every)
+        return corrected([self.start(maps, head) for head in every], correction)

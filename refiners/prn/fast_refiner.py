@@ -1,21 +1,26 @@
-"""prn-fast as a refiner: a correction of the base's logits that starts at zero and sees the image."""
+"""prn-fast as a refiner: corrections of the thresholded map that see the image, kept where val says that they help."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contracts import DECISION, Budget, Image, MapDataset, ProbabilityMap, Refiner, SearchSpace, Span, UserError
+from bench.cross_fitting import folds, one_standard_error
 from bench.images import resize, resize_mask, to_uint16
-from bench.refiners.prn.fast_network import STRIDE, FastNetwork, bounded_logits, corrected
+from bench.refiners.prn.fast_network import CELL, STRIDE, FastNetwork, bounded_logits, corrected, shifted
 from bench.refiners.prn.refiner import PAPER_SIZE, architecture, probabilities
+from bench.refiners.threshold import LEVELS, best_threshold, iou_by_threshold, remap
+from bench.runtime.progress import note, track
 from bench.training import (
     Batch,
     Recipe,
@@ -24,40 +29,48 @@ from bench.training import (
     ious,
     load_finished,
     load_weights,
+    save_weights,
     seeded,
     train,
 )
 from bench.training.encoders import EncoderWeights, load_encoder, no_such_encoder, preprocessing
 from bench.training.inference import whole_float32
 from bench.training.tensors import tensor_of
+from bench.training.weights import WEIGHTS
 
 BATCH = 8
 
-HELD_OUT = 0.25
-"""Share of val that nothing is trained on: it chooses the epoch and the strength of the correction."""
+STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 
-STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+ARCHITECTURE = ("size", "width", "heads", "encoder")
+"""What a weights file has to say for the network to be built again."""
 
 
 class PrnFast(Refiner):
-    """PRN's idea at a fraction of its cost: a residual on the base's logits, from the map and the image's features.
+    """PRN's idea at a fraction of its cost: a correction of the thresholded map, from the map and the image's features.
 
-    Departures from PatchRefineNet, chosen on val splits (docs/results/prn.md has the trials):
-    a correction is *added* to the map's logits and is zero at first, so that nothing has to relearn the map; all
-    convolutions run at stride 4 or coarser; and a small ImageNet encoder shows it the image, which is where the
-    information beyond one global threshold is. The loss is cross-entropy plus 1 - soft IoU on the ground truth alone:
-    pseudo-labels brought nothing here.
+    Departures from PatchRefineNet, chosen on val splits (docs/results/ladder.md and prn.md have the trials):
+    the map is remapped first, so that val's best threshold lies at one half; a correction is *added* to the logits and
+    is zero at first, so that nothing has to relearn the map; all convolutions run at stride 8 or coarser; and a small
+    ImageNet encoder, frozen, shows it the image, which is where the information beyond one global threshold is. The
+    loss is cross-entropy plus 1 - soft IoU on the ground truth alone: pseudo-labels brought nothing here.
+
+    Val is cut into as many parts as there are heads; each head learns, its threshold too, from all parts but one. So
+    every val image is judged by a head that has not seen it, and val's mean IoU decides, under the one-standard-error
+    rule, what the refiner is: the base's map, the thresholded one, or the one with the correction, whose strength is
+    the best of four. It corrects by the mean of all heads.
 
     Args:
         size: side of the square that images and maps are resized to, a multiple of 32; None is 512. The correction
             is brought back to the image's own size and added there.
-        width: channels at stride 4; None is 32.
+        width: channels at stride 8; None is 32.
+        heads: how many, 2 or more; None is 4. With fewer val images, one each.
         encoder: name of an smp encoder of depth 5, ``tu-NAME`` of a timm one; None is ``mobilenet_v2``.
         encoder_weights: ``imagenet`` (downloaded by smp), ``none``, or a safetensors/pth file with the keys of the
-            smp encoder. They stay as they are: only the rest is trained.
-        epochs: passes over val.
+            smp encoder. They stay as they are: only the heads are trained.
+        epochs: passes of a head over its part of val.
         lr: Adam's first learning rate, falls to 0.
-        weights: what an earlier fit left, ``weights.safetensors``; then nothing is trained, and size, width and
+        weights: what an earlier fit left, ``weights.safetensors``; then nothing is trained, and size, width, heads and
             encoder are the file's.
 
     Raises:
@@ -65,6 +78,7 @@ class PrnFast(Refiner):
             encoder's weights are not to be had.
     """
 
+    version = 2
     requires = ("segmentation_models_pytorch",)
     search_space: ClassVar[SearchSpace] = {"width": (16, 32, 64), "lr": Span(1e-4, 1e-2, log=True)}
     cost: ClassVar[Budget] = Budget(seconds=4, memory_mb=220)
@@ -74,6 +88,7 @@ class PrnFast(Refiner):
         *,
         size: int | None = None,
         width: int | None = None,
+        heads: int | None = None,
         encoder: str | None = None,
         encoder_weights: EncoderWeights = "imagenet",
         epochs: int = 20,
@@ -83,23 +98,28 @@ class PrnFast(Refiner):
         seed: int = 0,
     ) -> None:
         if weights is not None:
-            given = {"size": size, "width": width, "encoder": encoder}
-            saved = architecture(weights, tuple(given), given)
-            size, width, encoder = int(saved["size"]), int(saved["width"]), saved["encoder"]
+            given = {"size": size, "width": width, "heads": heads, "encoder": encoder}
+            saved = architecture(weights, ARCHITECTURE, given)
+            size, width, heads = int(saved["size"]), int(saved["width"]), int(saved["heads"])
+            encoder = saved["encoder"]
         self.size = PAPER_SIZE if size is None else size
         self.width = 32 if width is None else width
+        self.heads = 4 if heads is None else heads
         self.encoder = encoder or "mobilenet_v2"
         if self.size < STRIDE or self.size % STRIDE:
             raise UserError(f"a size of {size}", f"prn-fast[size={size}]", f"use a multiple of {STRIDE}")
         if self.width < 1:
             raise UserError(f"width is {self.width}", f"prn-fast[width={self.width}]", "give 1 or more")
+        if self.heads < 2:
+            fix = "give 2 or more: each judges the part of val that it has not seen"
+            raise UserError(f"heads is {self.heads}", f"prn-fast[heads={self.heads}]", fix)
         self.encoder_weights = encoder_weights
         self.recipe = Recipe(epochs=epochs, batch=BATCH, lr=lr, precision="auto")
         self.device, self.seed = device, seed
         self.trainable = weights is None
         self._network: FastNetwork | None = None
         if weights is not None:
-            self._network = self._build()
+            self._network = self._build(self.heads)
             load_weights(self._network, weights)
             self._network.to(device).eval()
 
@@ -107,20 +127,31 @@ class PrnFast(Refiner):
         """Train on val's images and maps, or load what an earlier, finished call left in ``workdir``."""
         if not self.trainable:
             return
-        network = self._build()
+        if len(val) < 2:
+            fix = "give it two or more: every image is judged by what has not seen it"
+            raise UserError(f"val has {len(val)} image", "prn-fast is trained on val", fix)
+        network = self._build(min(self.heads, len(val)))
         if not load_finished(network, workdir):
             load_encoder(network.encoder, self.encoder, self.encoder_weights)
-            self._train(network, val, workdir)
+            self._train(network.to(self.device), val, workdir)
         self._network = network.to(self.device).eval()
 
     def check_fit(self) -> None:
         """See `bench.contracts.Checked`."""
-        load_encoder(self._build().encoder, self.encoder, self.encoder_weights)
+        load_encoder(self._build(1).encoder, self.encoder, self.encoder_weights)
 
     def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
         """The maps with the correction added to their logits, at each map's own size."""
+        every = range(len(self._fitted().heads))
         with torch.inference_mode(), whole_float32():
-            return [self._refine_one(image, probs) for image, probs in zip(images, maps, strict=True)]
+            return [self._refine_one(image, probs, every) for image, probs in zip(images, maps, strict=True)]
+
+    def refine_unseen(self, val: MapDataset, index: int) -> ProbabilityMap:
+        """See `bench.contracts.CrossFitted`: by the one head that has not seen the image."""
+        sample, probs = val[index]
+        head = int(folds(val.ids, len(self._fitted().heads), self.seed)[index])
+        with torch.inference_mode(), whole_float32():
+            return self._refine_one(sample.image, probs, [head])
 
     def export_onnx(self, path: Path) -> None:
         """Write the network at its square size.
@@ -135,52 +166,64 @@ class PrnFast(Refiner):
         export_onnx(whole, {"image": pixels, "map": maps}, ["refined"], path)
 
     def _train(self, network: FastNetwork, val: MapDataset, workdir: Path) -> None:
-        if len(val) < 2:
-            fix = "give it two or more: one at least is held out, to choose the epoch"
-            raise UserError(f"val has {len(val)} image", "prn-fast is trained on val", fix)
-        order = np.random.default_rng(self.seed).permutation(len(val)).tolist()
-        count = max(1, round(HELD_OUT * len(val)))
-        held_out = self._arrays(val, order[:count], workdir / "held-out")
-        train(
-            network,
-            self._loss,
-            self._arrays(val, order[count:], workdir / "arrays"),
-            self.recipe,
-            workdir=workdir,
-            device=self.device,
-            seed=self.seed,
-            title=f"{type(self).__name__} ({self.size} px)",
-            validate=lambda trained: self._mean_ious(trained, held_out, (1.0,))[0],
-            finish=lambda trained: self._choose_strength(trained, held_out),
-            metadata={name: str(getattr(self, name)) for name in ("size", "width", "encoder")},
-        )
-        held_out.remove()
+        """Train the heads one after the other, choose what the refiner is, and keep it."""
+        fold = folds(val.ids, len(network.heads), self.seed)
+        *without, threshold = thresholds(val, fold)
+        network.thresholds.copy_(torch.tensor(without))
+        data = self._arrays(network, val, workdir / "arrays")
+        for head in range(len(network.heads)):
+            train(
+                network.heads[head],
+                partial(_loss, threshold=without[head]),
+                data.part(np.flatnonzero(fold != head).tolist()),
+                self.recipe,
+                workdir=workdir / f"head-{head}",
+                device=self.device,
+                seed=self.seed,
+                title=f"{type(self).__name__} ({self.size} px), head {head + 1} of {len(network.heads)}",
+            )
+        said = self._choose(network, data, fold, threshold)
+        note(f"prn-fast: {said}")
+        metadata = {"size": self.size, "width": self.width, "heads": len(network.heads), "encoder": self.encoder}
+        save_weights(network, workdir / WEIGHTS, {**{k: str(v) for k, v in metadata.items()}, "chosen": said})
+        for head in range(len(network.heads)):
+            # Beside it, the log of the head's training stays.
+            (workdir / f"head-{head}" / WEIGHTS).unlink(missing_ok=True)
+        data.remove()
 
     @torch.no_grad()
-    def _choose_strength(self, network: nn.Module, held_out: TrainingArrays) -> None:
-        """The one with the highest mean IoU on what was held out; the weaker of equal ones."""
-        means = self._mean_ious(network.eval(), held_out, STRENGTHS)
-        assert isinstance(network, FastNetwork)
-        network.strength.fill_(STRENGTHS[int(np.argmax(means))])
+    def _choose(self, network: FastNetwork, data: TrainingArrays, fold: NDArray[np.int64], threshold: float) -> str:
+        """Set the network's thresholds and strength to what val, each image by a head that has not seen it, says."""
+        scores = self._unseen_ious(network.eval(), data, fold)
+        best = scores[2 + int(scores[2:].mean(axis=1).argmax())]
+        chosen = one_standard_error(np.stack([scores[0], scores[1], best]))
+        if chosen < 2:
+            network.strength.fill_(0)
+            network.thresholds.fill_((DECISION, threshold)[chosen])
+        else:
+            network.strength.fill_(STRENGTHS[int(scores[2:].mean(axis=1).argmax())])
+        means = [f"{100 * row.mean():.2f}" for row in (scores[0], scores[1], best)]
+        named = ("the base's map", "the threshold", f"the correction, times {network.strength.item():g}")[chosen]
+        return f"val mIoU of base {means[0]}, threshold {means[1]}, correction {means[2]}; it is {named}"
 
-    def _mean_ious(self, network: nn.Module, data: TrainingArrays, strengths: Sequence[float]) -> list[float]:
-        """Mean foreground IoU at the network's size, for each strength; both empty is 1."""
-        assert isinstance(network, FastNetwork)
-        every: list[list[Tensor]] = [[] for _ in strengths]
-        for batch in data.batches(BATCH):
-            batch = {name: field.to(self.device) for name, field in batch.items()}
-            maps, truth = probabilities(batch), batch["truth"].bool()
-            correction = network.correction(preprocessing(self.encoder)(batch["image"]), maps)
-            for found, strength in zip(every, strengths, strict=True):
-                found.append(ious(corrected(maps, strength * correction) >= DECISION, truth))
-        return [torch.cat(found).mean().item() for found in every]
+    def _unseen_ious(self, network: FastNetwork, data: TrainingArrays, fold: NDArray[np.int64]) -> NDArray[np.float64]:
+        """IoU of each val image at the network's size: of the base, of the threshold, and for each of `STRENGTHS`."""
+        found: list[NDArray[np.float64]] = []
+        for index in range(len(data)):
+            sample = {name: field[None].to(self.device) for name, field in data.sample(index).items()}
+            maps, truth, head = probabilities(sample), sample["truth"].bool(), int(fold[index])
+            start = network.start(maps, head)
+            correction = network.correction(_features(sample), maps, [head])
+            options = [maps, start, *(corrected([start], strength * correction) for strength in STRENGTHS)]
+            found.append(torch.cat([ious(option >= DECISION, truth) for option in options]).double().cpu().numpy())
+        return np.stack(found, axis=1)
 
     def _fitted(self) -> FastNetwork:
         if self._network is None:
             raise RuntimeError("fit() comes first where no weights are given")
         return self._network
 
-    def _build(self) -> FastNetwork:
+    def _build(self, heads: int) -> FastNetwork:
         import segmentation_models_pytorch as smp
 
         with seeded(self.seed):
@@ -188,49 +231,76 @@ class PrnFast(Refiner):
                 encoder = smp.encoders.get_encoder(self.encoder, weights=None)
             except (KeyError, RuntimeError, ValueError) as error:
                 raise no_such_encoder(self.encoder, error) from None
-            return FastNetwork(encoder, self.width).to(memory_format=torch.channels_last)
+            return FastNetwork(encoder, self.width, heads).to(memory_format=torch.channels_last)
 
-    def _arrays(self, val: MapDataset, indices: Sequence[int], folder: Path) -> TrainingArrays:
+    def _arrays(self, network: FastNetwork, val: MapDataset, folder: Path) -> TrainingArrays:
+        """Maps, truths, and the frozen encoder's features, which are computed once and not every epoch."""
         side = self.size
+        network.eval()
 
+        @torch.inference_mode()
         def fill(index: int) -> dict[str, np.ndarray]:
-            sample, probs = val[indices[index]]
+            sample, probs = val[index]
+            features = network.features(self._pixels(sample.image))
             return {
-                "image": resize(sample.image, side, side).transpose(2, 0, 1),
                 "codes": to_uint16(np.clip(resize(probs, side, side), 0, 1))[None],
                 "truth": resize_mask(sample.mask, side, side)[None],
-            }
+            } | {f"features-{level}": feature[0].half().cpu().numpy() for level, feature in enumerate(features)}
 
-        fields: dict[str, Any] = {
-            "image": ((3, side, side), np.uint8),
-            "codes": ((1, side, side), np.uint16),
-            "truth": ((1, side, side), np.bool_),
-        }
-        return TrainingArrays.build(folder, len(indices), fields, fill, f"val images and maps at {side} px")
+        fields: dict[str, Any] = {"codes": ((1, side, side), np.uint16), "truth": ((1, side, side), np.bool_)}
+        for level, channels in enumerate(network.encoder.out_channels[3:]):
+            rows = side // (CELL << level)
+            fields[f"features-{level}"] = ((channels, rows, rows), np.float16)
+        return TrainingArrays.build(folder, len(val), fields, fill, f"features of val's images at {side} px")
 
-    def _loss(self, network: nn.Module, batch: Batch) -> Tensor:
-        maps = probabilities(batch)
-        correction = network(preprocessing(self.encoder)(batch["image"]), maps)
-        return bce_iou(bounded_logits(maps) + correction.float(), batch["truth"].float())
+    def _pixels(self, image: Image) -> Tensor:
+        """``1x3xSxS`` as the encoder wants it."""
+        small = tensor_of(resize(image, self.size, self.size).transpose(2, 0, 1))[None]
+        pixels: Tensor = preprocessing(self.encoder)(small.to(self.device))
+        return pixels
 
-    def _refine_one(self, image: Image, probs: ProbabilityMap) -> ProbabilityMap:
-        side = self.size
-        pixels = tensor_of(resize(image, side, side).transpose(2, 0, 1))[None]
-        small = tensor_of(np.clip(resize(probs, side, side), 0, 1))[None, None]
-        inputs = preprocessing(self.encoder)(pixels.to(self.device)), small.to(self.device)
-        correction = self._fitted().correction(*inputs)[0, 0].cpu().numpy()
-        return corrected(tensor_of(probs), tensor_of(resize(correction, *probs.shape))).numpy()
+    def _refine_one(self, image: Image, probs: ProbabilityMap, heads: Sequence[int]) -> ProbabilityMap:
+        network = self._fitted()
+        starts = [network.thresholds[head].item() for head in heads]
+        if network.strength == 0:
+            # Exactly what the base, or the refiner `threshold`, says.
+            return probs.copy() if starts[0] == DECISION else remap(probs, starts[0])
+        small = tensor_of(np.clip(resize(probs, self.size, self.size), 0, 1))[None, None].to(self.device)
+        correction = network.correction(network.features(self._pixels(image)), small, heads)[0, 0].cpu().numpy()
+        moved = [tensor_of(remap(probs, start)) for start in starts]
+        return corrected(moved, tensor_of(resize(correction, *probs.shape))).numpy()
 
 
 class _Whole(nn.Module):
-    """Network, normalisation and sum: what ONNX is to hold."""
+    """Network and normalisation: what ONNX is to hold."""
 
     def __init__(self, network: FastNetwork, encoder: str) -> None:
         super().__init__()
         self.network, self.encoder = network, encoder
 
     def forward(self, pixels: Tensor, maps: Tensor) -> Tensor:
-        return corrected(maps, self.network.correction(preprocessing(self.encoder)(pixels), maps))
+        refined: Tensor = self.network(preprocessing(self.encoder)(pixels), maps)
+        return refined
+
+
+def thresholds(val: MapDataset, fold: NDArray[np.int64]) -> list[float]:
+    """Val's best thresholds: for each fold that of the other folds, and last that of all. See `best_threshold`."""
+    totals = np.zeros((fold.max() + 1, LEVELS))
+    for index in track(range(len(val)), "fit thresholds"):
+        sample, probs = val[index]
+        totals[fold[index]] += iou_by_threshold(to_uint16(probs), sample.mask)
+    whole = totals.sum(axis=0)
+    return [best_threshold(total) for total in (*(whole - totals), whole)]
+
+
+def _features(batch: Batch) -> list[Tensor]:
+    return [batch[f"features-{level}"].float() for level in range(3)]
+
+
+def _loss(head: nn.Module, batch: Batch, threshold: float) -> Tensor:
+    start = shifted(probabilities(batch), threshold)
+    correction = head(_features(batch), start)
+    return bce_iou(bounded_logits(start) + correction.float(), batch["truth"].float())
 
 
 def bce_iou(logits: Tensor, truth: Tensor) -> Tensor:

@@ -28,11 +28,15 @@ class Fast(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.network = FastNetwork(smp.encoders.get_encoder("mobilenet_v2", weights=None), width=32)
+        self.network = FastNetwork(smp.encoders.get_encoder("mobilenet_v2", weights=None), width=32, heads=4)
 
-    def forward(self, maps: Tensor) -> Tensor:
+    def forward(self, maps: Tensor) -> Tensor | tuple[Tensor, ...]:
         image = maps.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
-        return self.network(image, maps) if self.training else self.network.correction(image, maps)
+        if not self.training:
+            refined: Tensor = self.network(image, maps)
+            return refined
+        features = self.network.features(image)
+        return tuple(head(features, maps) for head in self.network.heads)
 
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {

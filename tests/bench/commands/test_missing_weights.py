@@ -122,7 +122,7 @@ def test_a_step_of_one_image_is_fine_where_the_features_are_of_more_than_a_pixel
 @pytest.mark.parametrize("size", [32, 64])
 @pytest.mark.parametrize("count", [2, 12])
 def test_prn_fast_leaves_a_lone_last_image_out_where_it_must(size: int, count: int, tmp_path: Path) -> None:
-    """A quarter is held out: 12 images leave 9, a step of 8 and one of 1; 2 leave 1, which is too few at 32 px."""
+    """A head leaves a quarter out: 12 images leave 9, a step of 8 and one of 1; 2 leave 1, too few at 32 px."""
     mask = np.indices((40, 40)).sum(0) < 40
     pairs = [(painted(str(n), mask), np.where(mask, 0.6, 0.3).astype(np.float32)) for n in range(count)]
     refiner = resolve("refiner", f"prn-fast[size={size},encoder_weights=none,epochs=1]", load()).make(seed=0)

@@ -21,6 +21,7 @@ from bench.contracts import Mask, Metric, ProbabilityMap, Sample
 from bench.images import write_map
 from bench.metrics.columns import IMAGE_METRICS, MetricFacts, Scored
 from bench.plugins.variants import resolve
+from bench.refiners.prn.fast_refiner import ARCHITECTURE
 from bench.registry import load_refiner
 from bench.training import save_weights
 from tests.bench.datasets.files import write_image, write_mask
@@ -259,7 +260,7 @@ def unexpected(lines: Sequence[Line], given: dict[str, Any]) -> list[str]:
 def test_a_refiner_that_takes_long_to_train_keeps_to_its_cost_with_weights(name: str, tmp_path: Path) -> None:
     refiner: Any = load_refiner(name)
     if name == "prn-fast":
-        network, said = refiner._build(), {part: str(getattr(refiner, part)) for part in ("size", "width", "encoder")}
+        network, said = refiner._build(refiner.heads), {part: str(getattr(refiner, part)) for part in ARCHITECTURE}
     else:
         network, said = refiner.network, refiner._metadata()
     save_weights(network, tmp_path / "untrained.safetensors", said)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from safetensors import safe_open
 
 from bench.contracts import Sample, UserError
-from bench.refiners.prn.fast_network import CONFIDENT, bounded_logits, corrected
+from bench.refiners.prn.fast_network import CONFIDENT, bounded_logits, corrected, shifted
 from bench.refiners.prn.fast_refiner import PrnFast, bce_iou
+from bench.refiners.threshold import Threshold, remap
 from tests.refiners.prn.test_refiner import biased, mean_iou
 from tests.toys import Pair, ToyMaps
 from tests.weights import changed
@@ -79,15 +85,59 @@ def test_where_held_out_images_gain_nothing_the_maps_stay_as_they_are(tmp_path: 
     probs = np.random.default_rng(0).random(sample.mask.shape, dtype=np.float32)
     probs[:2] = [[0], [1]]
     (refined,) = refiner.refine([sample.image], [probs])
-    np.testing.assert_allclose(refined, probs, atol=1e-6)
+    np.testing.assert_array_equal(refined, probs)
+
+
+def faint(count: int, seed: int) -> ToyMaps:
+    """The same discs, seen rightly but with too little confidence: one threshold mends all there is to mend."""
+    pairs = smeared(count, seed, 32).pairs
+    return ToyMaps((sample, np.where(sample.mask, 0.35, 0.1).astype(np.float32)) for sample, _ in pairs)
+
+
+def test_where_the_threshold_is_all_there_is_to_gain_it_is_the_refiner_threshold(tmp_path: Path) -> None:
+    refiner, threshold = miniature(), Threshold()
+    refiner.fit(faint(8, seed=1), tmp_path / "fast")
+    threshold.fit(faint(8, seed=1), tmp_path / "threshold")
+    sample, _ = faint(1, seed=2)[0]
+    probs = np.random.default_rng(0).random(sample.mask.shape, dtype=np.float32)
+    (refined,), (expected,) = refiner.refine([sample.image], [probs]), threshold.refine([sample.image], [probs])
+    np.testing.assert_array_equal(refined, expected)
+    assert not np.array_equal(refined, probs)
+    with safe_open(tmp_path / "fast" / "weights.safetensors", framework="pt") as file:
+        said = file.metadata()["chosen"]
+    assert said.startswith("val mIoU of base 0.00, threshold 9") and said.endswith("it is the threshold")
+
+
+def test_a_val_image_is_refined_unseen_by_what_does_not_change_with_its_truth(tmp_path: Path) -> None:
+    """The truth of one image is turned into noise: every head changes but the one that has not seen it."""
+    val = biased(12, seed=1)
+    other = ToyMaps(
+        (dataclasses.replace(sample, mask=~sample.mask) if sample.id == "5" else sample, probs)
+        for sample, probs in val.pairs
+    )
+    found = []
+    for name, pairs in (("one", val), ("other", other)):
+        refiner = miniature(epochs=2)
+        refiner.fit(pairs, tmp_path / name)
+        refiner._fitted().strength.fill_(1)  # whatever val chose: the heads are compared
+        found.append((refiner.refine_unseen(pairs, 5), refiner.refine([pairs[5][0].image], [pairs[5][1]])[0]))
+    (unseen, seen), (unseen_too, seen_too) = found
+    np.testing.assert_array_equal(unseen, unseen_too)
+    assert np.abs(seen - seen_too).max() > 1e-4
 
 
 def test_a_correction_moves_logits_and_none_moves_nothing() -> None:
     maps = torch.tensor([0.0, 0.2, 0.5, 1.0])
-    assert corrected(maps, torch.zeros(4)).tolist() == pytest.approx(maps.tolist(), abs=1e-7)
-    moved = corrected(maps, torch.tensor([9.0, 1.0, -1.0, -9.0]))
+    assert corrected([maps], torch.zeros(4)).tolist() == pytest.approx(maps.tolist(), abs=1e-7)
+    moved = corrected([maps], torch.tensor([9.0, 1.0, -1.0, -9.0]))
     expected = [1 / (1 + np.exp(-z)) for z in (9 - CONFIDENT, np.log(0.25) + 1, -1, CONFIDENT - 9)]
     assert moved.tolist() == pytest.approx(expected, abs=1.01 / (1 + np.exp(CONFIDENT)))
+
+
+@given(st.floats(0.01, 0.99), arrays(np.float32, (4, 5), elements=st.floats(0, 1, width=32)))
+def test_a_shift_is_the_refiner_thresholds_remap(threshold: float, probs: np.ndarray) -> None:
+    found = shifted(torch.from_numpy(probs).double(), threshold).numpy()
+    np.testing.assert_allclose(found, remap(probs, threshold), atol=1e-6)
 
 
 def test_saturated_maps_have_bounded_logits() -> None:
@@ -107,6 +157,10 @@ def test_the_loss_against_hand_arithmetic() -> None:
 def test_what_does_not_fit_is_the_users_to_fix(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"prn-fast\[size=40\].*multiple of 32"):
         PrnFast(size=40)
+    with pytest.raises(UserError, match=r"heads is 1.*prn-fast\[heads=1\].*2 or more"):
+        PrnFast(heads=1)
+    with pytest.raises(UserError, match=r"val has 1 image"):
+        miniature().fit(smeared(1, seed=0), tmp_path)
     with pytest.raises(UserError, match=r"no such encoder"):
         PrnFast(encoder="resnet1").fit(smeared(4, seed=0), tmp_path)
 

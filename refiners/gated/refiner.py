@@ -1,0 +1,142 @@
+"""The gate as a refiner: it holds another one, and hands out its map or the base's."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from bench.contracts import (
+    DECISION,
+    Budget,
+    Checked,
+    CrossFitted,
+    Image,
+    MapDataset,
+    ProbabilityMap,
+    Refiner,
+    Sample,
+    SearchSpace,
+    Span,
+    UserError,
+)
+from bench.cross_fitting import Part, folds
+from bench.refiners.gated.features import features, overlap
+from bench.refiners.gated.judgement import FOLDS, HARM, Judged
+from bench.runtime.progress import note, track
+
+
+class Gated(Refiner):
+    """A refiner that may be declined: each image's refined map is kept only where it is likely to be the better one.
+
+    Val's images are refined by what has not learned from them (`bench.contracts.CrossFitted`; a refiner that learns
+    and cannot tell is fitted five times more, each time without a fifth of val). Trees learn to predict the gain in
+    IoU from what can be seen without a label (`features`). On the gains that they predict for images which they have
+    not seen a line is drawn, so that at most ``risk`` of all images lose more than a point (`Judged.line`); what is
+    predicted to gain nothing is not refined either. Ours; we know of no paper of it.
+
+    Args:
+        refiner: what is gated, e.g. ``gated[refiner=prn-fast[size=256]]``.
+        risk: share of images that may lose more than a point of IoU, on average over draws of val. 1 asks for a
+            predicted gain alone.
+    """
+
+    trainable = True
+    search_space: ClassVar[SearchSpace] = {"risk": Span(0.02, 0.3, log=True)}
+    cost: ClassVar[Budget] = Budget(seconds=0.2, memory_mb=60)  # its own; the refiner's comes on top
+
+    def __init__(self, *, refiner: Refiner, risk: float = 0.1, seed: int = 0) -> None:
+        if not 0 < risk <= 1:
+            raise UserError(f"risk={risk:g}", "gated[risk=...]", "give a share of the images, above 0 and at most 1")
+        self.refiner, self.risk, self.seed = refiner, risk, seed
+        self.trained_on: tuple[str, ...] = getattr(refiner, "trained_on", ())
+        self._trees: Any = None
+        self._line = np.inf
+
+    def fit(self, val: MapDataset, workdir: Path) -> None:
+        """See `bench.contracts.Refiner`. Leaves ``judged.npz``, from which the trees regrow, and ``refiner/``.
+
+        Raises:
+            UserError: val has fewer than two images.
+        """
+        if len(val) < 2:
+            fix = "give it two or more: each is judged by what has not seen it"
+            raise UserError(f"val has {len(val)} image", "a gate learns from val", fix)
+        untrained = copy.deepcopy(self.refiner)
+        if self.refiner.trainable:
+            self.refiner.fit(val, workdir / "refiner")
+        file = workdir / "judged.npz"
+        if not file.is_file():
+            self._judge(val, workdir / "folds", untrained).save(file)
+        judged = Judged.load(file, self.seed)
+        self._trees, self._line = judged.grown(), judged.line(self.risk)
+        note(f"gated: {_said(judged, self._line)}")
+
+    def check_fit(self) -> None:
+        """See `bench.contracts.Checked`."""
+        if self.refiner.trainable and isinstance(self.refiner, Checked):
+            self.refiner.check_fit()
+
+    def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
+        """See `bench.contracts.Refiner`. Raises RuntimeError before `fit`."""
+        if self._trees is None:
+            raise RuntimeError("fit() comes first")
+        refined = self.refiner.refine(images, maps)
+        if self._line == np.inf:
+            return [probs.copy() for probs in maps]
+        seen = [features(*one) for one in zip(images, maps, refined, strict=True)]
+        kept = self._trees.predict(np.stack(seen)) >= self._line if seen else []
+        return [after if keep else probs.copy() for keep, probs, after in zip(kept, maps, refined, strict=True)]
+
+    def _judge(self, val: MapDataset, workdir: Path, untrained: Refiner) -> Judged:
+        refine = self._unseen(val, workdir, untrained)
+        seen, gains = [], []
+        for index in track(range(len(val)), "judge what refining did to val"):
+            sample, probs = val[index]
+            refined = refine(index)
+            seen.append(features(sample.image, probs, refined))
+            gains.append(100 * (_iou(refined, sample) - _iou(probs, sample)))
+        return Judged(tuple(val.ids), np.stack(seen), np.array(gains), self.seed)
+
+    def _unseen(self, val: MapDataset, workdir: Path, untrained: Refiner) -> Callable[[int], ProbabilityMap]:
+        """Index in val -> the map as refined without having learned from it."""
+        if not self.refiner.trainable:
+            return lambda index: _only(self.refiner, val, index)
+        if isinstance(self.refiner, CrossFitted):
+            known = self.refiner
+            return lambda index: known.refine_unseen(val, index)
+        fold = folds(val.ids, FOLDS, self.seed)
+        fitted = []
+        for here in range(fold.max() + 1):
+            one = copy.deepcopy(untrained)
+            one.fit(Part(val, np.flatnonzero(fold != here).tolist()), workdir / str(here))
+            fitted.append(one)
+        return lambda index: _only(fitted[fold[index]], val, index)
+
+
+def _only(refiner: Refiner, val: MapDataset, index: int) -> ProbabilityMap:
+    sample, probs = val[index]
+    (refined,) = refiner.refine([sample.image], [probs])
+    return refined
+
+
+def _iou(probs: ProbabilityMap, sample: Sample) -> float:
+    if sample.ignore is None:
+        return overlap(probs >= DECISION, sample.mask)
+    counted = ~sample.ignore
+    return overlap((probs >= DECISION) & counted, sample.mask & counted)
+
+
+def _said(judged: Judged, line: float) -> str:
+    """What val says of the gate, each image judged unseen: one line."""
+    gains, kept = judged.gains, judged.unseen >= line
+    held = np.where(kept, gains, 0)
+    lost = [100 * (these < -HARM).mean() for these in (gains, held)]
+    means = [these.mean() for these in (gains, held, np.maximum(gains, 0))]
+    return (
+        f"on val, unseen, it refines {100 * kept.mean():.0f} % of the images; gain {means[1]:+.2f} (always "
+        f"{means[0]:+.2f}, with perfect knowledge {means[2]:+.2f}); lost {lost[1]:.0f} % (always {lost[0]:.0f} %)"
+    )
