@@ -298,20 +298,21 @@ def test_the_rules_join_the_branches_of_the_authors_file(tmp_path: Path, grid: i
     np.testing.assert_array_equal(ruled, expected.astype(np.float32))
 
 
-@pytest.mark.parametrize(("grid", "slip", "side"), [(8, True, 128), (4, False, 64), (0, False, 32)])
+@pytest.mark.parametrize(("grid", "slip", "side"), [(8, True, 64), (4, False, 32), (0, False, 32)])
 @torch.no_grad()
 def test_statistics_of_one_map_are_those_of_train_mode_patch_by_patch(grid: int, slip: bool, side: int) -> None:
-    refiner = PrnReleased(size=side, grid=grid, row_slip=slip, statistics="batch")
-    network = refiner.network.double().eval()  # statistics of nearly flat channels amplify float32's rounding
-    kept = {name: value.clone() for name, value in network.state_dict().items()}
-    state = small(grid).double().state_dict()
+    # In float64: dividing by the deviations of nearly flat channels, float32's rounding grows.
+    state = {
+        name: value.double() if value.is_floating_point() else value for name, value in small(grid).state_dict().items()
+    }
+    network = PrnReleased(size=side, grid=grid, row_slip=slip, statistics="batch").network.double().eval()
     network.load_state_dict(state)
     train = ReleasedNetwork(grid).double().train()  # never in eval mode, as the authors' prediction
     train.load_state_dict(state)
     with seeded(1):
         maps = torch.rand(2, 1, side, side, dtype=torch.float64)
     found = network(maps)
-    assert kept.keys() == state.keys() and same(network.state_dict(), state)
+    assert same(network.state_dict(), state)
     for index in range(2):
         levels = train.encode(maps[index : index + 1])
         torch.testing.assert_close(found[0][index : index + 1], train.decode_whole(levels), rtol=0, atol=1e-9)
@@ -326,13 +327,12 @@ def test_statistics_of_one_map_are_those_of_train_mode_patch_by_patch(grid: int,
                 inside = found[1][index, 0, row * high : (row + 1) * high, column * high : (column + 1) * high]
                 torch.testing.assert_close(inside, expected[0, 0], rtol=0, atol=1e-9)
     assert not same(train.state_dict(), state)
-    assert (found[0] - ReleasedNetwork.forward(small(grid), maps)[0]).abs().max() > 1e-3
 
 
 def test_one_maps_statistics_know_no_other_map_and_are_not_exported(tmp_path: Path) -> None:
-    save_weights(small(4), tmp_path / "weights.safetensors")
-    weights = {"size": 32, "weights": tmp_path / "weights.safetensors"}
-    refiner = PrnReleased(statistics="batch", **weights)
+    weights = tmp_path / "weights.safetensors"
+    save_weights(small(4), weights)
+    refiner = PrnReleased(size=32, statistics="batch", weights=weights)
     before = {name: value.clone() for name, value in refiner.network.state_dict().items()}
     draw = np.random.default_rng(0)
     maps = [draw.random((32, 32), dtype=np.float32), 0.1 * draw.random((40, 30), dtype=np.float32)]
@@ -343,7 +343,7 @@ def test_one_maps_statistics_know_no_other_map_and_are_not_exported(tmp_path: Pa
     np.testing.assert_array_equal(first, once_more)
     np.testing.assert_array_equal(second, other)
     assert same(refiner.network.state_dict(), before)
-    (plain,) = PrnReleased(**weights).refine(images[:1], maps[:1])
+    (plain,) = PrnReleased(size=32, weights=weights).refine(images[:1], maps[:1])
     assert np.abs(plain - first).max() > 1e-3
     with pytest.raises(UserError, match=r"prn-released\[statistics=batch\].*export with statistics=training"):
         refiner.export_onnx(tmp_path / "prn.onnx")
