@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.refiners.prn.loss import FLOOR, boundary_strength
+from bench.refiners.prn.loss import EPSILON, boundary_strength, held_cross_entropy
 
 
 def focal(logits: Tensor, target: Tensor, gamma: float) -> Tensor:
@@ -30,19 +30,27 @@ def focal(logits: Tensor, target: Tensor, gamma: float) -> Tensor:
     return -(torch.exp(gamma * wrong) * right).mean()
 
 
-def boundary(logits: Tensor, target: Tensor) -> Tensor:
+def boundary(logits: Tensor, target: Tensor, floor: float = EPSILON) -> Tensor:
     """Cross-entropy between the boundary strengths of each class's probability and of its region, mean over classes.
 
     Args:
         logits: ``BxmxHxW``.
         target: int64 ``BxHxW`` in 0..m-1.
+        floor: as the binary `bench.refiners.prn.loss.boundary`'s.
     """
     regions = F.one_hot(target, logits.shape[1]).movedim(-1, 1).to(logits.dtype)
     predicted, wanted = (boundary_strength(maps.flatten(0, 1)[:, None]) for maps in (logits.softmax(dim=1), regions))
-    return F.binary_cross_entropy(predicted.clamp(FLOOR, 1 - FLOOR), wanted)
+    return held_cross_entropy(predicted, wanted, floor)
 
 
-def multiclass_loss(branches: Sequence[Tensor], pseudo: Tensor, truth: Tensor, alpha: float, gamma: float) -> Tensor:
+def multiclass_loss(
+    branches: Sequence[Tensor],
+    pseudo: Tensor,
+    truth: Tensor,
+    alpha: float,
+    gamma: float,
+    floor: float = EPSILON,
+) -> Tensor:
     """``alpha * (focal + boundary) + (1 - alpha) * cross-entropy``, summed over the branches.
 
     Args:
@@ -51,12 +59,13 @@ def multiclass_loss(branches: Sequence[Tensor], pseudo: Tensor, truth: Tensor, a
         truth: int64 ``BxHxW`` in 0..m-1, the ground truth.
         alpha: weight of the pseudo-labels' terms.
         gamma: see `focal`.
+        floor: see `boundary`.
 
     Returns:
         A scalar.
     """
     total = branches[0].new_zeros(())
     for logits in branches:
-        total = total + alpha * (focal(logits, pseudo, gamma) + boundary(logits, pseudo))
+        total = total + alpha * (focal(logits, pseudo, gamma) + boundary(logits, pseudo, floor))
         total = total + (1 - alpha) * F.cross_entropy(logits, truth)
     return total

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from bench.contracts import UserError
 from bench.images import resize, to_uint16
+from bench.refiners.prn.loss import EPSILON
 from bench.refiners.prn.multiclass import patch_optimal_multiclass
 from bench.refiners.prn.multiclass_loss import multiclass_loss
 from bench.refiners.prn.network import PrnNetwork
-from bench.refiners.prn.refiner import BATCH, LR_END, PATIENCE, probabilities, settle_batch_norm
+from bench.refiners.prn.refiner import BATCH, LR_END, PATIENCE, checked_floor, probabilities, settle_batch_norm
 from bench.training import Batch, Recipe, TrainingArrays, load_finished, seeded, train
 from bench.training.inference import whole_float32
 from bench.training.tensors import tensor_of
@@ -38,12 +39,13 @@ class MulticlassPrn:
         epochs: at most; training ends after 10 epochs without a lower loss.
         alpha: weight of the pseudo-labels' terms of the loss against the ground truth's.
         gamma: of the focal term.
+        floor: of the boundary term, as the refiner ``prn``'s.
         lr: of the first step, falls to 5e-8.
         device: ``"cpu"`` or ``"cuda"``.
         seed: of the initial weights, the samples' order and their augmentation.
 
     Raises:
-        UserError: classes, size, patch and width do not fit together.
+        UserError: classes, size, patch and width do not fit together, or the floor is none.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class MulticlassPrn:
         *,
         alpha: float = 0.7,
         gamma: float = 2.0,
+        floor: float = EPSILON,
         lr: float = 8e-4,
         device: str = "cpu",
         seed: int = 0,
@@ -65,7 +68,7 @@ class MulticlassPrn:
                 f"{classes} class", f"MulticlassPrn(classes={classes})", "use 2 or more, or the refiner prn"
             )
         self.classes, self.size, self.patch, self.epochs = classes, size, patch, epochs
-        self.alpha, self.gamma, self.lr = alpha, gamma, lr
+        self.alpha, self.gamma, self.floor, self.lr = alpha, gamma, checked_floor(floor), lr
         self.device, self.seed = device, seed
         with seeded(seed):
             self.network = PrnNetwork(size, patch, width, classes=classes)
@@ -142,7 +145,8 @@ class MulticlassPrn:
 
     def _loss(self, network: nn.Module, batch: Batch) -> Tensor:
         branches = [logits.float() for logits in network(probabilities(batch))]
-        return multiclass_loss(branches, batch["pseudo"].long(), batch["truth"].long(), self.alpha, self.gamma)
+        pseudo, truth = batch["pseudo"].long(), batch["truth"].long()
+        return multiclass_loss(branches, pseudo, truth, self.alpha, self.gamma, self.floor)
 
 
 def _resized(maps: NDArray[np.float32], side: int) -> NDArray[np.float32]:

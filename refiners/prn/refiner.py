@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from bench.contracts import Budget, Image, MapDataset, ProbabilityMap, Refiner, SearchSpace, Span, UserError
 from bench.images import resize, resize_mask, to_uint16
-from bench.refiners.prn.loss import TERMS, prn_loss
+from bench.refiners.prn.loss import EPSILON, TERMS, prn_loss
 from bench.refiners.prn.network import Branches, PrnNetwork, patch_sides
 from bench.refiners.prn.pseudo_labels import patch_optimal
 from bench.training import (
@@ -55,6 +55,9 @@ class PatchRefineNet(Refiner):
             ``max(10, 300 * (size / 512) ** 2)``.
         alpha: weight of the pseudo-labels' terms of the loss against the ground truth's.
         gamma: of the focal term; the paper does not print it, 2 is the released code's.
+        floor: of the boundary term, over 0 and under 0.5: predicted strengths outside ``[floor, 1 - floor]`` get no
+            gradient. The default is the paper's form, down to float32's rounding; the variant ``prn-held`` has 0.1,
+            which leaves the faint slopes of a map alone.
         lr: of the first step, falls to 5e-8.
         weights: what an earlier fit left, ``weights.safetensors``; then nothing is trained, and size, patch, width
             and branches are the file's.
@@ -63,6 +66,7 @@ class PatchRefineNet(Refiner):
         UserError: the parameters do not fit together, or the file is no finished training of this refiner.
     """
 
+    version = 2
     search_space: ClassVar[SearchSpace] = {"grid": (1, 2, 4, 8), "alpha": Span(0.0, 1.0), "gamma": Span(0.0, 4.0)}
     cost: ClassVar[Budget] = Budget(seconds=20, memory_mb=1200)
 
@@ -78,6 +82,7 @@ class PatchRefineNet(Refiner):
         epochs: int | None = None,
         alpha: float = 0.7,
         gamma: float = 2.0,
+        floor: float = EPSILON,
         lr: float = 8e-4,
         weights: Path | None = None,
         device: str = "cpu",
@@ -97,7 +102,7 @@ class PatchRefineNet(Refiner):
             raise UserError(f"alpha is {alpha}", "alpha=", "give a share from 0 to 1")
         if not 0 <= gamma < math.inf:
             raise UserError(f"gamma is {gamma}", "gamma=", "give 0 or more")
-        self.alpha, self.gamma = alpha, gamma
+        self.alpha, self.gamma, self.floor = alpha, gamma, checked_floor(floor)
         self.recipe = Recipe(epochs=self.epochs, batch=BATCH, lr=lr, lr_end=LR_END, patience=PATIENCE, precision="auto")
         self.device, self.seed = device, seed
         self.trainable = weights is None
@@ -172,7 +177,7 @@ class PatchRefineNet(Refiner):
     def _loss(self, network: nn.Module, batch: Batch) -> Tensor:
         branches = [logits.float() for logits in network(probabilities(batch))]
         pseudo, truth = batch["pseudo"].float(), batch["truth"].float()
-        return prn_loss(branches, pseudo, truth, self.alpha, self.gamma, self.terms)
+        return prn_loss(branches, pseudo, truth, self.alpha, self.gamma, self.terms, self.floor)
 
 
 class _Whole(nn.Module):
@@ -214,6 +219,14 @@ def checked_terms(terms: str) -> tuple[str, ...]:
     if unknown := [part for part in parts if part not in TERMS]:
         raise UserError(f"no such term {unknown[0]!r}", f"terms={terms}", f"join some of {', '.join(TERMS)} with +")
     return parts
+
+
+def checked_floor(floor: float) -> float:
+    """The floor of a boundary term. Raises UserError where it is none."""
+    if not 0 < floor < 0.5:
+        fix = "give more than 0 and less than 0.5; without it the paper's form is used"
+        raise UserError(f"floor is {floor}", "floor=", fix)
+    return floor
 
 
 def patch_side(size: int, patch: int | None, grid: int | None) -> int:

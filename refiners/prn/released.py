@@ -25,12 +25,28 @@ SLIPPED_ROWS = (0, 1, 2, 3, 4, 5, 2, 7)
 """The row of patches that each row of ThreshNetP64 takes its skip at half resolution from."""
 
 
+class Norm(nn.BatchNorm2d):
+    """Batch norm that in eval mode, too, can do without its running statistics.
+
+    Attributes:
+        alone: in eval mode, normalise each sample by its own mean and variance, as train mode does a batch of one.
+    """
+
+    alone = False
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``BxCxHxW`` -> the same shape."""
+        if self.alone and not self.training:
+            return F.instance_norm(features, weight=self.weight, bias=self.bias, eps=self.eps)
+        return super().forward(features)
+
+
 class Recurrent(nn.Module):
     """A 3x3 convolution with batch norm and ReLU, three times over: of the input, then of input plus last result."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.BatchNorm2d(channels), nn.ReLU())
+        self.conv = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), Norm(channels), nn.ReLU())
 
     def forward(self, features: Tensor) -> Tensor:
         once = self.conv(features)
@@ -93,9 +109,9 @@ class AttentionGate(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         inner = channels // 2
-        self.W_g = nn.Sequential(nn.Conv2d(channels, inner, 1), nn.BatchNorm2d(inner))
-        self.W_x = nn.Sequential(nn.Conv2d(channels, inner, 1), nn.BatchNorm2d(inner))
-        self.psi = nn.Sequential(nn.Conv2d(inner, 1, 1), nn.BatchNorm2d(1), nn.Sigmoid())
+        self.W_g = nn.Sequential(nn.Conv2d(channels, inner, 1), Norm(inner))
+        self.W_x = nn.Sequential(nn.Conv2d(channels, inner, 1), Norm(inner))
+        self.psi = nn.Sequential(nn.Conv2d(inner, 1, 1), Norm(1), nn.Sigmoid())
 
     def forward(self, decoded: Tensor, skip: Tensor) -> Tensor:
         return skip * self.psi(F.relu(self.W_g(decoded) + self.W_x(skip)))
@@ -112,7 +128,7 @@ class DecoderStep(nn.Module):
         super().__init__()
         double = nn.Upsample(scale_factor=2.0, mode="nearest")
         convolution = nn.Conv2d(2 * channels, channels, 3, padding=1)
-        steps = nn.Sequential(double, convolution, nn.BatchNorm2d(channels), nn.ReLU())
+        steps = nn.Sequential(double, convolution, Norm(channels), nn.ReLU())
         self.Up = nn.Sequential(OrderedDict(up=steps))
         self.Up_Conv = RecurrentResidual(2 * channels, channels)
         self.Attn = AttentionGate(channels)
@@ -125,8 +141,9 @@ class DecoderStep(nn.Module):
 class ReleasedNetwork(nn.Module):
     """ThreshNetP64, ThreshNetP4 or ThreshNetP0: a map to two maps of logits, or to one.
 
-    In eval mode it computes what the released code does. In train mode it does not: that code sends the patches
-    through the local decoder one by one, with batch norm's statistics of one patch; here they are one batch.
+    In eval mode it computes what the released code does in its eval mode, and after `normalise_alone` what it does in
+    its train mode, which its prediction never leaves. In train mode it does not: that code sends the patches through
+    the local decoder one by one, with batch norm's statistics of one patch; here they are one batch.
     Training starts from PyTorch's default weights.
 
     Args:
@@ -163,6 +180,16 @@ class ReleasedNetwork(nn.Module):
     def multiple(self) -> int:
         """What the side of a map must be a multiple of."""
         return STRIDE * max(1, self.grid)
+
+    def normalise_alone(self) -> None:
+        """In eval mode from now on, take batch norm's statistics of each map alone, in the local decoder each patch.
+
+        Running statistics are then neither looked at nor changed. Maps need 16 pixels a side: at stride 8 one value
+        has no variance.
+        """
+        for module in self.modules():
+            if isinstance(module, Norm):
+                module.alone = True
 
     def encode(self, maps: Tensor) -> list[Tensor]:
         """``Bx1xSxS`` in [0, 1] -> features at strides 1, 2, 4 and 8, the last pooled.

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contracts import Budget, SearchSpace, Span, UserError
+from bench.refiners.prn.loss import EPSILON
+from bench.refiners.prn.network import STRIDE
 from bench.refiners.prn.refiner import PAPER_SIZE, PatchRefineNet
 from bench.refiners.prn.released import ReleasedNetwork, load_released
 from bench.training import read_metadata
@@ -20,8 +22,12 @@ class PrnReleased(PatchRefineNet):
 
     The training is the paper's, as `PatchRefineNet`'s: the released one passes its losses' arguments in the wrong
     order, and on today's PyTorch its gradient is NaN. The pseudo-labels' patches are the local
-    decoder's (the whole map without one); the released code trained ThreshNetP4 on those of 256 pixels. And here
-    batch norm uses the statistics of the training; the released prediction uses those of the one map it is given.
+    decoder's (the whole map without one); the released code trained ThreshNetP4 on those of 256 pixels.
+
+    The released prediction never leaves train mode. So batch norm takes its statistics of the one map that it is
+    given, and in the local decoder, which sees the patches one by one, of the one patch. ``statistics=batch`` does
+    that. There each map also changes the running statistics, which nothing reads; here they stay as they are. It is
+    slower, sensitive to rounding where channels are nearly flat, and not to be had as ONNX.
 
     Args:
         size: side of the square that maps are resized to, a multiple of 64 for 8x8 patches, of 32 for 4x4, of 8
@@ -29,8 +35,9 @@ class PrnReleased(PatchRefineNet):
         grid: 8, 4 or 0, see `ReleasedNetwork`; None is that of ``weights``, else 8.
         row_slip: see `ReleasedNetwork`. Off; the authors' checkpoint of 8x8 patches belongs to code that has it.
         rule: ``mean`` of both branches, the paper's; or ``released``, a map of 0 and 1, see `released_rule`.
+        statistics: batch norm's at prediction: ``training``, those of the training; or ``batch``, see above.
         weights: the authors' file, e.g. ``p64_weights.th``, or what an earlier fit left; then nothing is trained.
-        epochs: as `PatchRefineNet`'s, and so are alpha, gamma and lr.
+        epochs: as `PatchRefineNet`'s, and so are alpha, gamma, floor and lr.
 
     Raises:
         UserError: the parameters do not fit together, or not with the weights.
@@ -51,9 +58,11 @@ class PrnReleased(PatchRefineNet):
         grid: int | None = None,
         row_slip: bool = False,
         rule: Literal["mean", "released"] = "mean",
+        statistics: Literal["training", "batch"] = "training",
         epochs: int | None = None,
         alpha: float = 0.7,
         gamma: float = 2.0,
+        floor: float = EPSILON,
         lr: float = 8e-4,
         weights: Path | None = None,
         device: str = "cpu",
@@ -67,6 +76,7 @@ class PrnReleased(PatchRefineNet):
         if self._loaded is not None:
             grid = self._loaded.grid
         self.grid, self.row_slip, self.rule = 8 if grid is None else grid, row_slip, rule
+        self.statistics = statistics
         if rule == "released" and self.grid == 0:
             raise UserError("the released rule joins two branches", "rule=released", "use rule=mean with grid=0")
         if size is None:
@@ -77,6 +87,7 @@ class PrnReleased(PatchRefineNet):
             epochs=epochs,
             alpha=alpha,
             gamma=gamma,
+            floor=floor,
             lr=lr,
             device=device,
             seed=seed,
@@ -85,11 +96,25 @@ class PrnReleased(PatchRefineNet):
             self.trainable = False
             self.network.to(device).eval()
 
+    def export_onnx(self, path: Path) -> None:
+        """As `PatchRefineNet.export_onnx`. Raises UserError with ``statistics=batch``."""
+        if self.statistics == "batch":
+            # Dividing by the deviations of nearly flat channels, float32's rounding grows: up to 1e-3 apart on random
+            # weights, and torch no nearer to float64 than onnxruntime. An export is held to 1e-4.
+            where, fix = "prn-released[statistics=batch]", "export with statistics=training"
+            raise UserError("rounding makes an ONNX file with one map's statistics differ too much", where, fix)
+        super().export_onnx(path)
+
     def _build(self) -> nn.Module:
         network = ReleasedNetwork(self.grid, self.row_slip) if self._loaded is None else self._loaded
         if self.size < network.multiple or self.size % network.multiple:
             where = f"prn-released[size={self.size}]"
             raise UserError(f"a size of {self.size}", where, f"use a multiple of {network.multiple}")
+        if self.statistics == "batch":
+            if self.size < 2 * STRIDE:
+                where, fix = f"prn-released[size={self.size},statistics=batch]", f"use a size of {2 * STRIDE} or more"
+                raise UserError(f"statistics of one value, at stride {STRIDE}", where, fix)
+            network.normalise_alone()
         return network
 
     def _metadata(self) -> dict[str, str]:

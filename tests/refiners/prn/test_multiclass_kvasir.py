@@ -93,7 +93,7 @@ def test_three_classes_on_kvasir(data: Path, tmp_path: Path) -> None:
         patch_optimal_multiclass(probs, labels, PATCH, restarts=4)
         for probs, (_, labels) in zip(test_maps, test, strict=True)
     ]
-    prn = MulticlassPrn(CLASSES, SIDE, PATCH, width=8, epochs=14, lr=2e-3)
+    prn = MulticlassPrn(CLASSES, SIDE, PATCH, width=8, epochs=14, floor=0.1, lr=2e-3)
     prn.fit(val_maps, [labels for _, labels in val], tmp_path)
 
     table = {

@@ -7,20 +7,22 @@ import pytest
 import torch
 from scipy import ndimage
 
-from bench.refiners.prn.loss import FLOOR, prn_loss
+from bench.refiners.prn.loss import prn_loss
 from bench.refiners.prn.multiclass_loss import multiclass_loss
 
 LAPLACIAN = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]])
 
 
+@pytest.mark.parametrize("floor", [1e-7, 0.1])
 @pytest.mark.parametrize(("alpha", "gamma"), [(0.7, 2.0), (0.0, 2.0), (1.0, 0.0), (0.4, 0.5)])
-def test_two_classes_are_the_binary_loss_of_the_logits_difference(alpha: float, gamma: float) -> None:
+def test_two_classes_are_the_binary_loss_of_the_logits_difference(alpha: float, gamma: float, floor: float) -> None:
     rng = np.random.default_rng(0)
     branches = [torch.from_numpy(rng.normal(0, 2, (3, 2, 9, 7))) for _ in range(2)]
     pseudo, truth = (torch.from_numpy(rng.integers(0, 2, (3, 9, 7))) for _ in range(2))
-    found = multiclass_loss(branches, pseudo, truth, alpha, gamma)
+    found = multiclass_loss(branches, pseudo, truth, alpha, gamma, floor)
     binary = [logits[:, 1:] - logits[:, :1] for logits in branches]
-    expected = prn_loss((binary[0], binary[1]), pseudo[:, None].double(), truth[:, None].double(), alpha, gamma)
+    maps = pseudo[:, None].double(), truth[:, None].double()
+    expected = prn_loss((binary[0], binary[1]), *maps, alpha, gamma, floor=floor)
     assert found.item() == pytest.approx(expected.item(), rel=1e-9)
 
 
@@ -35,7 +37,7 @@ def by_hand(logits: np.ndarray, pseudo: np.ndarray, truth: np.ndarray, alpha: fl
         edges = [[ndimage.correlate(channel, LAPLACIAN, mode="nearest") for channel in image] for image in maps]
         return np.abs(np.tanh(np.array(edges)))
 
-    predicted, wanted = np.clip(strength(probs), FLOOR, 1 - FLOOR), strength(regions)
+    predicted, wanted = strength(probs), strength(regions)
     boundary = -(wanted * np.log(predicted) + (1 - wanted) * np.log(1 - predicted)).mean()
     focal = -((1 - of(pseudo)) ** gamma * np.log(of(pseudo))).mean()
     return float(alpha * (focal + boundary) - (1 - alpha) * np.log(of(truth)).mean())

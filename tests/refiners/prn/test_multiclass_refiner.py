@@ -63,7 +63,7 @@ def test_a_second_object_loads_what_the_first_one_learned(tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_it_beats_the_maps(tmp_path: Path) -> None:
-    prn = MulticlassPrn(3, size=32, patch=16, width=8, epochs=12, lr=4e-3)
+    prn = MulticlassPrn(3, size=32, patch=16, width=8, epochs=12, floor=0.1, lr=4e-3)
     prn.fit(*biased(32, seed=1), tmp_path)
     maps, labels = biased(16, seed=2)
     assert mean_iou([prn.refine(probs) for probs in maps], labels) > mean_iou(maps, labels) + 0.03

@@ -8,10 +8,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
+from bench.config import load
 from bench.contracts import Sample, UserError
+from bench.plugins.variants import resolve
 from bench.refiners.prn import PatchRefineNet
+from bench.refiners.prn.loss import EPSILON
 from bench.refiners.prn.refiner import default_patch
+from bench.training import save_weights
 from tests.toys import Pair, ToyMaps
 from tests.weights import changed
 
@@ -37,19 +42,20 @@ def mean_iou(maps: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> float:
     return float(np.mean([(pred & mask).sum() / (pred | mask).sum() for pred, mask in pairs]))
 
 
-def miniature(*, epochs: int = 1, seed: int = 0) -> PatchRefineNet:
-    return PatchRefineNet(size=32, patch=16, width=4, epochs=epochs, lr=4e-3, seed=seed)
+def miniature(*, epochs: int = 1, floor: float = EPSILON, seed: int = 0) -> PatchRefineNet:
+    return PatchRefineNet(size=32, patch=16, width=4, epochs=epochs, floor=floor, lr=4e-3, seed=seed)
 
 
 def test_it_beats_the_map_and_a_second_object_loads_the_same(tmp_path: Path) -> None:
-    refiner = miniature(epochs=8)
+    # Without a floor the gradient is that of the map's faintest slopes, and training ends far below the map here.
+    refiner = miniature(epochs=8, floor=0.1)
     refiner.fit(biased(32, seed=1), tmp_path)
     assert {path.name for path in tmp_path.iterdir()} - {"tensorboard"} == {"training.csv", "weights.safetensors"}
     test = biased(16, seed=2)
     images, maps, masks = test.images, test.maps, test.masks
     refined = refiner.refine(images, maps)
     assert mean_iou(refined, masks) > mean_iou(maps, masks) + 0.03
-    again = miniature(epochs=8)
+    again = miniature(epochs=8, floor=0.1)
     again.fit(biased(32, seed=1), tmp_path)
     for first, second in zip(refined, again.refine(images, maps), strict=True):
         np.testing.assert_array_equal(first, second)
@@ -126,6 +132,23 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
         PatchRefineNet(patch=8, weights=tmp_path / "weights.safetensors")
     with pytest.raises(UserError, match=r"no such term 'edge'"):
         PatchRefineNet(terms="focal+edge")
+
+
+def test_weights_of_version_1_load(tmp_path: Path) -> None:
+    network = miniature().network
+    said = {"size": "32", "patch": "16", "width": "4", "branches": "both"}  # all that a fit of version 1 wrote
+    save_weights(network, tmp_path / "weights.safetensors", said)
+    given = PatchRefineNet(weights=tmp_path / "weights.safetensors", seed=7)
+    assert PatchRefineNet.version == 2
+    assert not given.trainable
+    for name, value in network.state_dict().items():
+        assert torch.equal(given.network.state_dict()[name], value), name
+
+
+def test_the_held_variant_is_another_floor() -> None:
+    held, plain = (resolve("refiner", name, load()) for name in ("prn-held", "prn"))
+    assert (held.make().floor, plain.make().floor) == (0.1, EPSILON)
+    assert held.identity != plain.identity
 
 
 def test_a_grid_says_the_patch_and_either_alone_may_be_given() -> None:

@@ -298,6 +298,58 @@ def test_the_rules_join_the_branches_of_the_authors_file(tmp_path: Path, grid: i
     np.testing.assert_array_equal(ruled, expected.astype(np.float32))
 
 
+@pytest.mark.parametrize(("grid", "slip", "side"), [(8, True, 64), (4, False, 32), (0, False, 32)])
+@torch.no_grad()
+def test_statistics_of_one_map_are_those_of_train_mode_patch_by_patch(grid: int, slip: bool, side: int) -> None:
+    # In float64: dividing by the deviations of nearly flat channels, float32's rounding grows.
+    state = {
+        name: value.double() if value.is_floating_point() else value for name, value in small(grid).state_dict().items()
+    }
+    network = PrnReleased(size=side, grid=grid, row_slip=slip, statistics="batch").network.double().eval()
+    network.load_state_dict(state)
+    train = ReleasedNetwork(grid).double().train()  # never in eval mode, as the authors' prediction
+    train.load_state_dict(state)
+    with seeded(1):
+        maps = torch.rand(2, 1, side, side, dtype=torch.float64)
+    found = network(maps)
+    assert same(network.state_dict(), state)
+    for index in range(2):
+        levels = train.encode(maps[index : index + 1])
+        torch.testing.assert_close(found[0][index : index + 1], train.decode_whole(levels), rtol=0, atol=1e-9)
+        for row in range(grid):
+            for column in range(grid):
+                patches = []
+                for stride, level in zip((1, 2, 4, 8), levels, strict=True):
+                    of, unit = 2 if slip and stride == 2 and row == 6 else row, side // grid // stride
+                    patches.append(level[..., of * unit : (of + 1) * unit, column * unit : (column + 1) * unit])
+                expected = train._decode(patches, "local")
+                high = side // grid
+                inside = found[1][index, 0, row * high : (row + 1) * high, column * high : (column + 1) * high]
+                torch.testing.assert_close(inside, expected[0, 0], rtol=0, atol=1e-9)
+    assert not same(train.state_dict(), state)
+
+
+def test_one_maps_statistics_know_no_other_map_and_are_not_exported(tmp_path: Path) -> None:
+    weights = tmp_path / "weights.safetensors"
+    save_weights(small(4), weights)
+    refiner = PrnReleased(size=32, statistics="batch", weights=weights)
+    before = {name: value.clone() for name, value in refiner.network.state_dict().items()}
+    draw = np.random.default_rng(0)
+    maps = [draw.random((32, 32), dtype=np.float32), 0.1 * draw.random((40, 30), dtype=np.float32)]
+    images = [np.zeros((*probs.shape, 3), np.uint8) for probs in maps]
+    first, second = refiner.refine(images, maps)
+    again, once_more, other = refiner.refine(images[1::-1] + images[1:], maps[1::-1] + maps[1:])
+    np.testing.assert_array_equal(second, again)
+    np.testing.assert_array_equal(first, once_more)
+    np.testing.assert_array_equal(second, other)
+    assert same(refiner.network.state_dict(), before)
+    (plain,) = PrnReleased(size=32, weights=weights).refine(images[:1], maps[:1])
+    assert np.abs(plain - first).max() > 1e-3
+    with pytest.raises(UserError, match=r"prn-released\[statistics=batch\].*export with statistics=training"):
+        refiner.export_onnx(tmp_path / "prn.onnx")
+    assert not (tmp_path / "prn.onnx").exists()
+
+
 def test_the_authors_file_is_for_512_pixels(tmp_path: Path) -> None:
     save_weights(small(0), tmp_path / "converted.safetensors")  # says nothing of itself
     assert PrnReleased(weights=tmp_path / "converted.safetensors").size == 512
@@ -318,3 +370,9 @@ def test_parameters_that_do_not_fit_are_the_users_to_fix(
 ) -> None:
     with pytest.raises(UserError, match=message):
         PrnReleased(grid=grid, size=size, rule=rule)
+
+
+def test_one_value_has_no_statistics() -> None:
+    PrnReleased(grid=0, size=8)
+    with pytest.raises(UserError, match=r"prn-released\[size=8,statistics=batch\].*16 or more"):
+        PrnReleased(grid=0, size=8, statistics="batch")
