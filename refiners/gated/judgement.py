@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.cross_fitting import folds
-from bench.refiners.gated.features import Features
+from bench.refiners.looks import Features
 from bench.runtime.files import replacing
 
 HARM = 1.0

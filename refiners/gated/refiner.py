@@ -24,8 +24,9 @@ from bench.contracts import (
     UserError,
 )
 from bench.cross_fitting import Part, folds
-from bench.refiners.gated.features import features, overlap
+from bench.refiners.gated.features import features
 from bench.refiners.gated.judgement import FOLDS, HARM, Judged
+from bench.refiners.looks import overlap
 from bench.runtime.progress import note, track
 
 

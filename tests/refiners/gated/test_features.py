@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.refiners.gated.features import NAMES, expected_iou, features, overlap
+from bench.refiners.gated.features import NAMES, features
+from bench.refiners.looks import expected_iou, overlap
 
 
 def named(image: np.ndarray, base: np.ndarray, refined: np.ndarray) -> dict[str, float]:
