@@ -1,4 +1,4 @@
-"""A refiner that takes another one: ``gated[refiner=prn[size=96]]``, wherever a refiner is named."""
+"""A refiner that takes another one: ``nest[refiner=prn[size=96]]``, wherever a refiner is named."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ import numpy as np
 from bench.contracts import Budget, Refiner, Span, UserError
 
 
-class Gated(Refiner):
+class Nest(Refiner):
     \"\"\"Leaves alone what is far from one half, and refines the rest.\"\"\"
 
     search_space = {"width": Span(0.1, 0.5)}
@@ -46,7 +46,7 @@ class Gated(Refiner):
 
     def __init__(self, *, refiner: Refiner, width: float = 0.5, device: str = "cpu", seed: int = 0):
         if not 0 <= width <= 0.5:
-            raise UserError(f"width={width}", "gated[...]", "give 0 to 0.5")
+            raise UserError(f"width={width}", "nest[...]", "give 0 to 0.5")
         self.refiner, self.width, self.given = refiner, width, (device, seed)
         self.trainable = refiner.trainable
 
@@ -73,7 +73,7 @@ class Shift(Refiner):
         return [np.clip(probs + np.float32(self.amount), 0, 1).astype(np.float32) for probs in maps]
 
 
-class Perhaps(Gated):
+class Perhaps(Nest):
     \"\"\"Can do without one.\"\"\"
 
     search_space = {}
@@ -104,15 +104,15 @@ class Wrong(Refiner):
         return self.refiner.refine(images, maps)
 """
 
-CLASSES = ("Gated", "Shift", "Perhaps", "Knowing", "Wrong")
+CLASSES = ("Nest", "Shift", "Perhaps", "Knowing", "Wrong")
 
 ALIASES = """
 [variants.refiner]
 strong = "shift[amount=0.25]"
-both = "gated[refiner=strong]"
-loop = "gated[refiner=other]"
+both = "nest[refiner=strong]"
+loop = "nest[refiner=other]"
 other = "perhaps[refiner=loop]"
-pair = "gated[refiner=pair[refiner=strong]]"
+pair = "nest[refiner=pair[refiner=strong]]"
 """
 
 
@@ -143,7 +143,7 @@ values = st.recursive(
 
 @given(st.lists(values, max_size=4))
 def test_specs_are_read_and_written_alike_at_any_depth(inside: list[str]) -> None:
-    spec = parse(f"gated[{','.join(f'k{index}={value}' for index, value in enumerate(inside))}]", "--refiner")
+    spec = parse(f"nest[{','.join(f'k{index}={value}' for index, value in enumerate(inside))}]", "--refiner")
     assert [part.partition("=")[2] for part in spec.parts] == inside
     assert parse(str(spec), "--refiner") == spec
     for index, value in enumerate(inside):
@@ -163,7 +163,7 @@ def test_whatever_is_written_is_read_or_refused_in_one_line(text: str) -> None:
 
 
 def test_it_gets_the_refiner_made_with_the_same_device_and_seed() -> None:
-    outer = load_refiner("gated[refiner=gated[refiner=shift[amount=0.25],width=0.2]]", seed=7)
+    outer = load_refiner("nest[refiner=nest[refiner=shift[amount=0.25],width=0.2]]", seed=7)
     inner: object = outer.refiner.refiner  # type: ignore[attr-defined]
     assert [outer.given, outer.refiner.given, inner.given] == [("cpu", 7)] * 3  # type: ignore[attr-defined]
     maps = [np.array([[0.0, 0.4, 0.6]], np.float32)]
@@ -176,11 +176,11 @@ def test_its_names(settings: Settings) -> None:
     def label(spec: str) -> str:
         return resolve("refiner", spec, settings).label
 
-    assert label(" gated[ refiner = shift[ amount = 0.5 ], width=0.5 ]") == "gated[refiner=shift[amount=0.5]]"
-    assert label('gated[refiner="shift[amount=0.5]"]') == "gated[refiner=shift[amount=0.5]]"
-    assert label("gated[refiner=strong]") == "gated[refiner=strong]"
+    assert label(" nest[ refiner = shift[ amount = 0.5 ], width=0.5 ]") == "nest[refiner=shift[amount=0.5]]"
+    assert label('nest[refiner="shift[amount=0.5]"]') == "nest[refiner=shift[amount=0.5]]"
+    assert label("nest[refiner=strong]") == "nest[refiner=strong]"
     assert label("both") == "both" and label("both[refiner=shift]") == "both[refiner=shift]"
-    assert label("gated[refiner=both,width=0.25]") == "gated[refiner=both,width=0.25]"
+    assert label("nest[refiner=both,width=0.25]") == "nest[refiner=both,width=0.25]"
     assert label("pair") == "pair" and resolve("refiner", "pair", settings).nested["refiner"].label == (
         "pair[refiner=strong]"
     )
@@ -191,13 +191,13 @@ def test_the_same_refiner_is_the_same_however_it_is_called(settings: Settings, t
     def identity(spec: str) -> str:
         return json.dumps(resolve("refiner", spec, settings).identity, sort_keys=True)
 
-    same = ["both", "gated[refiner=strong]", "gated[refiner=shift[amount=0.250]]", 'gated[refiner="strong",width=0.5]']
+    same = ["both", "nest[refiner=strong]", "nest[refiner=shift[amount=0.250]]", 'nest[refiner="strong",width=0.5]']
     assert len({identity(spec) for spec in same}) == 1
-    assert identity("gated[refiner=shift]") != identity("both") != identity("gated[refiner=shift[amount=0.3]]")
+    assert identity("nest[refiner=shift]") != identity("both") != identity("nest[refiner=shift[amount=0.3]]")
     for folder, text in (("a", "1"), ("b", "1"), ("c", "2")):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "table").write_text(text)
-    a, b, c = (identity(f"gated[refiner=shift[table={tmp_path / folder / 'table'}]]") for folder in "abc")
+    a, b, c = (identity(f"nest[refiner=shift[table={tmp_path / folder / 'table'}]]") for folder in "abc")
     assert a == b != c
 
 
@@ -211,7 +211,7 @@ def test_a_version_of_the_inner_class_counts(settings: Settings, monkeypatch: py
 def test_files_inside_are_watched(settings: Settings, tmp_path: Path) -> None:
     table = tmp_path / "table"
     table.write_text("1")
-    variant = resolve("refiner", f"gated[refiner=gated[refiner=shift[table={table}]]]", settings)
+    variant = resolve("refiner", f"nest[refiner=nest[refiner=shift[table={table}]]]", settings)
     assert list(variant.files) == [table] and variant.identity
     variant.check_unchanged()
     sent: Variant = pickle.loads(pickle.dumps(variant))
@@ -227,38 +227,38 @@ def test_paths_inside_are_told_apart(settings: Settings, tmp_path: Path) -> None
     for folder in "ab":
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "t").write_text(folder)
-        names.append(resolve("refiner", f"gated[refiner=shift[table={tmp_path / folder / 't'}]]", settings).name)
-    assert [*told_apart(names).values()] == [f"gated[refiner=shift[table={folder}/t]]" for folder in "ab"]
-    assert {name.label() for name in names} == {"gated[refiner=shift[table=t]]"}
+        names.append(resolve("refiner", f"nest[refiner=shift[table={tmp_path / folder / 't'}]]", settings).name)
+    assert [*told_apart(names).values()] == [f"nest[refiner=shift[table={folder}/t]]" for folder in "ab"]
+    assert {name.label() for name in names} == {"nest[refiner=shift[table=t]]"}
 
 
 def test_a_short_name_keeps_its_brackets() -> None:
-    names = [f"gated[refiner=prn[size=256,epochs={epochs}],width=0.25]" for epochs in (10, 20)]
-    assert [*fitted(names, 42).values()] == [f"gated[refiner=prn[size=256,epochs={n}],..]" for n in (10, 20)]
+    names = [f"nest[refiner=prn[size=256,epochs={epochs}],width=0.25]" for epochs in (10, 20)]
+    assert [*fitted(names, 42).values()] == [f"nest[refiner=prn[size=256,epochs={n}],..]" for n in (10, 20)]
 
 
 @pytest.mark.parametrize(
     ("spec", "says"),
     [
-        ("gated", r"needs 'refiner' (--refiner): write gated[refiner=...]"),
-        ("gated[refiner=shfit]", "no such refiner 'shfit' (--refiner gated[refiner=shfit]): did you mean 'shift'?"),
+        ("nest", r"needs 'refiner' (--refiner): write nest[refiner=...]"),
+        ("nest[refiner=shfit]", "no such refiner 'shfit' (--refiner nest[refiner=shfit]): did you mean 'shift'?"),
         (
-            "gated[refiner=gated[refiner=shift[amout=1]]]",
-            "no parameter 'amout' (--refiner gated[refiner=gated[refiner=shift[amout=1]]]): did you mean 'amount'?",
+            "nest[refiner=nest[refiner=shift[amout=1]]]",
+            "no parameter 'amout' (--refiner nest[refiner=nest[refiner=shift[amout=1]]]): did you mean 'amount'?",
         ),
-        ("gated[refiner=shift[amount=x]]", "wrong value amount=x (--refiner gated[refiner=shift[amount=x]])"),
-        ("gated[refiner=shift[table=/no/such]]", "no such file or folder for table (/no/such)"),
-        ("gated[refiner=[1]]", "wrong value refiner=[1] (--refiner): refiner must be the name of a refiner"),
-        ("gated[refiner=shift[amount=1]", "cannot read"),
-        ("gated[refiner=shift]]", "cannot read 'shift]' (--refiner gated[refiner=shift]])"),
+        ("nest[refiner=shift[amount=x]]", "wrong value amount=x (--refiner nest[refiner=shift[amount=x]])"),
+        ("nest[refiner=shift[table=/no/such]]", "no such file or folder for table (/no/such)"),
+        ("nest[refiner=[1]]", "wrong value refiner=[1] (--refiner): refiner must be the name of a refiner"),
+        ("nest[refiner=shift[amount=1]", "cannot read"),
+        ("nest[refiner=shift]]", "cannot read 'shift]' (--refiner nest[refiner=shift]])"),
         (
-            "gated[refiner=oracle-image]",
-            "oracle-image sees the ground truth (--refiner gated[refiner=oracle-image]): name a refiner that does not",
+            "nest[refiner=oracle-image]",
+            "oracle-image sees the ground truth (--refiner nest[refiner=oracle-image]): name a refiner that does not",
         ),
-        ("gated[refiner=test-time-flip]", "test-time-flip asks the base for maps"),
+        ("nest[refiner=test-time-flip]", "test-time-flip asks the base for maps"),
         ("loop", "refiner= of 'loop' leads back to itself (variants.refiner.loop): name another refiner there"),
-        ("gated[refiner=" * (DEEPEST + 1) + "shift" + "]" * (DEEPEST + 1), "refiners in one another"),
-        ("gated[refiner=" * 300 + "shift" + "]" * 300, "refiners in one another"),
+        ("nest[refiner=" * (DEEPEST + 1) + "shift" + "]" * (DEEPEST + 1), "refiners in one another"),
+        ("nest[refiner=" * 300 + "shift" + "]" * 300, "refiners in one another"),
         ("wrong", "refiner must be the name of a refiner"),
     ],
 )
@@ -269,18 +269,18 @@ def test_what_cannot_stand_there_is_told_in_one_line(settings: Settings, spec: s
 
 
 def test_an_oracle_that_only_the_instance_knows_of_is_refused(settings: Settings) -> None:
-    load_refiner("gated[refiner=knowing]")
-    with pytest.raises(UserError, match=r"sees the ground truth \(--refiner gated\[refiner=knowing"):
-        load_refiner("gated[refiner=knowing[knows=true]]")
+    load_refiner("nest[refiner=knowing]")
+    with pytest.raises(UserError, match=r"sees the ground truth \(--refiner nest\[refiner=knowing"):
+        load_refiner("nest[refiner=knowing[knows=true]]")
 
 
 def test_parameters_set_for_all_reach_inside_and_go_in_no_circle() -> None:
     inside = load(None, ["shift.amount=0.125"])
-    assert resolve("refiner", "gated[refiner=shift]", inside).nested["refiner"].parameters["amount"] == 0.125
-    given = resolve("refiner", "gated", load(None, ["gated.refiner=shift[amount=0.5]"]))
-    assert given.label == "gated[refiner=shift[amount=0.5]]"
-    with pytest.raises(UserError, match=r"leads back to itself \(--set or \[parameters\]: gated\.refiner\)"):
-        resolve("refiner", "gated", load(None, ["gated.refiner=perhaps[refiner=gated]"]))
+    assert resolve("refiner", "nest[refiner=shift]", inside).nested["refiner"].parameters["amount"] == 0.125
+    given = resolve("refiner", "nest", load(None, ["nest.refiner=shift[amount=0.5]"]))
+    assert given.label == "nest[refiner=shift[amount=0.5]]"
+    with pytest.raises(UserError, match=r"leads back to itself \(--set or \[parameters\]: nest\.refiner\)"):
+        resolve("refiner", "nest", load(None, ["nest.refiner=perhaps[refiner=nest]"]))
 
 
 def test_it_goes_to_another_process(settings: Settings, tmp_path: Path) -> None:
@@ -310,15 +310,15 @@ def test_runs_store_it_reuse_it_and_report_it(toy: Toy, tmp_path: Path, capsys: 
         )
         return {cell.manifest.refiner: cell.manifest.key for cell in result.cells}
 
-    first = run("gated[refiner=threshold]", "gated[refiner=strong]", "shift[amount=0.25]")
+    first = run("nest[refiner=threshold]", "nest[refiner=strong]", "shift[amount=0.25]")
     written = {manifest.key: manifest.written for manifest in Store(store).manifests()}
-    again = run("gated[refiner=threshold]", "both", "gated[refiner=shift[amount=0.3]]")
+    again = run("nest[refiner=threshold]", "both", "nest[refiner=shift[amount=0.3]]")
     after = {manifest.key: manifest for manifest in Store(store).manifests()}
-    assert first["gated[refiner=threshold]"] == again["gated[refiner=threshold]"]
-    assert first["gated[refiner=strong]"] == again["both"]
-    assert after.keys() - written.keys() == {again["gated[refiner=shift[amount=0.3]]"]}
+    assert first["nest[refiner=threshold]"] == again["nest[refiner=threshold]"]
+    assert first["nest[refiner=strong]"] == again["both"]
+    assert after.keys() - written.keys() == {again["nest[refiner=shift[amount=0.3]]"]}
     assert all(manifest.status == "done" for manifest in after.values())
-    stored = after[first["gated[refiner=threshold]"]]
+    stored = after[first["nest[refiner=threshold]"]]
     assert stored.variant("refiner")["parameters"]["refiner"]["name"] == "threshold"
     assert stored.names["refiner"].nested["refiner"].name == "threshold"
     # One that always gives way to the inner refiner is that.
@@ -328,9 +328,9 @@ def test_runs_store_it_reuse_it_and_report_it(toy: Toy, tmp_path: Path, capsys: 
     capsys.readouterr()
     assert main(["report", "--store", str(store), "--wide"]) == 0
     shown = capsys.readouterr().out
-    assert "gated[refiner=threshold]" in shown and "gated[refiner=shift[amount=0.3]]" in shown
+    assert "nest[refiner=threshold]" in shown and "nest[refiner=shift[amount=0.3]]" in shown
     # What the run has learned serves elsewhere.
-    out, spec = tmp_path / "out", "gated[refiner=threshold]"
+    out, spec = tmp_path / "out", "nest[refiner=threshold]"
     bench.refine(refiner=spec, checkpoint=trained, images=toy.images, maps=toy.maps, out=out)
     assert len([*out.glob("*.png")]) == 10
     with pytest.raises(UserError, match="is not trained"):
@@ -339,7 +339,7 @@ def test_runs_store_it_reuse_it_and_report_it(toy: Toy, tmp_path: Path, capsys: 
 
 def test_refine_takes_it(toy: Toy, tmp_path: Path) -> None:
     bench.refine(
-        refiner="gated[refiner=shift[amount=0.1]]", images=toy.images, maps=toy.maps, out=tmp_path / "out", workers=1
+        refiner="nest[refiner=shift[amount=0.1]]", images=toy.images, maps=toy.maps, out=tmp_path / "out", workers=1
     )
     for path in toy.maps.iterdir():
         expected = np.clip(read_map(path) + np.float32(0.1), 0, 1)
@@ -348,13 +348,13 @@ def test_refine_takes_it(toy: Toy, tmp_path: Path) -> None:
 
 def test_either_can_be_tuned(toy: Toy, tmp_path: Path, settings: Settings) -> None:
     store = tmp_path / "store"
-    outer = resolve("refiner", "gated[refiner=shift[amount=0.25],tune=5]", settings)
+    outer = resolve("refiner", "nest[refiner=shift[amount=0.25],tune=5]", settings)
     assert outer.search is not None and outer.search.space.keys() == {"width"}
-    assert outer.label == "gated[refiner=shift[amount=0.25],tune=5]"
-    found = bench.tune("gated[refiner=strong]", trials=4, dataset=toy.dataset, base=toy.base, store=store)
-    assert found.parameters.keys() == {"width"} and found.fixed.startswith("gated[refiner=strong,width=")
+    assert outer.label == "nest[refiner=shift[amount=0.25],tune=5]"
+    found = bench.tune("nest[refiner=strong]", trials=4, dataset=toy.dataset, base=toy.base, store=store)
+    assert found.parameters.keys() == {"width"} and found.fixed.startswith("nest[refiner=strong,width=")
     assert resolve("refiner", found.fixed, settings).parameters["width"] == found.parameters["width"]
-    inner = "gated[refiner=shift[tune=4]]"
+    inner = "nest[refiner=shift[tune=4]]"
     result = bench.run(dataset=[toy.dataset], base=[toy.base], refiner=[inner], store=store, engine="inline")
     assert result.cells[-1].manifest.refiner == inner
     (tuned,) = store.glob("refiners/*/refiner/tuned.json")
@@ -363,19 +363,19 @@ def test_either_can_be_tuned(toy: Toy, tmp_path: Path, settings: Settings) -> No
 
 
 def test_it_is_checked_with_a_refiner_that_learns(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["check", "gated"]) == 0
+    assert main(["check", "nest"]) == 0
     shown = capsys.readouterr().out
-    assert "gated[refiner=threshold]" in shown and "default parameters" not in shown
-    assert main(["check", "gated[refiner=strong]"]) == 0
-    assert "gated[refiner=strong]" in capsys.readouterr().out
+    assert "nest[refiner=threshold]" in shown and "default parameters" not in shown
+    assert main(["check", "nest[refiner=strong]"]) == 0
+    assert "nest[refiner=strong]" in capsys.readouterr().out
     assert main(["check", "wrong"]) == 2
     assert "the default of 'refiner' can be None alone" in capsys.readouterr().out
 
 
 def test_its_own_tests_name_one() -> None:
-    from toy_nesting import Gated, Perhaps  # type: ignore[import-not-found]
+    from toy_nesting import Nest, Perhaps  # type: ignore[import-not-found]
 
-    for lines in (check_refiner(Gated), check_refiner(Gated, refiner="shift[amount=0.1]"), check_refiner(Perhaps)):
+    for lines in (check_refiner(Nest), check_refiner(Nest, refiner="shift[amount=0.1]"), check_refiner(Perhaps)):
         assert {line.status for line in lines} <= {"ok", "note"}
 
 
