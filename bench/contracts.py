@@ -231,6 +231,12 @@ class Plugin(Protocol):
     by the harness where the constructor takes them, and are no parameters. A parameter annotated
     ``Path`` or ``Path | None`` is a file or folder whose contents enter the cell's identity.
 
+    A parameter annotated `Refiner`, without a default, or ``Refiner | None = None`` is another refiner, which the user
+    names as anywhere: ``name[key=prn[size=96]]``. The constructor is given it made, with the same ``device`` and
+    ``seed``, and not fitted. Where it is ``trainable``, so is the plug-in that takes it: `Refiner.fit` calls that of
+    the other one, with a folder of its own below ``workdir``, and `Checked.check_fit` likewise. One that needs the
+    ground truth or asks the base is refused.
+
     Attributes:
         requires: importable module names it needs beyond the core install; none unless it says so.
         extra: the extra of this package that installs them; "", where it is not one of ours, is the default.
@@ -345,7 +351,7 @@ class Costed(Protocol):
     """A refiner that declares its cost; ``bench check`` measures whether it keeps to it.
 
     Attributes:
-        cost: on the class, with the default parameters.
+        cost: on the class, with the default parameters; where it has to be given a refiner, with ``threshold``.
     """
 
     cost: ClassVar[Budget]

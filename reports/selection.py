@@ -102,8 +102,8 @@ def told_apart(names: Iterable[VariantName]) -> dict[str, str]:
         alike[name.label()][_in_full(name)] = name
     found: dict[str, str] = {}
     for group in alike.values():
-        keys = {key for name in group.values() for key in name.paths}
-        parts = {key: _parts_apart({name.paths.get(key, "") for name in group.values()}) for key in keys}
+        keys = {key for name in group.values() for key in name.all_paths}
+        parts = {key: _parts_apart({name.all_paths.get(key, "") for name in group.values()}) for key in keys}
         found |= {full: name.label(parts) for full, name in group.items()}
     return found
 
@@ -118,7 +118,7 @@ def _parts_apart(paths: set[str]) -> int:
 
 
 def _in_full(name: VariantName) -> str:
-    return name.label({key: len(PurePath(path).parts) for key, path in name.paths.items()})
+    return name.label({key: len(PurePath(path).parts) for key, path in name.all_paths.items()})
 
 
 def _variant(manifest: Manifest, kind: Kind) -> VariantName:

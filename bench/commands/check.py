@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.config import KINDS, Kind, Settings, load, unknown
 from bench.conformance import checks
-from bench.conformance.declared import parameter_checks
+from bench.conformance.declared import parameter_checks, stand_ins
 from bench.conformance.report import Check, ContractError, Line, Remark, results
 from bench.contracts import UserError
 from bench.plugins.catalogue import SECONDS
@@ -89,6 +89,7 @@ def _checks(kind: Kind, spec: str, settings: Settings, workdir: Path) -> Iterato
     if name in names(kind):
         yield Check("import", lambda: _import(kind, name, found), vital=True)
         yield from parameter_checks(found[0])
+        settings = _with_stand_ins(found[0], settings)
     yield Check("name", lambda: _resolve(kind, spec, settings, variants), vital=True)
     yield from checks(variants[0], workdir, settings.dataset_root(variants[0].entry.name))
 
@@ -104,6 +105,12 @@ def _import(kind: Kind, name: str, found: list[Entry]) -> str:
     if computing > QUICK:
         return Remark(f"takes {seconds:.1f} s, and 'bench list' waits for it: import heavy libraries inside functions")
     return f"{seconds:.2f} s"
+
+
+def _with_stand_ins(entry: Entry, settings: Settings) -> Settings:
+    """The settings, in which what the plug-in cannot be made without is set where nothing else sets it."""
+    given = stand_ins(entry) | settings.parameters.get(entry.name, {})
+    return settings.model_copy(update={"parameters": settings.parameters | {entry.name: given}})
 
 
 def _resolve(kind: Kind, spec: str, settings: Settings, variants: list[Variant]) -> str:

@@ -17,15 +17,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.config import Kind
+from bench.config import Kind, load
 from bench.conformance.bases import base_checks
 from bench.conformance.datasets import dataset_checks
-from bench.conformance.declared import parameter_checks
+from bench.conformance.declared import parameter_checks, stand_ins
 from bench.conformance.metrics import metric_checks
 from bench.conformance.refiners import refiner_checks
 from bench.conformance.report import Check, Line, demand, results
-from bench.plugins.entry_points import Entry, defaults_of
-from bench.plugins.variants import Variant
+from bench.plugins.entry_points import Entry, defaults_of, hints_of, takes_refiner
+from bench.plugins.variants import Variant, resolve
 from bench.store import VariantName
 
 __all__ = ["Line", "check_base", "check_dataset", "check_metric", "check_refiner"]
@@ -33,6 +33,8 @@ __all__ = ["Line", "check_base", "check_dataset", "check_metric", "check_refiner
 
 def check_refiner(factory: type, **parameters: Any) -> list[Line]:
     """Check a refiner's class with the given parameters and its defaults for the others.
+
+    A parameter that is a refiner is given by its name, ``"prn[size=64]"``; one that is required may be left out.
 
     Returns:
         The result of every check.
@@ -86,4 +88,7 @@ def _checks(kind: Kind, factory: type, parameters: dict[str, Any], workdir: Path
     entry = Entry(kind, factory.__name__, factory)
     yield from parameter_checks(entry)
     name = VariantName(name=factory.__name__)
-    yield from checks(Variant(entry, name, defaults_of(entry) | parameters), workdir, root)
+    given = defaults_of(entry) | stand_ins(entry) | parameters
+    for key in (key for key, hint in hints_of(factory).items() if takes_refiner(hint) and given[key] is not None):
+        given[key] = resolve("refiner", given[key], load(), f"{factory.__name__}({key}=...)")
+    yield from checks(Variant(entry, name, given), workdir, root)

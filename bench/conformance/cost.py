@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 
+from bench.conformance.declared import stand_ins
 from bench.conformance.maps import Subject, outputs
 from bench.conformance.material import ordinary, scene
 from bench.conformance.report import Check, ContractError, Remark
@@ -36,7 +37,9 @@ def _cost(subject: Subject, variant: Variant) -> str:
         return Remark(f"{measured}; none is declared: double it and write cost = Budget(seconds=..., memory_mb=...)")
     declared = f"{measured}; declared {budget.seconds:g} s and {budget.memory_mb:g} MiB"
     # Weights change what comes out, not what it costs: so can one be held to it that takes hours to train.
-    changed = [value for name, value in variant.parameters.items() if value != defaults_of(variant.entry)[name]]
+    defaults = defaults_of(variant.entry) | stand_ins(variant.entry)
+    named = variant.parameters | {name: nested.label for name, nested in variant.nested.items()}
+    changed = [value for name, value in named.items() if value != defaults[name]]
     if not all(isinstance(value, Path) for value in changed):
         return Remark(f"{declared}, for the default parameters")
     if seconds > budget.seconds or memory > budget.memory_mb:

@@ -13,11 +13,21 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from bench.conformance.report import Check, ContractError, Remark
 from bench.contracts import Span, UserError
-from bench.plugins.entry_points import FILLED_IN, Entry, defaults_of, hints_of
+from bench.plugins.entry_points import FILLED_IN, Entry, defaults_of, hints_of, takes_refiner
 from bench.plugins.variants import Variant
 
 DRAWS = 16
 """Random combinations of the search space that are constructed, beside its ends."""
+
+STAND_IN = "threshold"
+"""What a plug-in is checked with that has to be given a refiner: it learns, and costs next to nothing."""
+
+
+def stand_ins(entry: Entry) -> dict[str, str]:
+    """The parameters without a default that are refiners, each with a refiner's name."""
+    hints = hints_of(entry.factory)
+    required = [name for name, default in defaults_of(entry).items() if default is inspect.Parameter.empty]
+    return {name: STAND_IN for name in required if takes_refiner(hints[name])}
 
 
 def parameter_checks(entry: Entry) -> Iterator[Check]:
@@ -63,7 +73,10 @@ def _parameters(entry: Entry) -> str:
             continue
         if name not in hints:
             raise ContractError(f"{name!r} has no annotation, so name[{name}=...] cannot be read")
-        if parameter.default is not parameter.empty:
+        if takes_refiner(hints[name]):
+            if parameter.default not in (parameter.empty, None):
+                raise ContractError(f"the default of {name!r} can be None alone: it is a name that makes a refiner")
+        elif parameter.default is not parameter.empty:
             _fits(name, hints[name], parameter.default)
         named.append(name + ("" if parameter.default is not parameter.empty else " (required)"))
     return ", ".join(named) or "none"
@@ -115,7 +128,7 @@ def _wrong_values(variant: Variant, numbers: list[str]) -> str:
         if not _valid(hints[name], wrong):
             continue  # whoever writes name[key=value] is told so before the class is made
         try:
-            variant.entry.factory(**{**variant.parameters, name: wrong})
+            variant.entry.factory(**{**variant.arguments(), name: wrong})
         except UserError:
             continue
         except Exception as error:
@@ -145,7 +158,7 @@ def _space(variant: Variant) -> str:
     for combination in [*ends, *inside]:
         chosen = dict(zip(values, combination, strict=True))
         try:
-            variant.entry.factory(**{**variant.parameters, **chosen})
+            variant.entry.factory(**{**variant.arguments(), **chosen})
         except UserError as error:
             raise ContractError(f"{chosen} is in the search space and refused: {error}") from None
     return ", ".join(values)
@@ -155,6 +168,8 @@ def _values(name: str, choices: Any, variant: Variant) -> list[Any]:
     """Some values of one parameter, its ends first and last."""
     if name not in variant.parameters:
         raise ContractError(f"{name!r} is in search_space and no parameter")
+    if name in variant.nested:
+        raise ContractError(f"{name!r} is in search_space and a refiner: only its own parameters can be searched")
     if isinstance(choices, tuple) and choices:
         return list(choices)
     if not isinstance(choices, Span):

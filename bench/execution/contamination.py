@@ -33,12 +33,13 @@ def seen(plugin: object, variant: Variant, settings: Settings) -> set[str]:
 
     Args:
         plugin: the base or refiner itself, made of the variant: what it says may depend on its parameters.
-        variant: its parameters; a `Path` that is a file is looked up in the ledger.
+        variant: its parameters; a `Path` that is a file is looked up in the ledger, and a refiner is asked in turn.
     """
     declared = set(plugin.trained_on) if isinstance(plugin, PubliclyTrained) else set()
     weights = [value for value in variant.parameters.values() if isinstance(value, Path) and value.is_file()]
     known = _packaged() | settings.ledger
-    return declared.union(*(known.get(_sha256(path, path.stat().st_mtime_ns), ()) for path in weights))
+    nested = (seen(one.make(device="cpu", seed=0), one, settings) for one in variant.nested.values())
+    return declared.union(*(known.get(_sha256(path, path.stat().st_mtime_ns), ()) for path in weights), *nested)
 
 
 def overlap(tested_on: Iterable[str], trained_on: Iterable[str]) -> list[str]:

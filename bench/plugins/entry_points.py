@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, is_dataclass
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from bench.config import KINDS, Kind, Settings, nearest, unknown
 from bench.contracts import AsksBase, BaseNetwork, Metric, Oracle, Plugin, Refiner, SearchSpace, Tunable, UserError
@@ -124,6 +124,11 @@ def hints_of(factory: Any) -> dict[str, Any]:
     # A dataclass inherits fields whose annotations are names of the parent's module.
     hints = get_type_hints(factory if is_dataclass(factory) else factory.__init__)
     return {name: hint for name, hint in hints.items() if name != "return"}
+
+
+def takes_refiner(hint: Any) -> bool:
+    """Whether a parameter of this annotation is named as a refiner is: ``Refiner``, or ``Refiner | None``."""
+    return hint is Refiner or set(get_args(hint)) == {Refiner, type(None)}
 
 
 def search_space(entry: Entry) -> SearchSpace:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.contracts import UserError
+from bench.runtime.brackets import pieces
 
 _SPEC = re.compile(r"\s*([^\[\]\s]+)\s*(?:\[(.*)\])?\s*", re.DOTALL)
 
@@ -18,7 +19,8 @@ class Spec:
 
     Attributes:
         name: of a plug-in, or of a variant of bench.toml.
-        parameters: by key; text, but for values in quotes or square brackets, which are read as TOML.
+        parameters: by key; text, but for values that begin with a quote or a square bracket, which are read as TOML.
+            One that names a plug-in may have brackets of its own.
         parts: ``key=value`` as written, in order.
     """
 
@@ -48,24 +50,23 @@ def parse(text: str, where: str) -> Spec:
     {'size': '128', 'mean': [0.5, 0.5]}
     >>> str(parse("prn[size=96,epochs=3]", "--refiner").having("epochs", 2))
     'prn[size=96,epochs=2]'
+    >>> parse("gated[refiner=prn[size=96,epochs=3]]", "--refiner").parameters
+    {'refiner': 'prn[size=96,epochs=3]'}
     """
     match = _SPEC.fullmatch(text)
     if match is None:
         raise UserError(f"cannot read {text!r}", where, "write name or name[key=value,key=value]")
-    parts = tuple(part.strip() for part in _split(match[2] or ""))
+    try:
+        parts = tuple(part.strip() for part in pieces(match[2] or "") if part.strip())
+    except ValueError:
+        raise UserError(f"cannot read {text!r}", where, "close its quotes or brackets") from None
     parameters: dict[str, Any] = {}
     for part in parts:
-        key, equals, value = (piece.strip() for piece in part.partition("="))
+        key, equals, value = (side.strip() for side in part.partition("="))
         if not (key and equals and value):
             raise UserError(f"cannot read {part!r} in {text!r}", where, "write name[key=value,key=value]")
         parameters[key] = _value(value, text, where)
     return Spec(match[1], parameters, parts)
-
-
-def _split(inside: str) -> list[str]:
-    """Cut at the commas that stand outside quotes and brackets."""
-    pieces = re.findall(r"""(?:\[[^\]]*\]|"[^"]*"|'[^']*'|[^,\["'])+""", inside)
-    return [piece for piece in pieces if piece.strip()]
 
 
 def _value(text: str, spec: str, where: str) -> Any:

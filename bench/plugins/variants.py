@@ -14,16 +14,28 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import ConfigDict, ValidationError, create_model
 
 from bench.config import Kind, Settings, nearest
-from bench.contracts import Plugin, RefersToFiles, SearchSpace, Span, UserError
+from bench.contracts import AsksBase, Plugin, RefersToFiles, SearchSpace, Span, UserError
 from bench.metrics.columns import DEFAULT_OBJECTIVE, OBJECTIVES
 from bench.plugins.calls import calling
-from bench.plugins.entry_points import FILLED_IN, TUNING, Entry, defaults_of, hints_of, search_space, usable
+from bench.plugins.entry_points import (
+    FILLED_IN,
+    TUNING,
+    Entry,
+    defaults_of,
+    hints_of,
+    search_space,
+    takes_refiner,
+    usable,
+)
 from bench.plugins.spec import Spec, parse
 from bench.plugins.tuning import Search, Tuned
 from bench.redaction import redacted
 from bench.runtime.folders import files_below, kind_of
 from bench.runtime.reading import changed, digest_of
 from bench.store import VariantName
+
+DEEPEST = 16
+"""How many refiners may stand in one another's brackets: beyond it Python's own limit would end it less clearly."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +44,7 @@ class Variant:
 
     Attributes:
         name: how tables and file names show it: parameters that differ from the default.
-        parameters: all parameters, as validated.
+        parameters: all parameters, as validated; one that is a refiner, as a variant.
         free: what ``tune=`` would search: the search space without the parameters that were given.
         search: for a refiner with ``tune=``: how that is searched on val; else None.
         filled_in: what the settings give its constructor: a dataset's ``root``.
@@ -60,15 +72,21 @@ class Variant:
         """What a user would write for it."""
         return str(self._reading.spec) if self._reading else self.label
 
+    @property
+    def nested(self) -> dict[str, Variant]:
+        """The parameters that are refiners."""
+        return {key: value for key, value in self.parameters.items() if isinstance(value, Variant)}
+
     @cached_property
     def identity(self) -> dict[str, Any]:
         """JSON-able: everything about the variant that changes its numbers, and no name that a user has given it.
 
-        A file or folder counts by its contents. Those of a dataset are left out: the fingerprints of its splits tell
-        what was read.
+        A file or folder counts by its contents, a refiner in it by its identity. Those of a dataset are left out: the
+        fingerprints of its splits tell what was read.
         """
         paths = {key: value for key, value in self.parameters.items() if isinstance(value, Path)}
         values = {key: value for key, value in self.parameters.items() if key not in paths}
+        values |= {key: variant.identity for key, variant in self.nested.items()}
         if self.kind != "dataset":
             values |= {key: _hash_of(path, self.files[path], self.entry.factory) for key, path in paths.items()}
         version = getattr(self.entry.factory, "version", Plugin.version)
@@ -77,13 +95,18 @@ class Variant:
 
     @cached_property
     def files(self) -> Mapping[Path, Mapping[Path, bytes]]:
-        """Of each file or folder that a parameter names: the digests of what is there; none of a dataset."""
-        paths = [value for value in self.parameters.values() if isinstance(value, Path)]
-        return {} if self.kind == "dataset" else {path: _digests(path) for path in paths}
+        """Of each file or folder that a parameter names, or one of a refiner in it: the digests of what is there.
+
+        None of a dataset.
+        """
+        if self.kind == "dataset":
+            return {}
+        own = {path: _digests(path) for path in self.parameters.values() if isinstance(path, Path)}
+        return own | {path: digests for one in self.nested.values() for path, digests in one.files.items()}
 
     def check_unchanged(self) -> None:
         """Raises UserError where a file that a parameter names is not what it was when `identity` was first told."""
-        now = replace(self)  # without what this one remembers
+        now = self._anew()
         for path, before in self.files.items():
             try:
                 after = now.files[path]
@@ -95,15 +118,28 @@ class Variant:
         if now.identity != self.identity:
             raise changed(", ".join(map(str, self.files)), "names other files than when the run was planned")
 
+    def _anew(self) -> Variant:
+        """The same without what this one, or one in it, remembers of files."""
+        return replace(self, parameters=self.parameters | {key: one._anew() for key, one in self.nested.items()})
+
+    def arguments(self, **filled_in: Any) -> dict[str, Any]:
+        """The parameters as the constructor takes them: refiners among them are made, each time anew.
+
+        Raises:
+            UserError: such a refiner cannot be made, or needs the ground truth or the base.
+        """
+        return _arguments(self.parameters, filled_in)
+
     def make(self, **filled_in: Any) -> Any:
-        """Construct it. ``device`` and ``seed`` reach the constructors that take them."""
+        """Construct it. ``device`` and ``seed`` reach the constructors that take them, of refiners in it, too."""
         wanted = inspect.signature(self.entry.factory).parameters
         filled_in = {**self.filled_in, **filled_in}
         given = {name: filled_in[name] for name in FILLED_IN[self.kind] if name in wanted and name in filled_in}
 
         def construct(found: dict[str, Any]) -> Any:
+            arguments = self.arguments(**filled_in)
             with calling(self.spec):
-                return self.entry.factory(**{**self.parameters, **found}, **given)
+                return self.entry.factory(**{**arguments, **found}, **given)
 
         if self.search is None:
             return construct({})
@@ -143,7 +179,7 @@ class _Reading:
     Attributes:
         spec: as the user wrote it.
         own: parameters to show for the variant of bench.toml that it names.
-        given: all parameters that are not left to the plug-in.
+        given: all parameters that are not left to the plug-in; a refiner among them as a variant.
         alias: it names a variant of bench.toml.
         where: the option or key it came from, for errors.
     """
@@ -169,20 +205,67 @@ def resolve(kind: Kind, spec: str, settings: Settings, where: str = "", *, weigh
 
     Raises:
         UserError: unknown name or parameter (with the nearest valid one), wrong type, missing extra or file, or
-            ``weights`` for a plug-in without that parameter.
+            ``weights`` for a plug-in without that parameter; or a refiner in it cannot stand there.
     """
-    where = where or f"--{kind}"
+    return _resolve(kind, spec, settings, _Place(where or f"--{kind}"), weights)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a spec stands.
+
+    Attributes:
+        option: the option or key that it came from.
+        around: what is before it there: ``gated[refiner=`` of each that it is a parameter of.
+        definitions: the keys of the settings that it is part of: none of them can be part of it.
+    """
+
+    option: str
+    around: tuple[str, ...] = ()
+    definitions: frozenset[str] = frozenset()
+
+    def of(self, spec: str) -> str:
+        """For errors: ``--refiner``, or ``--refiner gated[refiner=prn]``."""
+        return f"{self.option} {''.join(self.around)}{spec}{']' * len(self.around)}" if self.around else self.option
+
+    def inside(self, name: str, key: str, definition: str) -> _Place:
+        """That of a parameter; ``definition`` is the key of the settings that gives it, "" for the spec itself.
+
+        Raises:
+            UserError: it goes round in a circle, or too deep.
+        """
+        where = self.of(f"{name}[{key}=...]")
+        if definition in self.definitions:
+            raise UserError(f"{key}= of {name!r} leads back to itself", definition, "name another refiner there")
+        if len(self.around) == DEEPEST:
+            raise UserError(f"more than {DEEPEST} refiners in one another", where[:80], "name fewer")
+        return _Place(self.option, (*self.around, f"{name}[{key}="), self.definitions | ({definition} - {""}))
+
+
+def _resolve(kind: Kind, spec: str, settings: Settings, place: _Place, weights: Path | None = None) -> Variant:
+    where = place.of(spec)
     read = parse(spec, where)
     aliases: dict[str, str] = getattr(settings.variants, kind)
     name, given = read.name, read.parameters
+    defined: dict[str, str] = {}
     for _ in range(len(aliases) + 1):
         if name not in aliases:
             break
-        inherited = parse(aliases[name], f"variants.{kind}.{name}")
+        definition = f"variants.{kind}.{name}"
+        inherited = parse(aliases[name], definition)
+        defined |= dict.fromkeys(inherited.parameters.keys() - given.keys(), definition)
         name, given = inherited.name, {**inherited.parameters, **given}
     wide = settings.parameters.get(name, {})
+    defined |= {key: f"--set or [parameters]: {name}.{key}" for key in wide.keys() - given.keys()}
     entry = usable(kind, name, where, aliases)
-    reading = _Reading(read, {**wide, **read.parameters}, {**wide, **given}, read.name in aliases, where)
+    if place.around:
+        _check_stands_alone(entry.factory, name, where)
+    given = {**wide, **given}
+    for key, hint in hints_of(entry.factory).items():
+        if takes_refiner(hint) and isinstance(given.get(key), str):
+            inside = place.inside(read.name, key, defined.get(key, ""))
+            given[key] = _resolve("refiner", given[key], settings, inside)
+    reading = _Reading(read, {**wide, **read.parameters}, given, read.name in aliases, where)
     if weights is not None:
         if "weights" not in defaults_of(entry):
             raise UserError(f"{kind} {name!r} takes no checkpoint", "--checkpoint", "leave that option out")
@@ -208,8 +291,29 @@ def _variant(entry: Entry, reading: _Reading, filled_in: Mapping[str, Any]) -> V
         texts["tune"] = str(search.trials)
         texts |= {"objective": search.objective} if search.objective != DEFAULT_OBJECTIVE else {}
     paths = {key: str(parameters[key].absolute()) for key in texts if isinstance(parameters.get(key), Path)}
-    name = VariantName(name=reading.spec.name, parameters=texts, paths=paths)
+    nested = {key: value.name for key, value in parameters.items() if key in texts and isinstance(value, Variant)}
+    name = VariantName(name=reading.spec.name, parameters=texts, paths=paths, nested=nested)
     return Variant(entry, name, parameters, free, search, filled_in, reading)
+
+
+def _arguments(parameters: Mapping[str, Any], filled_in: Mapping[str, Any]) -> dict[str, Any]:
+    """See `Variant.arguments`."""
+    found = dict(parameters)
+    for key, value in parameters.items():
+        if isinstance(value, Variant):
+            found[key] = value.make(**filled_in)
+            # What is true of a refiner may depend on its parameters.
+            _check_stands_alone(found[key], value.label, value._reading.where if value._reading else key)
+    return found
+
+
+def _check_stands_alone(plugin: Any, name: str, where: str) -> None:
+    """Raises UserError where a class or a refiner wants what the one that it is a parameter of has not."""
+    fix = "name a refiner that does not"
+    if getattr(plugin, "uses_ground_truth", False) is True:
+        raise UserError(f"{name} sees the ground truth", where, fix)
+    if isinstance(plugin, AsksBase):
+        raise UserError(f"{name} asks the base for maps", where, fix)
 
 
 def _fitting(entry: Entry, parameters: Mapping[str, Any], free: SearchSpace, given: Mapping[str, Any]) -> SearchSpace:
@@ -218,7 +322,13 @@ def _fitting(entry: Entry, parameters: Mapping[str, Any], free: SearchSpace, giv
     Of a choice, the values that make one with the parameters before it at either end; a span whole or not at all.
     """
     # With the defaults every combination makes a refiner, by contract.
-    if not given or not _makes(entry, parameters):
+    if not given:
+        return free
+    try:
+        parameters = _arguments(parameters, {})
+    except UserError:
+        return free
+    if not _makes(entry, parameters):
         return free
     found: dict[str, Any] = {}
     for name, values in free.items():
@@ -261,12 +371,14 @@ def _validate(entry: Entry, given: dict[str, Any], defaults: dict[str, Any], whe
     for key in given:
         if key not in defaults:
             raise UserError(f"{entry.kind} {entry.name!r} has no parameter {key!r}", where, nearest(key, defaults))
+    refiners = {name for name in defaults if takes_refiner(hints[name])}
     fields: dict[str, Any] = {
-        name: (hints[name], ... if default is inspect.Parameter.empty else default)
+        # Nothing of a contract can be asked of an instance; a variant is known below.
+        name: (Any if name in refiners else hints[name], ... if default is inspect.Parameter.empty else default)
         for name, default in defaults.items()
     }
     for key, value in given.items():
-        if redacted(str(value)) != str(value):
+        if not isinstance(value, Variant) and redacted(str(value)) != str(value):
             # A parameter is part of names, manifests, file names and tables.
             fix = "give it by a variable or a file that the library reads, such as HF_TOKEN or .netrc"
             raise UserError(f"{key}= of {entry.name!r} holds a password or a token", where, fix)
@@ -285,6 +397,8 @@ def _validate(entry: Entry, given: dict[str, Any], defaults: dict[str, Any], whe
         raise UserError(f"wrong value {key}={given[key]}", where, f"{key} must be {message}") from None
     parameters = {name: getattr(checked, name) for name in defaults}
     for key, value in parameters.items():
+        if key in refiners and not isinstance(value, Variant | None):
+            raise UserError(f"wrong value {key}={value}", where, f"{key} must be the name of a refiner")
         # A dataset looks its own paths up, in its root too.
         if entry.kind != "dataset" and isinstance(value, Path) and not kind_of(value):
             raise UserError(f"no such file or folder for {key}", value, f"correct {key}= of {entry.name!r}")
@@ -298,6 +412,8 @@ def _literally(hint: Any, value: Any) -> Any:
 
 
 def _show(value: Any) -> str:
+    if isinstance(value, Variant):
+        return value.label
     if isinstance(value, Path):
         return value.name
     return json.dumps(value) if isinstance(value, (list, tuple, dict, bool)) else str(value)

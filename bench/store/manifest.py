@@ -37,8 +37,9 @@ class VariantName(BaseModel):
 
     Attributes:
         name: the plug-in's, or that of a variant of bench.toml.
-        parameters: text of those that are shown; of a path, its last part.
+        parameters: text of those that are shown; of a path, its last part; of a refiner, its label.
         paths: absolute, of those that are paths.
+        nested: names of those that are refiners.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -46,12 +47,20 @@ class VariantName(BaseModel):
     name: str
     parameters: dict[str, str] = {}
     paths: dict[str, str] = {}
+    nested: dict[str, VariantName] = {}
+
+    @property
+    def all_paths(self) -> dict[str, str]:
+        """Those of refiners in it, too: ``refiner.weights``."""
+        inside = ((key, name.all_paths) for key, name in self.nested.items())
+        return self.paths | {f"{key}.{inner}": path for key, paths in inside for inner, path in paths.items()}
 
     def label(self, parts: Mapping[str, int] | None = None) -> str:
         """In one piece.
 
         Args:
-            parts: of a path, how many of its last parts are shown, by parameter; where it says nothing, one.
+            parts: of a path, how many of its last parts are shown, by its key in `all_paths`; where it says nothing,
+                one.
 
         >>> name = VariantName(name="maps", parameters={"path": "m"}, paths={"path": "/a/b/m"})
         >>> name.label(), name.label({"path": 2})
@@ -61,6 +70,9 @@ class VariantName(BaseModel):
         for key, count in (parts or {}).items():
             if key in self.paths:
                 shown[key] = "/".join(PurePath(self.paths[key]).parts[-count:])
+        for key, name in self.nested.items():
+            inside = (parted for parted in (parts or {}).items() if parted[0].startswith(f"{key}."))
+            shown[key] = name.label({inner.removeprefix(f"{key}."): count for inner, count in inside})
         return f"{self.name}[{','.join(f'{key}={text}' for key, text in shown.items())}]" if shown else self.name
 
 

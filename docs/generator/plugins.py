@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from bench.config import KINDS, Kind
-from bench.contracts import Costed, SearchSpace, Span
+from bench.contracts import Costed, Refiner, SearchSpace, Span
 from bench.metrics.columns import METRICS, OBJECTIVES
 from bench.plugins.catalogue import cost, searched
 from bench.plugins.entry_points import Entry, defaults_of, entries, foreign, hints_of, search_space
@@ -173,7 +173,7 @@ def _type(hint: Any) -> str:
         )
     if origin is not None:
         return _either([f"`{one}`" if origin is Literal else _type(one) for one in inside])
-    return {str: "text", Path: "path", type(None): "None"}.get(hint, hint.__name__)
+    return {str: "text", Path: "path", Refiner: "refiner", type(None): "None"}.get(hint, hint.__name__)
 
 
 def _default(value: Any) -> str:

@@ -21,6 +21,7 @@ from bench.reports.rows import Row
 from bench.reports.statistics import Gain
 from bench.reports.tables import Block, Group, Report
 from bench.reports.verdict import interval, verdict
+from bench.runtime.brackets import pieces
 
 WIDTH = 80
 """Columns of the screen where nothing else is known, and the fewest that tables are made for."""
@@ -242,7 +243,12 @@ def _telling(name: str, names: Sequence[str], width: int) -> str:
 
 def _parts(name: str) -> tuple[str, list[str]]:
     match = re.fullmatch(r"([^\[]+)\[(.*)\]", without_folders(name, CUT))
-    return (match[1], match[2].split(",")) if match else (name, [])
+    if match is None:
+        return name, []
+    try:
+        return match[1], pieces(match[2])
+    except ValueError:  # a path may hold a quote
+        return match[1], [match[2]]
 
 
 def _middle_cut(name: str, width: int, taken: set[str]) -> str:
