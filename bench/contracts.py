@@ -234,8 +234,9 @@ class Plugin(Protocol):
     A parameter annotated `Refiner`, without a default, or ``Refiner | None = None`` is another refiner, which the user
     names as anywhere: ``name[key=prn[size=96]]``. The constructor is given it made, with the same ``device`` and
     ``seed``, and not fitted. Where it is ``trainable``, so is the plug-in that takes it: `Refiner.fit` calls that of
-    the other one, with a folder of its own below ``workdir``, and `Checked.check_fit` likewise. One that needs the
-    ground truth or asks the base is refused.
+    the other one, with the folder ``workdir / KEY``, KEY being the parameter's name, and `Checked.check_fit` likewise;
+    what a cell of the other one has learned already from the same val is put there first. One that needs the ground
+    truth or asks the base is refused.
 
     Attributes:
         requires: importable module names it needs beyond the core install; none unless it says so.

@@ -175,6 +175,22 @@ class Job:
                 with calling(self.cell.refiner.label):
                     refiner.check_fit()
 
+    def inner_fits(self, work: Path) -> float:
+        """Give a refiner that is given others what these have learned in cells of their own, of the same val and seed.
+
+        Args:
+            work: where it is going to be fitted.
+
+        Returns:
+            seconds that those fits took.
+        """
+        seconds = 0.0
+        for parameter, key in self.cell.inner_fits.items():
+            found = self.store.fitted_refiner(key, self.least).find()
+            if found is not None:
+                seconds += found.copy(work / parameter)
+        return seconds
+
     def metrics(self) -> dict[str, Metric]:
         """The plugged-in metrics that the cell is scored by, by column."""
         return plugged_in.made(self.cell.metrics)

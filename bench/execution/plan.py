@@ -39,6 +39,7 @@ class Cell:
     Attributes:
         base_key: identity of the base's checkpoint; with a split's fingerprint, of its maps.
         fit_key: identity of the fitted refiner, "" where the refiner learns nothing.
+        inner_fits: of one that is given refiners: what the fit of each is called where it stands alone, by parameter.
         ids: the samples of each split as this base sees them.
         prints: the fingerprints of val and test.
         contents: what the samples of each split that is used hold.
@@ -57,6 +58,7 @@ class Cell:
     base_trainable: bool
     base_key: str
     fit_key: str
+    inner_fits: dict[str, str]
     ids: dict[Split, tuple[str, ...]]
     prints: dict[Split, str]
     contents: dict[Split, Contents]
@@ -292,12 +294,13 @@ class _Context:
             if not skip_errors:
                 raise
             made, error = refiner.entry.factory, summarised(problem)
-        fit_key = ""
+        fit_key, inner_fits = "", {}
         # Of one that could not be made the class may not know: that may depend on its parameters.
         if refiner.search is not None or getattr(made, "trainable", False):
             self._need("val", f"{refiner.spec} is fitted on it")
             fit = {"base": self.base_key, "refiner": refiner.identity, "seed": self.seed, "val": self._print("val")}
             fit_key = digest(fit)
+            inner_fits = {key: digest(fit | {"refiner": one.identity}) for key, one in refiner.nested.items()}
         identity = {
             "dataset": self.dataset.identity,
             "base": self.base_identity,
@@ -341,6 +344,7 @@ class _Context:
             base_trainable=self.base_trainable,
             base_key=self.base_key,
             fit_key=fit_key,
+            inner_fits=inner_fits,
             ids={name: tuple(split.ids) for name, split in self.splits.items()},
             prints={"val": self._print("val"), "test": self._print("test")},
             contents=self.contents,

@@ -130,10 +130,11 @@ def predict_test(job: Job) -> None:
 def fit_refiner(job: Job) -> None:
     """Fit the refiner on the val maps."""
     begin, work, manifest = time.perf_counter(), job.work, job.cell.manifest
+    known = job.inner_fits(work)
     with calling(manifest.refiner):
         job.refiner(work)
     _check(partial(shutil.rmtree, work), job.check_refiner_files, partial(job.check_splits, "val"))
-    seconds, identity = time.perf_counter() - begin, digest(job.cell.refiner.identity)
+    seconds, identity = known + time.perf_counter() - begin, digest(job.cell.refiner.identity)
     _keep(job, job.fitted_refiner, work, seconds, refiner=manifest.refiner, identity=identity)
     kept = f"{job.store.address}/{job.fitted_refiner.name}"
     note(f"fitted: {manifest.refiner} to {manifest.base} on {manifest.dataset}, kept in {kept}")

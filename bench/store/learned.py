@@ -50,6 +50,22 @@ class Learned:
         }
         _write(self.folder / _FINISHED, {"seconds": seconds, "files": files, **more})
 
+    def copy(self, folder: Path) -> float:
+        """Copy what was learned to where another training goes on from it; the seconds that it took.
+
+        Raises:
+            UserError: as `finished`; or it is not there.
+        """
+        finished = self.finished
+        if finished is None:
+            raise UserError("not finished, or gone", self.folder, _AGAIN)
+        for place in finished["files"]:
+            target = folder / place
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(target) as temporary:
+                shutil.copyfile(self.folder / place, temporary)
+        return float(finished["seconds"])
+
     @property
     def tuned(self) -> dict[str, Any] | None:
         """What a tuning found, see `Manifest.tuned`; None where there was none, or it has not ended."""

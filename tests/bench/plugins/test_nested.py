@@ -31,6 +31,7 @@ from tests.bench.conftest import Toy, install
 NESTING = """
 import os
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,18 @@ class Shift(Refiner):
         return [np.clip(probs + np.float32(self.amount), 0, 1).astype(np.float32) for probs in maps]
 
 
+class Learner(Shift):
+    \"\"\"Takes its time to learn nothing.\"\"\"
+
+    trainable = True
+
+    def fit(self, val, workdir):
+        if not (workdir / "deep" / "learned.txt").is_file():
+            (workdir / "deep").mkdir(parents=True, exist_ok=True)
+            time.sleep(0.3)
+            (workdir / "deep" / "learned.txt").write_text(str(time.time_ns()))
+
+
 class Perhaps(Nest):
     \"\"\"Can do without one.\"\"\"
 
@@ -104,7 +117,7 @@ class Wrong(Refiner):
         return self.refiner.refine(images, maps)
 """
 
-CLASSES = ("Nest", "Shift", "Perhaps", "Knowing", "Wrong")
+CLASSES = ("Nest", "Shift", "Learner", "Perhaps", "Knowing", "Wrong")
 
 ALIASES = """
 [variants.refiner]
@@ -335,6 +348,25 @@ def test_runs_store_it_reuse_it_and_report_it(toy: Toy, tmp_path: Path, capsys: 
     assert len([*out.glob("*.png")]) == 10
     with pytest.raises(UserError, match="is not trained"):
         bench.refine(refiner=spec, images=toy.images, maps=toy.maps, out=tmp_path / "other")
+
+
+def test_what_a_cell_of_the_inner_one_has_learned_is_not_learned_again(toy: Toy, tmp_path: Path) -> None:
+    def run(store: str, seed: int, *refiners: str) -> dict[str, float]:
+        asked = {"dataset": [toy.dataset], "base": [toy.base], "engine": "inline", "seed": [seed]}
+        bench.run(refiner=refiners, store=tmp_path / store, **asked)
+        table = bench.load(tmp_path / store).table().set_index("refiner")
+        return table["fit_seconds"].to_dict()
+
+    def learned(store: str) -> set[str]:
+        return {path.read_text() for path in (tmp_path / store / "refiners").rglob("learned.txt")}
+
+    seconds = run("one", 0, "learner", "nest[refiner=learner]")
+    assert len(learned("one")) == 1
+    assert seconds["nest[refiner=learner]"] >= seconds["learner"] > 0.3  # the whole cost all the same
+    run("one", 1, "nest[refiner=learner]")
+    assert len(learned("one")) == 2  # another seed is another fit
+    run("two", 0, "nest[refiner=learner]")
+    assert len(learned("two")) == 1
 
 
 def test_refine_takes_it(toy: Toy, tmp_path: Path) -> None:
