@@ -12,7 +12,7 @@ from bench.metrics.columns import IMAGE_METRICS
 from bench.reports.columns import COST, QUALITY, SPREAD, Column, Records, headroom, per_image, plugged_in
 from bench.reports.notes import contaminated, contamination, remarks, tuning
 from bench.reports.selection import Selected
-from bench.reports.statistics import Gain, paired_gain, recovered
+from bench.reports.statistics import LOSS, RESOLUTION, ROUNDING, Gain, paired_gain, points, recovered
 from bench.store import Manifest
 
 GAINS = tuple(column.key for column in QUALITY if column.gain)
@@ -145,6 +145,32 @@ def with_headroom(row: Row, refined: Records, baseline: Records, oracles: Mappin
             whole = best.notna().all() and not gain.empty
             found[headroom(oracle).key] = recovered(float(gain.mean()), float(best.mean())) if whole else None
     return replace(row, values={**row.values, **found})
+
+
+def with_inner(row: Row, refined: Records, inner: Records, baseline: Records, name: str) -> Row:
+    """The row with a note on what it makes of the gain in mIoU of a refiner that it was given.
+
+    Args:
+        row: as `finished` made it.
+        refined: its records.
+        inner: records of the other refiner, alone; like the baseline's of the seeds where it refines the same maps.
+        baseline: records of the baseline.
+        name: of the other refiner.
+    """
+    seeds = refined.keys() & inner.keys() & baseline.keys()
+    if not seeds:
+        return row
+    own, always = (_iou_differences(records, baseline, seeds) for records in (refined, inner))
+    own, always = own.align(always, join="inner")
+    lost = [100 * float((gains < -LOSS - ROUNDING).mean()) for gains in (own, always)]
+    best = always.clip(lower=0)
+    share = f" ({100 * own.mean() / always.mean():.0f} %)" if always.mean() > RESOLUTION else ""
+    said = (
+        f"of the {points(always.mean())} points that {name} alone gains it has {points(own.mean())}{share}; images "
+        f"that lose more than a point: {lost[0]:.0f} %, of {name} alone {lost[1]:.0f} %; whoever chose rightly between "
+        f"{name} and the base would gain {points(best.mean())}"
+    )
+    return replace(row, notes=(*row.notes, said))
 
 
 def with_gaps(row: Row, cells: Sequence[Selected], *, seeds: set[int], images: int) -> Row:

@@ -23,7 +23,7 @@ a single image of a hundred that moves by 10 points turns a recovered headroom o
 FEW_IMAGES = 30
 """With fewer the bootstrap's interval is too narrow, and one image can turn the mean: it then means little."""
 
-_ROUNDING = 1e-9  # 0.80 - 0.81 is a little below -0.01 in binary; that image lost exactly one point
+ROUNDING = 1e-9  # 0.80 - 0.81 is a little below -0.01 in binary; that image lost exactly one point
 _VALUES_AT_ONCE = 2_000_000  # 16 MB of float64 for one batch of resamples
 
 
@@ -72,7 +72,7 @@ def paired_gain(refined: NDArray[np.float64], base: NDArray[np.float64], *, seed
     if differences.size == 0:
         raise ValueError("no image has a value in both")
     low, high = _interval(differences, seed)
-    wins, losses = (int(np.sum(sign * differences > LOSS + _ROUNDING)) for sign in (1, -1))
+    wins, losses = (int(np.sum(sign * differences > LOSS + ROUNDING)) for sign in (1, -1))
     return Gain(float(differences.mean()), low, high, losses / differences.size, differences.size, wins, losses)
 
 

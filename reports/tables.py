@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import pandas as pd
 
@@ -14,7 +15,7 @@ from bench.reports import legend
 from bench.reports.captions import origin, remarks
 from bench.reports.columns import COST, QUALITY, SPREAD, Column, Records, headroom
 from bench.reports.reading import Found
-from bench.reports.rows import Row, finished, unfinished, with_gains, with_gaps, with_headroom
+from bench.reports.rows import Row, finished, unfinished, with_gains, with_gaps, with_headroom, with_inner
 from bench.reports.selection import Selected, comparable
 from bench.store import LAYOUT
 
@@ -213,6 +214,9 @@ def _blocks(cells: Sequence[Selected], by_key: Mapping[str, pd.DataFrame], basel
             same = {seed: of_baseline[seed] for seed in paired[refiner]}
             if refiner != baseline:
                 row = with_gains(row, records[refiner], same, baseline)
+            for inner in _inner(own, base, named):
+                alone = {seed: records[inner][seed] for seed in paired[inner]}
+                row = with_inner(row, records[refiner], alone, same, inner)
             rows.append(with_headroom(row, records[refiner], same, bounds))
         blocks.append(Block(base, tuple(rows)))
     done = [row for block in blocks for row in block.rows if row.status == "done"]
@@ -223,6 +227,22 @@ def _blocks(cells: Sequence[Selected], by_key: Mapping[str, pd.DataFrame], basel
         return with_gaps(row, named[row.base, row.refiner], seeds=seeds, images=images) if row.status == "done" else row
 
     return [replace(block, rows=tuple(gaps(row) for row in block.rows)) for block in blocks]
+
+
+def _inner(cells: Sequence[Selected], base: str, named: Mapping[tuple[str, str], Sequence[Selected]]) -> list[str]:
+    """The rows of the base whose refiner is a parameter of these cells' refiner."""
+    inside = [value for cell in cells for value in _of_refiner(cell).get("parameters", {}).values()]
+    return [
+        refiner
+        for (where, refiner), others in named.items()
+        if where == base and any(_of_refiner(other) in inside for other in others)
+    ]
+
+
+def _of_refiner(cell: Selected) -> dict[str, Any]:
+    """The identity of its refiner; an earlier version wrote none."""
+    found: dict[str, Any] = cell.manifest.identity.get("refiner", {})
+    return found
 
 
 def _records(cells: Iterable[Selected], by_key: Mapping[str, pd.DataFrame]) -> Records:

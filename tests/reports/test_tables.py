@@ -330,3 +330,21 @@ def test_the_gain_does_not_depend_on_the_other_rows(store: Store) -> None:
     alone = rows(build(store))["unet", "prn"].gains
     add(store, "crf", rng.random(20).tolist(), position=1)
     assert rows(build(store))["unet", "prn"].gains == alone
+
+
+def test_one_that_holds_another_is_measured_by_it(store: Store) -> None:
+    """Alone +0.30, +0.10, -0.20, -0.05: +3.75 points, two lost; the gate passes the third on, and the second, too."""
+    weights = {"base": "weights", "test": "files", "metrics": 1}
+    alone = {"name": "fast", "parameters": {"size": 96}}
+    add(store, "identity", [0.4, 0.5, 0.6, 0.7])
+    add(store, "fast", [0.7, 0.6, 0.4, 0.65], identity={**weights, "refiner": alone})
+    gated = {"name": "gated", "parameters": {"refiner": alone}}
+    add(store, "gated[refiner=fast]", [0.7, 0.5, 0.6, 0.65], identity={**weights, "refiner": gated})
+    other = {"name": "gated", "parameters": {"refiner": {"name": "fast", "parameters": {"size": 64}}}}
+    add(store, "gated[refiner=other]", [0.7, 0.5, 0.6, 0.65], identity={**weights, "refiner": other})
+    found = rows(build(store))
+    assert found["unet", "gated[refiner=fast]"].notes == (
+        "of the +3.8 points that fast alone gains it has +6.2 (167 %); images that lose more than a point: 25 %, of "
+        "fast alone 50 %; whoever chose rightly between fast and the base would gain +10.0",
+    )
+    assert found["unet", "gated[refiner=other]"].notes == found["unet", "fast"].notes == ()
