@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts import DECISION, Budget, Image, MapDataset, ProbabilityMap, Refiner, SearchSpace, Span, UserError
+from bench.contracts import (
+    DECISION,
+    Budget,
+    Checked,
+    Image,
+    MapDataset,
+    ProbabilityMap,
+    Refiner,
+    SearchSpace,
+    Span,
+    UserError,
+)
 from bench.cross_fitting import folds, one_standard_error
 from bench.images import to_uint16
 from bench.refiners.looks import Features, Scene, of_map
 from bench.refiners.threshold import LEVELS, iou_by_threshold, remap
+from bench.refiners.unseen import FOLDS, fit_inner
 from bench.runtime.files import replacing
 from bench.runtime.progress import note, track
 
@@ -23,7 +35,6 @@ THRESHOLDS = np.arange(1, 40) / 40
 BINS = 32
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 AREAS = (0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
-FOLDS = 5
 
 
 class ImageThreshold(Refiner):
@@ -35,6 +46,8 @@ class ImageThreshold(Refiner):
     decide under the one-standard-error rule whether that is done, or one threshold serves all, or none is moved.
 
     Args:
+        refiner: whose maps the thresholds are of; None is the base. What the trees learn from it is unseen, see
+            `bench.refiners.unseen`.
         trees: how many.
         min_samples: images in a leaf, at least.
     """
@@ -43,13 +56,18 @@ class ImageThreshold(Refiner):
     search_space: ClassVar[SearchSpace] = {"trees": Span(100, 600, log=True), "min_samples": Span(1, 10)}
     cost: ClassVar[Budget] = Budget(seconds=0.2, memory_mb=40)
 
-    def __init__(self, *, trees: int = 300, min_samples: int = 3, seed: int = 0) -> None:
+    def __init__(
+        self, *, refiner: Refiner | None = None, trees: int = 300, min_samples: int = 3, seed: int = 0
+    ) -> None:
         for name, value in (("trees", trees), ("min_samples", min_samples)):
             if value < 1:
                 raise UserError(f"{name}={value}", f"image-threshold[{name}={value}]", "give 1 or more")
         self.trees, self.min_samples, self.seed = trees, min_samples, seed
+        self.refiner = refiner
         self._trees: Any = None
         self._threshold = DECISION
+        self._unseen: Callable[[int], ProbabilityMap]
+        self._of_val: NDArray[np.float64]
 
     def fit(self, val: MapDataset, workdir: Path) -> None:
         """See `bench.contracts.Refiner`. Leaves ``images.npz``: looks and IoUs of val, from which the trees regrow.
@@ -60,6 +78,8 @@ class ImageThreshold(Refiner):
         if len(val) < 2:
             fix = "give it two or more: each is judged by what has not seen it"
             raise UserError(f"val has {len(val)} image", "image-threshold learns from val", fix)
+        refiner = self.refiner
+        self._unseen = fit_inner(refiner, val, workdir, self.seed) if refiner else lambda index: val[index][1]
         file = workdir / "images.npz"
         if not file.is_file():
             features, curves = self._labelled(val)
@@ -70,7 +90,18 @@ class ImageThreshold(Refiner):
 
     def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
         """See `bench.contracts.Refiner`. Maps stay as they are until `fit`."""
+        if self.refiner is not None:
+            maps = self.refiner.refine(images, maps)
         return [remap(probs, self._best(image, probs)) for image, probs in zip(images, maps, strict=True)]
+
+    def refine_unseen(self, val: MapDataset, index: int) -> ProbabilityMap:
+        """See `bench.contracts.CrossFitted`."""
+        return remap(self._unseen(index), float(self._of_val[index]))
+
+    def check_fit(self) -> None:
+        """See `bench.contracts.Checked`."""
+        if isinstance(self.refiner, Checked):
+            self.refiner.check_fit()
 
     def _best(self, image: Image, probs: ProbabilityMap) -> float:
         if self._trees is None:
@@ -81,7 +112,7 @@ class ImageThreshold(Refiner):
         codes = np.ceil(THRESHOLDS * (LEVELS - 1)).astype(np.int64)
         features, curves = [], []
         for index in track(range(len(val)), "look at val's maps"):
-            sample, probs = val[index]
+            sample, probs = val[index][0], self._unseen(index)
             features.append(map_features(sample.image, probs))
             curves.append(iou_by_threshold(to_uint16(probs), sample.mask)[codes])
         return np.stack(features), np.stack(curves)
@@ -89,13 +120,14 @@ class ImageThreshold(Refiner):
     def _choose(self, fold: NDArray[np.int64], features: Features, curves: NDArray[np.float64]) -> None:
         """Grow the trees, and keep them if val says so."""
         half = int(np.flatnonzero(THRESHOLDS == DECISION)[0])
-        one, own = np.empty(len(fold)), np.empty(len(fold))
+        places = np.full((3, len(fold)), half)  # of nothing moved, one threshold for all, and one an image
         for here in range(fold.max() + 1):
-            seen, unseen = fold != here, np.flatnonzero(fold == here)
-            one[unseen] = curves[unseen, _centre(curves[seen].mean(axis=0))]
-            own[unseen] = curves[unseen, self._grown(features[seen], curves[seen]).predict(features[unseen]).argmax(1)]
-        scores = np.stack([curves[:, half], one, own])
+            seen, unseen = fold != here, fold == here
+            places[1, unseen] = _centre(curves[seen].mean(axis=0))
+            places[2, unseen] = self._grown(features[seen], curves[seen]).predict(features[unseen]).argmax(axis=1)
+        scores = curves[np.arange(len(fold)), places]
         chosen = one_standard_error(scores)
+        self._of_val = THRESHOLDS[places[chosen]]
         self._threshold = float(THRESHOLDS[_centre(curves.mean(axis=0))]) if chosen else DECISION
         self._trees = self._grown(features, curves) if chosen == 2 else None
         named = ("the base's map", "one threshold", "one an image")[chosen]

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from bench.cross_fitting import folds
 from bench.refiners.looks import Features
+from bench.refiners.unseen import FOLDS
 from bench.runtime.files import replacing
 
 HARM = 1.0
 """An image is harmed where it loses more than this, in points of IoU: what the tables count as lost."""
-
-FOLDS = 5
 
 
 @dataclass(frozen=True)

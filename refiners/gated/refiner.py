@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,7 +12,6 @@ from bench.contracts import (
     DECISION,
     Budget,
     Checked,
-    CrossFitted,
     Image,
     MapDataset,
     ProbabilityMap,
@@ -23,10 +21,10 @@ from bench.contracts import (
     Span,
     UserError,
 )
-from bench.cross_fitting import Part, folds
 from bench.refiners.gated.features import features
-from bench.refiners.gated.judgement import FOLDS, HARM, Judged
+from bench.refiners.gated.judgement import HARM, Judged
 from bench.refiners.looks import overlap
+from bench.refiners.unseen import fit_inner
 from bench.runtime.progress import note, track
 
 
@@ -66,12 +64,10 @@ class Gated(Refiner):
         if len(val) < 2:
             fix = "give it two or more: each is judged by what has not seen it"
             raise UserError(f"val has {len(val)} image", "a gate learns from val", fix)
-        untrained = copy.deepcopy(self.refiner)
-        if self.refiner.trainable:
-            self.refiner.fit(val, workdir / "refiner")
+        unseen = fit_inner(self.refiner, val, workdir, self.seed)
         file = workdir / "judged.npz"
         if not file.is_file():
-            self._judge(val, workdir / "folds", untrained).save(file)
+            self._judge(val, unseen).save(file)
         judged = Judged.load(file, self.seed)
         self._trees, self._line = judged.grown(), judged.line(self.risk)
         note(f"gated: {_said(judged, self._line)}")
@@ -92,36 +88,14 @@ class Gated(Refiner):
         kept = self._trees.predict(np.stack(seen)) >= self._line if seen else []
         return [after if keep else probs.copy() for keep, probs, after in zip(kept, maps, refined, strict=True)]
 
-    def _judge(self, val: MapDataset, workdir: Path, untrained: Refiner) -> Judged:
-        refine = self._unseen(val, workdir, untrained)
+    def _judge(self, val: MapDataset, unseen: Callable[[int], ProbabilityMap]) -> Judged:
         seen, gains = [], []
         for index in track(range(len(val)), "judge what refining did to val"):
             sample, probs = val[index]
-            refined = refine(index)
+            refined = unseen(index)
             seen.append(features(sample.image, probs, refined))
             gains.append(100 * (_iou(refined, sample) - _iou(probs, sample)))
         return Judged(tuple(val.ids), np.stack(seen), np.array(gains), self.seed)
-
-    def _unseen(self, val: MapDataset, workdir: Path, untrained: Refiner) -> Callable[[int], ProbabilityMap]:
-        """Index in val -> the map as refined without having learned from it."""
-        if not self.refiner.trainable:
-            return lambda index: _only(self.refiner, val, index)
-        if isinstance(self.refiner, CrossFitted):
-            known = self.refiner
-            return lambda index: known.refine_unseen(val, index)
-        fold = folds(val.ids, FOLDS, self.seed)
-        fitted = []
-        for here in range(fold.max() + 1):
-            one = copy.deepcopy(untrained)
-            one.fit(Part(val, np.flatnonzero(fold != here).tolist()), workdir / str(here))
-            fitted.append(one)
-        return lambda index: _only(fitted[fold[index]], val, index)
-
-
-def _only(refiner: Refiner, val: MapDataset, index: int) -> ProbabilityMap:
-    sample, probs = val[index]
-    (refined,) = refiner.refine([sample.image], [probs])
-    return refined
 
 
 def _iou(probs: ProbabilityMap, sample: Sample) -> float:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.contracts import Sample, UserError
+from bench.contracts import Image, MapDataset, ProbabilityMap, Refiner, Sample, UserError
 from bench.refiners.image_threshold import ImageThreshold, map_features
 from tests.toys import Pair, ToyMaps
 
@@ -58,6 +60,34 @@ def test_where_one_threshold_serves_all_it_is_one_or_none(level: float, moved: b
     refined = refiner.refine(test.images, test.maps)
     assert mean_iou(refined, test.masks) == 1.0
     assert moved != np.array_equal(refined[0], test.maps[0])
+
+
+class Faded(Refiner):
+    """Halves every probability; fitted copies are counted."""
+
+    trainable = True
+
+    def fit(self, val: MapDataset, workdir: Path) -> None:
+        workdir.mkdir(parents=True, exist_ok=True)
+        (workdir / "seen.txt").write_text(" ".join(val.ids))
+
+    def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
+        return [probs / 2 for probs in maps]
+
+
+def test_its_thresholds_are_of_the_maps_of_the_refiner_that_it_is_given(tmp_path: Path) -> None:
+    inner: Any = Faded()
+    refiner, test = ImageThreshold(refiner=inner, trees=20), discs(6, seed=2, levels=(0.55,))
+    val = discs(20, seed=1, levels=(0.55,))
+    refiner.fit(val, tmp_path)
+    assert mean_iou(refiner.refine(test.images, test.maps), test.masks) == 1.0
+    assert mean_iou(Faded().refine(test.images, test.maps), test.masks) == 0.0
+    # Of val's images, maps are what a copy made of them that had not learned from them.
+    assert (tmp_path / "refiner" / "seen.txt").read_text().split() == val.ids
+    parts = [path.read_text().split() for path in (tmp_path / "folds").glob("*/seen.txt")]
+    assert sorted(sample for part in parts for sample in set(val.ids) - set(part)) == sorted(val.ids)
+    unseen = [refiner.refine_unseen(val, index) for index in range(len(val))]
+    assert mean_iou(unseen, val.masks) == 1.0
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**32 - 1), st.sampled_from([None, 0.0, 1.0]))
