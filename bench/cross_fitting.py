@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts import MapDataset, ProbabilityMap, Sample
+from bench.contracts import MapDataset, ProbabilityMap, Sample, UserError
 
 
 class Part:
@@ -30,6 +30,13 @@ class Part:
 
     def __getitem__(self, index: int, /) -> tuple[Sample, ProbabilityMap]:
         return self._whole[self._indices[index]]
+
+
+def check_enough(val: MapDataset, who: str) -> None:
+    """Raises UserError where val has fewer than two images: none could be judged by what has not seen it."""
+    if len(val) < 2:
+        fix = "give it two or more: each is judged by what has not seen it"
+        raise UserError(f"val has {len(val)} image", f"{who} learns from val", fix)
 
 
 def folds(ids: Sequence[str], count: int, seed: int) -> NDArray[np.int64]:

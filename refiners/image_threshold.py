@@ -21,7 +21,7 @@ from bench.contracts import (
     Span,
     UserError,
 )
-from bench.cross_fitting import folds, one_standard_error
+from bench.cross_fitting import check_enough, folds, one_standard_error
 from bench.images import to_uint16
 from bench.refiners.looks import Features, Scene, of_map
 from bench.refiners.threshold import LEVELS, iou_by_threshold, remap
@@ -75,9 +75,7 @@ class ImageThreshold(Refiner):
         Raises:
             UserError: val has fewer than two images.
         """
-        if len(val) < 2:
-            fix = "give it two or more: each is judged by what has not seen it"
-            raise UserError(f"val has {len(val)} image", "image-threshold learns from val", fix)
+        check_enough(val, "image-threshold")
         refiner = self.refiner
         self._unseen = fit_inner(refiner, val, workdir, self.seed) if refiner else lambda index: val[index][1]
         file = workdir / "images.npz"

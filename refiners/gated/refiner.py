@@ -21,6 +21,7 @@ from bench.contracts import (
     Span,
     UserError,
 )
+from bench.cross_fitting import check_enough
 from bench.refiners.gated.features import features
 from bench.refiners.gated.judgement import HARM, Judged
 from bench.refiners.looks import overlap
@@ -61,9 +62,7 @@ class Gated(Refiner):
         Raises:
             UserError: val has fewer than two images.
         """
-        if len(val) < 2:
-            fix = "give it two or more: each is judged by what has not seen it"
-            raise UserError(f"val has {len(val)} image", "a gate learns from val", fix)
+        check_enough(val, "gated")
         unseen = fit_inner(self.refiner, val, workdir, self.seed)
         file = workdir / "judged.npz"
         if not file.is_file():

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contracts import DECISION, Budget, Image, MapDataset, ProbabilityMap, Refiner, SearchSpace, Span, UserError
-from bench.cross_fitting import folds, one_standard_error
+from bench.cross_fitting import check_enough, folds, one_standard_error
 from bench.images import resize, resize_mask, to_uint16
 from bench.refiners.prn.fast_network import CELL, STRIDE, FastNetwork, bounded_logits, corrected, shifted
 from bench.refiners.prn.refiner import PAPER_SIZE, architecture, probabilities
@@ -133,9 +133,7 @@ class PrnFast(Refiner):
         """Train on val's images and maps, or load what an earlier, finished call left in ``workdir``."""
         if not self.trainable:
             return
-        if len(val) < 2:
-            fix = "give it two or more: every image is judged by what has not seen it"
-            raise UserError(f"val has {len(val)} image", "prn-fast is trained on val", fix)
+        check_enough(val, "prn-fast")
         network = self._build(min(self.heads, len(val)))
         if not load_finished(network, workdir):
             load_encoder(network.encoder, self.encoder, self.encoder_weights)

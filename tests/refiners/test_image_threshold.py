@@ -72,7 +72,7 @@ class Faded(Refiner):
         (workdir / "seen.txt").write_text(" ".join(val.ids))
 
     def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
-        return [probs / 2 for probs in maps]
+        return [(probs / 2).astype(np.float32) for probs in maps]
 
 
 def test_its_thresholds_are_of_the_maps_of_the_refiner_that_it_is_given(tmp_path: Path) -> None:

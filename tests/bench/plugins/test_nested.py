@@ -352,10 +352,16 @@ def test_runs_store_it_reuse_it_and_report_it(toy: Toy, tmp_path: Path, capsys: 
 
 def test_what_a_cell_of_the_inner_one_has_learned_is_not_learned_again(toy: Toy, tmp_path: Path) -> None:
     def run(store: str, seed: int, *refiners: str) -> dict[str, float]:
-        asked = {"dataset": [toy.dataset], "base": [toy.base], "engine": "inline", "seed": [seed]}
-        bench.run(refiner=refiners, store=tmp_path / store, **asked)
-        table = bench.load(tmp_path / store).table().set_index("refiner")
-        return table["fit_seconds"].to_dict()
+        bench.run(
+            dataset=[toy.dataset],
+            base=[toy.base],
+            refiner=refiners,
+            seed=[seed],
+            engine="inline",
+            store=tmp_path / store,
+        )
+        table = bench.load(tmp_path / store).table()
+        return dict(zip(table["refiner"], table["fit_seconds"], strict=True))
 
     def learned(store: str) -> set[str]:
         return {path.read_text() for path in (tmp_path / store / "refiners").rglob("learned.txt")}

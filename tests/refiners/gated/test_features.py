@@ -68,4 +68,5 @@ def test_size_matters_little() -> None:
 def test_ious_of_nothing_with_nothing_are_one() -> None:
     nothing = np.zeros((3, 3), np.bool_)
     assert overlap(nothing, nothing) == 1 and overlap(nothing, ~nothing) == 0
-    assert expected_iou(nothing, np.zeros((3, 3))) == 1 and expected_iou(nothing, np.full((3, 3), 0.5)) == 0
+    assert expected_iou(nothing, np.zeros((3, 3), np.float32)) == 1
+    assert expected_iou(nothing, np.full((3, 3), 0.5, np.float32)) == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,7 +15,7 @@ from bench.refiners.gated.judgement import HARM, Judged
 class Told(Judged):
     """Predictions as given: trees play no part."""
 
-    unseen = np.empty(0)  # type: ignore[assignment]
+    unseen = np.empty(0)
 
 
 def told(predicted: np.ndarray, gains: np.ndarray) -> Judged:
@@ -59,7 +61,7 @@ def test_predictions_are_of_trees_that_have_not_seen_the_image() -> None:
     assert np.corrcoef(judged.grown().predict(judged.features), judged.gains)[0, 1] > 0.5
 
 
-def test_it_comes_back_the_same_from_its_file(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_it_comes_back_the_same_from_its_file(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     judged = Judged(("a", "b/c", "ü"), rng.random((3, 4)), rng.normal(size=3), 7)
     judged.save(tmp_path / "judged.npz")
