@@ -167,8 +167,8 @@ def with_inner(row: Row, refined: Records, inner: Records, baseline: Records, na
     share = f" ({100 * own.mean() / always.mean():.0f} %)" if always.mean() > RESOLUTION else ""
     said = (
         f"of the {points(always.mean())} points that {name} alone gains it has {points(own.mean())}{share}; images "
-        f"that lose more than a point: {lost[0]:.0f} %, of {name} alone {lost[1]:.0f} %; whoever chose rightly between "
-        f"{name} and the base would gain {points(best.mean())}"
+        f"that lose more than a point: {lost[0]:.0f} %, alone {lost[1]:.0f} %; the right choice every time would gain "
+        f"{points(best.mean())}"
     )
     return replace(row, notes=(*row.notes, said))
 

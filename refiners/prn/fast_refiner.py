@@ -4,51 +4,35 @@ from __future__ import annotations
 
 import copy
 import math
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from bench.contracts import DECISION, Budget, Image, MapDataset, ProbabilityMap, Refiner, SearchSpace, Span, UserError
-from bench.cross_fitting import check_enough, folds, one_standard_error
-from bench.images import resize, resize_mask, to_uint16
-from bench.refiners.prn.fast_network import CELL, STRIDE, FastNetwork, bounded_logits, corrected, shifted
-from bench.refiners.prn.refiner import PAPER_SIZE, architecture, probabilities
-from bench.refiners.threshold import LEVELS, best_threshold, iou_by_threshold, remap
-from bench.runtime.progress import note, track
-from bench.training import (
-    Batch,
-    Recipe,
-    TrainingArrays,
-    export_onnx,
-    ious,
-    load_finished,
-    load_weights,
-    save_weights,
-    seeded,
-    train,
-)
+from bench.cross_fitting import check_enough, folds
+from bench.images import resize
+from bench.refiners.prn.fast_network import STRIDE, FastNetwork, corrected
+from bench.refiners.prn.fast_training import BATCH, EPOCHS, STEPS, arrays, choose, loss, thresholds
+from bench.refiners.prn.refiner import PAPER_SIZE, architecture
+from bench.refiners.threshold import remap
+from bench.runtime.progress import note
+from bench.training import Recipe, export_onnx, load_finished, load_weights, save_weights, seeded, train
 from bench.training.encoders import EncoderWeights, load_encoder, no_such_encoder, preprocessing
 from bench.training.inference import whole_float32
 from bench.training.tensors import tensor_of
 from bench.training.weights import WEIGHTS
 
-BATCH = 8
-
-EPOCHS, STEPS = 20, 300
-"""Of a head's training, at least: on 20 val maps, 20 epochs of two steps gained 1.2 points there, 80 epochs 10.1."""
-
-STRENGTHS = (0.25, 0.5, 0.75, 1.0)
-
 ARCHITECTURE = ("size", "width", "heads", "encoder")
 """What a weights file has to say for the network to be built again."""
+
+ARRAYS = "arrays"
 
 
 class PrnFast(Refiner):
@@ -138,6 +122,10 @@ class PrnFast(Refiner):
         if not load_finished(network, workdir):
             load_encoder(network.encoder, self.encoder, self.encoder_weights)
             self._train(network.to(self.device), val, workdir)
+        # The heads are in the whole's weights; the log of their trainings stays.
+        shutil.rmtree(workdir / ARRAYS, ignore_errors=True)
+        for head in range(len(network.heads)):
+            (workdir / f"head-{head}" / WEIGHTS).unlink(missing_ok=True)
         self._network = network.to(self.device).eval()
 
     def check_fit(self) -> None:
@@ -174,55 +162,25 @@ class PrnFast(Refiner):
         fold = folds(val.ids, len(network.heads), self.seed)
         *without, threshold = thresholds(val, fold)
         network.thresholds.copy_(torch.tensor(without))
-        data = self._arrays(network, val, workdir / "arrays")
-        for head in range(len(network.heads)):
+        data = arrays(network, val, self.size, self._pixels, workdir / ARRAYS)
+        for head, start in enumerate(without):
             others = np.flatnonzero(fold != head).tolist()
             least = math.ceil(STEPS / math.ceil(len(others) / BATCH)) if self.epochs is None else 0
             train(
                 network.heads[head],
-                partial(_loss, threshold=without[head]),
+                partial(loss, threshold=start),
                 data.part(others),
                 replace(self.recipe, epochs=max(self.recipe.epochs, least)),
                 workdir=workdir / f"head-{head}",
                 device=self.device,
                 seed=self.seed,
-                title=f"{type(self).__name__} ({self.size} px), head {head + 1} of {len(network.heads)}",
+                title=f"{type(self).__name__} ({self.size} px), head {head + 1} of {len(without)}",
             )
-        said = self._choose(network, data, fold, threshold)
+        said = choose(network, data, fold, threshold, self.device)
         note(f"prn-fast: {said}")
-        metadata = {"size": self.size, "width": self.width, "heads": len(network.heads), "encoder": self.encoder}
-        save_weights(network, workdir / WEIGHTS, {**{k: str(v) for k, v in metadata.items()}, "chosen": said})
-        for head in range(len(network.heads)):
-            # Beside it, the log of the head's training stays.
-            (workdir / f"head-{head}" / WEIGHTS).unlink(missing_ok=True)
-        data.remove()
-
-    @torch.no_grad()
-    def _choose(self, network: FastNetwork, data: TrainingArrays, fold: NDArray[np.int64], threshold: float) -> str:
-        """Set the network's thresholds and strength to what val, each image by a head that has not seen it, says."""
-        scores = self._unseen_ious(network.eval(), data, fold)
-        best = scores[2 + int(scores[2:].mean(axis=1).argmax())]
-        chosen = one_standard_error(np.stack([scores[0], scores[1], best]))
-        if chosen < 2:
-            network.strength.fill_(0)
-            network.thresholds.fill_((DECISION, threshold)[chosen])
-        else:
-            network.strength.fill_(STRENGTHS[int(scores[2:].mean(axis=1).argmax())])
-        means = [f"{100 * row.mean():.2f}" for row in (scores[0], scores[1], best)]
-        named = ("the base's map", "the threshold", f"the correction, times {network.strength.item():g}")[chosen]
-        return f"val mIoU of base {means[0]}, threshold {means[1]}, correction {means[2]}; it is {named}"
-
-    def _unseen_ious(self, network: FastNetwork, data: TrainingArrays, fold: NDArray[np.int64]) -> NDArray[np.float64]:
-        """IoU of each val image at the network's size: of the base, of the threshold, and for each of `STRENGTHS`."""
-        found: list[NDArray[np.float64]] = []
-        for index in range(len(data)):
-            sample = {name: field[None].to(self.device) for name, field in data.sample(index).items()}
-            maps, truth, head = probabilities(sample), sample["truth"].bool(), int(fold[index])
-            start = network.start(maps, head)
-            correction = network.correction(_features(sample), maps, [head])
-            options = [maps, start, *(corrected([start], strength * correction) for strength in STRENGTHS)]
-            found.append(torch.cat([ious(option >= DECISION, truth) for option in options]).double().cpu().numpy())
-        return np.stack(found, axis=1)
+        described = (self.size, self.width, len(without), self.encoder)
+        metadata = dict(zip(ARCHITECTURE, map(str, described), strict=True))
+        save_weights(network, workdir / WEIGHTS, {**metadata, "chosen": said})
 
     def _fitted(self) -> FastNetwork:
         if self._network is None:
@@ -238,26 +196,6 @@ class PrnFast(Refiner):
             except (KeyError, RuntimeError, ValueError) as error:
                 raise no_such_encoder(self.encoder, error) from None
             return FastNetwork(encoder, self.width, heads).to(memory_format=torch.channels_last)
-
-    def _arrays(self, network: FastNetwork, val: MapDataset, folder: Path) -> TrainingArrays:
-        """Maps, truths, and the frozen encoder's features, which are computed once and not every epoch."""
-        side = self.size
-        network.eval()
-
-        @torch.inference_mode()
-        def fill(index: int) -> dict[str, np.ndarray]:
-            sample, probs = val[index]
-            features = network.features(self._pixels(sample.image))
-            return {
-                "codes": to_uint16(np.clip(resize(probs, side, side), 0, 1))[None],
-                "truth": resize_mask(sample.mask, side, side)[None],
-            } | {f"features-{level}": feature[0].half().cpu().numpy() for level, feature in enumerate(features)}
-
-        fields: dict[str, Any] = {"codes": ((1, side, side), np.uint16), "truth": ((1, side, side), np.bool_)}
-        for level, channels in enumerate(network.encoder.out_channels[3:]):
-            rows = side // (CELL << level)
-            fields[f"features-{level}"] = ((channels, rows, rows), np.float16)
-        return TrainingArrays.build(folder, len(val), fields, fill, f"features of val's images at {side} px")
 
     def _pixels(self, image: Image) -> Tensor:
         """``1x3xSxS`` as the encoder wants it."""
@@ -287,34 +225,3 @@ class _Whole(nn.Module):
     def forward(self, pixels: Tensor, maps: Tensor) -> Tensor:
         refined: Tensor = self.network(preprocessing(self.encoder)(pixels), maps)
         return refined
-
-
-def thresholds(val: MapDataset, fold: NDArray[np.int64]) -> list[float]:
-    """Val's best thresholds: for each fold that of the other folds, and last that of all. See `best_threshold`."""
-    totals = np.zeros((fold.max() + 1, LEVELS))
-    for index in track(range(len(val)), "fit thresholds"):
-        sample, probs = val[index]
-        totals[fold[index]] += iou_by_threshold(to_uint16(probs), sample.mask)
-    whole = totals.sum(axis=0)
-    return [best_threshold(total) for total in (*(whole - totals), whole)]
-
-
-def _features(batch: Batch) -> list[Tensor]:
-    return [batch[f"features-{level}"].float() for level in range(3)]
-
-
-def _loss(head: nn.Module, batch: Batch, threshold: float) -> Tensor:
-    start = shifted(probabilities(batch), threshold)
-    correction = head(_features(batch), start)
-    return bce_iou(bounded_logits(start) + correction.float(), batch["truth"].float())
-
-
-def bce_iou(logits: Tensor, truth: Tensor) -> Tensor:
-    """Binary cross-entropy plus 1 - soft IoU, a mean over samples. Both ``Bx1xHxW``; the truth 0 or 1.
-
-    The soft IoU is the table's own measure, made smooth: every image counts alike, however small its object.
-    """
-    probs = logits.sigmoid()
-    both = (probs * truth).sum((1, 2, 3))
-    either = probs.sum((1, 2, 3)) + truth.sum((1, 2, 3)) - both
-    return F.binary_cross_entropy_with_logits(logits, truth) + (1 - (both + 1) / (either + 1)).mean()

@@ -344,7 +344,7 @@ def test_one_that_holds_another_is_measured_by_it(store: Store) -> None:
     add(store, "gated[refiner=other]", [0.7, 0.5, 0.6, 0.65], identity={**weights, "refiner": other})
     found = rows(build(store))
     assert found["unet", "gated[refiner=fast]"].notes == (
-        "of the +3.8 points that fast alone gains it has +6.2 (167 %); images that lose more than a point: 25 %, of "
-        "fast alone 50 %; whoever chose rightly between fast and the base would gain +10.0",
+        "of the +3.8 points that fast alone gains it has +6.2 (167 %); images that lose more than a point: 25 %, "
+        "alone 50 %; the right choice every time would gain +10.0",
     )
     assert found["unet", "gated[refiner=other]"].notes == found["unet", "fast"].notes == ()

@@ -15,7 +15,8 @@ from safetensors import safe_open
 
 from bench.contracts import Sample, UserError
 from bench.refiners.prn.fast_network import CONFIDENT, bounded_logits, corrected, shifted
-from bench.refiners.prn.fast_refiner import PrnFast, bce_iou
+from bench.refiners.prn.fast_refiner import PrnFast
+from bench.refiners.prn.fast_training import bce_iou
 from bench.refiners.threshold import Threshold, remap
 from tests.refiners.prn.test_refiner import biased, mean_iou
 from tests.toys import Pair, ToyMaps
@@ -70,7 +71,8 @@ def test_it_corrects_patches_of_the_map_and_a_second_object_loads_the_same(tmp_p
 
 @pytest.mark.slow
 def test_it_learns_from_the_image_what_no_map_tells(tmp_path: Path) -> None:
-    refiner = miniature(epochs=40, encoder="resnet18")
+    # A head's finest level has a place for 8 x 8 pixels: at 32 of them it could not draw a disc.
+    refiner = PrnFast(size=96, width=8, encoder="resnet18", encoder_weights="none", epochs=40, lr=4e-3)
     refiner.fit(smeared(32, seed=1), tmp_path)
     test = smeared(12, seed=2)
     # All maps are alike up to a shift: none knows its disc's radius.
