@@ -51,6 +51,21 @@ def corrected(starts: Sequence[Tensor], correction: Tensor) -> Tensor:
     return ((logits + correction).sigmoid() + torch.stack(list(starts)).mean(0) - logits.sigmoid()).clamp(0, 1)
 
 
+def strength_of(strength: Tensor, heads: int, fewer: int) -> Tensor:
+    """What the mean correction of other heads in number is to be multiplied by.
+
+    Least squares shrink a signal of variance S under noise of variance N by S / (S + N). The mean of n heads has a
+    noise of N / n, if theirs are independent: the odds, strength / (1 - strength), go with n. (Heads share most of
+    their images, so N is somewhat more.)
+
+    Args:
+        strength: 0..1, right for the mean of ``heads`` heads.
+        heads: that number.
+        fewer: the other one; it may also be more.
+    """
+    return strength * fewer / (strength * fewer + (1 - strength) * heads)
+
+
 class Residual(nn.Module):
     """Two 3x3 convolutions around a shortcut; shape is kept."""
 
@@ -116,7 +131,8 @@ class FastNetwork(nn.Module):
 
     Attributes:
         thresholds: float64 ``(heads,)``, which a head's map is `shifted` to before the head sees it.
-        strength: what corrections are multiplied by, 0..1; chosen after the training.
+        strength: what the mean correction of all heads is multiplied by, 0..1; chosen after the training. That of fewer
+            heads is noisier and gets less, see `strength_of`.
 
     Args:
         encoder: an smp encoder of depth 5. It stays as it is: val has too few images to train it on.
@@ -165,7 +181,7 @@ class FastNetwork(nn.Module):
                 self.heads[head](features, start),
                 self.heads[head](mirrored, start.flip(-1)).flip(-1),
             ]
-        return self.strength * torch.stack(found).mean(0)
+        return strength_of(self.strength, len(self.heads), len(heads)) * torch.stack(found).mean(0)
 
     def forward(self, pixels: Tensor, maps: Tensor) -> Tensor:
         """``Bx3xHxW`` as the encoder wants it and ``Bx1xHxW`` probabilities -> ``Bx1xHxW`` probabilities."""

@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from safetensors import safe_open
 
 from bench.contracts import Sample, UserError
-from bench.refiners.prn.fast_network import CONFIDENT, bounded_logits, corrected, shifted
+from bench.refiners.prn.fast_network import CONFIDENT, bounded_logits, corrected, shifted, strength_of
 from bench.refiners.prn.fast_refiner import PrnFast
 from bench.refiners.prn.fast_training import bce_iou
 from bench.refiners.threshold import Threshold, remap
@@ -140,6 +140,15 @@ def test_a_correction_moves_logits_and_none_moves_nothing() -> None:
 def test_a_shift_is_the_refiner_thresholds_remap(threshold: float, probs: np.ndarray) -> None:
     found = shifted(torch.from_numpy(probs).double(), threshold).numpy()
     np.testing.assert_allclose(found, remap(probs, threshold), atol=1e-6)
+
+
+@given(st.floats(0, 1), st.integers(1, 8), st.integers(1, 8))
+def test_more_heads_are_trusted_more_by_the_odds(strength: float, heads: int, others: int) -> None:
+    found = strength_of(torch.tensor(strength, dtype=torch.float64), heads, others).item()
+    if strength == 1:
+        assert found == 1
+    else:
+        assert found / (1 - found) == pytest.approx(strength / (1 - strength) * others / heads, rel=1e-6, abs=1e-300)
 
 
 def test_saturated_maps_have_bounded_logits() -> None:
