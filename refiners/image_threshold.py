@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,7 +25,7 @@ from bench.cross_fitting import check_enough, folds, one_standard_error
 from bench.images import to_uint16
 from bench.refiners.looks import Features, Scene, of_map
 from bench.refiners.threshold import LEVELS, iou_by_threshold, remap
-from bench.refiners.unseen import FOLDS, fit_inner
+from bench.refiners.unseen import FOLDS, Unseen
 from bench.runtime.files import replacing
 from bench.runtime.progress import note, track
 
@@ -66,7 +66,7 @@ class ImageThreshold(Refiner):
         self.refiner = refiner
         self._trees: Any = None
         self._threshold = DECISION
-        self._unseen: Callable[[int], ProbabilityMap]
+        self._unseen: Unseen | None = None
         self._of_val: NDArray[np.float64]
 
     def fit(self, val: MapDataset, workdir: Path) -> None:
@@ -76,8 +76,8 @@ class ImageThreshold(Refiner):
             UserError: val has fewer than two images.
         """
         check_enough(val, "image-threshold")
-        refiner = self.refiner
-        self._unseen = fit_inner(refiner, val, workdir, self.seed) if refiner else lambda index: val[index][1]
+        if self.refiner is not None:
+            self._unseen = Unseen(self.refiner, val, workdir, self.seed)
         file = workdir / "images.npz"
         if not file.is_file():
             features, curves = self._labelled(val)
@@ -94,12 +94,16 @@ class ImageThreshold(Refiner):
 
     def refine_unseen(self, val: MapDataset, index: int) -> ProbabilityMap:
         """See `bench.contracts.CrossFitted`."""
-        return remap(self._unseen(index), float(self._of_val[index]))
+        return remap(self._before(val, index), float(self._of_val[index]))
 
     def check_fit(self) -> None:
         """See `bench.contracts.Checked`."""
         if isinstance(self.refiner, Checked):
             self.refiner.check_fit()
+
+    def _before(self, val: MapDataset, index: int) -> ProbabilityMap:
+        """The map whose threshold is looked for."""
+        return val[index][1] if self._unseen is None else self._unseen.refine(val, index)
 
     def _best(self, image: Image, probs: ProbabilityMap) -> float:
         if self._trees is None:
@@ -110,7 +114,7 @@ class ImageThreshold(Refiner):
         codes = np.ceil(THRESHOLDS * (LEVELS - 1)).astype(np.int64)
         features, curves = [], []
         for index in track(range(len(val)), "look at val's maps"):
-            sample, probs = val[index][0], self._unseen(index)
+            sample, probs = val[index][0], self._before(val, index)
             features.append(map_features(sample.image, probs))
             curves.append(iou_by_threshold(to_uint16(probs), sample.mask)[codes])
         return np.stack(features), np.stack(curves)

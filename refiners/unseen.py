@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,36 +13,39 @@ from bench.cross_fitting import Part, folds
 FOLDS = 5
 
 
-def fit_inner(refiner: Refiner, val: MapDataset, workdir: Path, seed: int) -> Callable[[int], ProbabilityMap]:
-    """Fit a refiner that another one holds as its parameter ``refiner``, if it learns.
+class Unseen:
+    """Fits a refiner that another one holds as its parameter ``refiner``, and refines val by what has not seen it.
+
+    By the refiner itself where it learns nothing; as it says, where it is `CrossFitted`; else by one of `FOLDS` copies,
+    each fitted, when first asked, without a part of val.
 
     Args:
         refiner: as it was given to the constructor, not fitted.
         val: what both learn from.
         workdir: that of the other one's fit; this one's is ``workdir / "refiner"``.
-        seed: of the folds.
-
-    Returns:
-        index in val -> the map as refined by what has not learned from it: by the refiner itself where it learns
-        nothing; as it says, where it is `CrossFitted`; else by one of `FOLDS` copies, each fitted, when first asked,
-        without a part of val.
+        seed: of the parts.
     """
-    if not refiner.trainable:
-        return lambda index: _refined(refiner, val, index)
-    untrained = copy.deepcopy(refiner)
-    refiner.fit(val, workdir / "refiner")
-    if isinstance(refiner, CrossFitted):
-        return lambda index: refiner.refine_unseen(val, index)
-    fold, fitted = folds(val.ids, FOLDS, seed), dict[int, Refiner]()
 
-    def unseen(index: int) -> ProbabilityMap:
+    def __init__(self, refiner: Refiner, val: MapDataset, workdir: Path, seed: int) -> None:
+        self._refiner, self._workdir, self._seed = refiner, workdir, seed
+        self._untrained = copy.deepcopy(refiner)
+        self._fitted: dict[int, Refiner] = {}
+        if refiner.trainable:
+            refiner.fit(val, workdir / "refiner")
+
+    def refine(self, val: MapDataset, index: int) -> ProbabilityMap:
+        """The map of val's image ``index``; val is what the refiner was fitted on."""
+        if not self._refiner.trainable:
+            return _refined(self._refiner, val, index)
+        if isinstance(self._refiner, CrossFitted):
+            return self._refiner.refine_unseen(val, index)
+        fold = folds(val.ids, FOLDS, self._seed)
         here = int(fold[index])
-        if here not in fitted:
-            fitted[here] = copy.deepcopy(untrained)
-            fitted[here].fit(Part(val, np.flatnonzero(fold != here).tolist()), workdir / "folds" / str(here))
-        return _refined(fitted[here], val, index)
-
-    return unseen
+        if here not in self._fitted:
+            one = copy.deepcopy(self._untrained)
+            one.fit(Part(val, np.flatnonzero(fold != here).tolist()), self._workdir / "folds" / str(here))
+            self._fitted[here] = one
+        return _refined(self._fitted[here], val, index)
 
 
 def _refined(refiner: Refiner, val: MapDataset, index: int) -> ProbabilityMap:

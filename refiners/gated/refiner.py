@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,7 +25,7 @@ from bench.cross_fitting import check_enough
 from bench.refiners.gated.features import features
 from bench.refiners.gated.judgement import HARM, Judged
 from bench.refiners.looks import overlap
-from bench.refiners.unseen import fit_inner
+from bench.refiners.unseen import Unseen
 from bench.runtime.progress import note, track
 
 
@@ -63,7 +63,7 @@ class Gated(Refiner):
             UserError: val has fewer than two images.
         """
         check_enough(val, "gated")
-        unseen = fit_inner(self.refiner, val, workdir, self.seed)
+        unseen = Unseen(self.refiner, val, workdir, self.seed)
         file = workdir / "judged.npz"
         if not file.is_file():
             self._judge(val, unseen).save(file)
@@ -87,11 +87,11 @@ class Gated(Refiner):
         kept = self._trees.predict(np.stack(seen)) >= self._line if seen else []
         return [after if keep else probs.copy() for keep, probs, after in zip(kept, maps, refined, strict=True)]
 
-    def _judge(self, val: MapDataset, unseen: Callable[[int], ProbabilityMap]) -> Judged:
+    def _judge(self, val: MapDataset, unseen: Unseen) -> Judged:
         seen, gains = [], []
         for index in track(range(len(val)), "judge what refining did to val"):
             sample, probs = val[index]
-            refined = unseen(index)
+            refined = unseen.refine(val, index)
             seen.append(features(sample.image, probs, refined))
             gains.append(100 * (_iou(refined, sample) - _iou(probs, sample)))
         return Judged(tuple(val.ids), np.stack(seen), np.array(gains), self.seed)
