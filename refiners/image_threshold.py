@@ -79,12 +79,15 @@ class ImageThreshold(Refiner):
         if self.refiner is not None:
             self._unseen = Unseen(self.refiner, val, workdir, self.seed)
         file = workdir / "images.npz"
-        if not file.is_file():
+        first = not file.is_file()
+        if first:
             features, curves = self._labelled(val)
             with replacing(file) as path, path.open("wb") as stream:
                 np.savez(stream, features=features, curves=curves)
         with np.load(file, allow_pickle=False) as stored:
-            self._choose(folds(val.ids, FOLDS, self.seed), stored["features"], stored["curves"])
+            said = self._choose(folds(val.ids, FOLDS, self.seed), stored["features"], stored["curves"])
+        if first:
+            note(f"image-threshold: {said}")
 
     def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
         """See `bench.contracts.Refiner`. Maps stay as they are until `fit`."""
@@ -119,8 +122,8 @@ class ImageThreshold(Refiner):
             curves.append(iou_by_threshold(to_uint16(probs), sample.mask)[codes])
         return np.stack(features), np.stack(curves)
 
-    def _choose(self, fold: NDArray[np.int64], features: Features, curves: NDArray[np.float64]) -> None:
-        """Grow the trees, and keep them if val says so."""
+    def _choose(self, fold: NDArray[np.int64], features: Features, curves: NDArray[np.float64]) -> str:
+        """Grow the trees, and keep them if val says so; what it says, in a line."""
         half = int(np.flatnonzero(THRESHOLDS == DECISION)[0])
         places = np.full((3, len(fold)), half)  # of nothing moved, one threshold for all, and one an image
         for here in range(fold.max() + 1):
@@ -134,7 +137,7 @@ class ImageThreshold(Refiner):
         self._trees = self._grown(features, curves) if chosen == 2 else None
         named = ("the base's map", "one threshold", "one an image")[chosen]
         means = [f"{100 * score.mean():.2f}" for score in scores]
-        note(f"image-threshold: val mIoU of base {means[0]}, one threshold {means[1]}, own {means[2]}; it is {named}")
+        return f"val mIoU of base {means[0]}, one threshold {means[1]}, own {means[2]}; it is {named}"
 
     def _grown(self, features: Features, curves: NDArray[np.float64]) -> Any:
         from sklearn.ensemble import ExtraTreesRegressor

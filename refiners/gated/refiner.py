@@ -65,11 +65,13 @@ class Gated(Refiner):
         check_enough(val, "gated")
         unseen = Unseen(self.refiner, val, workdir, self.seed)
         file = workdir / "judged.npz"
-        if not file.is_file():
+        first = not file.is_file()
+        if first:
             self._judge(val, unseen).save(file)
         judged = Judged.load(file, self.seed)
         self._trees, self._line = judged.grown(), judged.line(self.risk)
-        note(f"gated: {_said(judged, self._line)}")
+        if first:
+            note(f"gated: {_said(judged, self._line)}")
 
     def check_fit(self) -> None:
         """See `bench.contracts.Checked`."""
