@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from bench.contracts import (
     DECISION,
     Budget,
-    Checked,
     Image,
     MapDataset,
     ProbabilityMap,
@@ -25,7 +24,7 @@ from bench.cross_fitting import check_enough, folds, one_standard_error
 from bench.images import to_uint16
 from bench.refiners.looks import Features, Scene, of_map
 from bench.refiners.threshold import LEVELS, iou_by_threshold, remap
-from bench.refiners.unseen import FOLDS, Unseen
+from bench.refiners.unseen import FOLDS, Unseen, check_inner
 from bench.runtime.files import replacing
 from bench.runtime.progress import note, track
 
@@ -101,8 +100,8 @@ class ImageThreshold(Refiner):
 
     def check_fit(self) -> None:
         """See `bench.contracts.Checked`."""
-        if isinstance(self.refiner, Checked):
-            self.refiner.check_fit()
+        if self.refiner is not None:
+            check_inner(self.refiner)
 
     def _before(self, val: MapDataset, index: int) -> ProbabilityMap:
         """The map whose threshold is looked for."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.contracts import CrossFitted, MapDataset, ProbabilityMap, Refiner
+from bench.contracts import Checked, CrossFitted, MapDataset, ProbabilityMap, Refiner
 from bench.cross_fitting import Part, folds
 
 FOLDS = 5
@@ -27,9 +27,11 @@ class Unseen:
     """
 
     def __init__(self, refiner: Refiner, val: MapDataset, workdir: Path, seed: int) -> None:
-        self._refiner, self._workdir, self._seed = refiner, workdir, seed
-        self._untrained = copy.deepcopy(refiner)
+        self._refiner, self._workdir = refiner, workdir
         self._fitted: dict[int, Refiner] = {}
+        if refiner.trainable and not isinstance(refiner, CrossFitted):
+            self._untrained = copy.deepcopy(refiner)
+            self._fold = folds(val.ids, FOLDS, seed)
         if refiner.trainable:
             refiner.fit(val, workdir / "refiner")
 
@@ -39,13 +41,18 @@ class Unseen:
             return _refined(self._refiner, val, index)
         if isinstance(self._refiner, CrossFitted):
             return self._refiner.refine_unseen(val, index)
-        fold = folds(val.ids, FOLDS, self._seed)
-        here = int(fold[index])
+        here = int(self._fold[index])
         if here not in self._fitted:
             one = copy.deepcopy(self._untrained)
-            one.fit(Part(val, np.flatnonzero(fold != here).tolist()), self._workdir / "folds" / str(here))
+            one.fit(Part(val, np.flatnonzero(self._fold != here).tolist()), self._workdir / "folds" / str(here))
             self._fitted[here] = one
         return _refined(self._fitted[here], val, index)
+
+
+def check_inner(refiner: Refiner) -> None:
+    """See `bench.contracts.Checked`: what the fit of a refiner in another one needs."""
+    if refiner.trainable and isinstance(refiner, Checked):
+        refiner.check_fit()
 
 
 def _refined(refiner: Refiner, val: MapDataset, index: int) -> ProbabilityMap:

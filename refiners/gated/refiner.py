@@ -11,7 +11,6 @@ import numpy as np
 from bench.contracts import (
     DECISION,
     Budget,
-    Checked,
     Image,
     MapDataset,
     ProbabilityMap,
@@ -25,7 +24,7 @@ from bench.cross_fitting import check_enough
 from bench.refiners.gated.features import features
 from bench.refiners.gated.judgement import HARM, Judged
 from bench.refiners.looks import overlap
-from bench.refiners.unseen import Unseen
+from bench.refiners.unseen import Unseen, check_inner
 from bench.runtime.progress import note, track
 
 
@@ -52,7 +51,6 @@ class Gated(Refiner):
         if not 0 < risk <= 1:
             raise UserError(f"risk={risk:g}", "gated[risk=...]", "give a share of the images, above 0 and at most 1")
         self.refiner, self.risk, self.seed = refiner, risk, seed
-        self.trained_on: tuple[str, ...] = getattr(refiner, "trained_on", ())
         self._trees: Any = None
         self._line = np.inf
 
@@ -75,8 +73,7 @@ class Gated(Refiner):
 
     def check_fit(self) -> None:
         """See `bench.contracts.Checked`."""
-        if self.refiner.trainable and isinstance(self.refiner, Checked):
-            self.refiner.check_fit()
+        check_inner(self.refiner)
 
     def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
         """See `bench.contracts.Refiner`. Raises RuntimeError before `fit`."""

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.contracts import DECISION, Budget, Image, MapDataset, ProbabilityMap, Refiner, SearchSpace, Span, UserError
@@ -108,6 +109,7 @@ class PrnFast(Refiner):
         self.device, self.seed = device, seed
         self.trainable = weights is None
         self._network: FastNetwork | None = None
+        self._fold: NDArray[np.int64]
         if weights is not None:
             self._network = self._build(self.heads)
             load_weights(self._network, weights)
@@ -119,6 +121,7 @@ class PrnFast(Refiner):
             return
         check_enough(val, "prn-fast")
         network = self._build(min(self.heads, len(val)))
+        self._fold = folds(val.ids, len(network.heads), self.seed)
         if not load_finished(network, workdir):
             load_encoder(network.encoder, self.encoder, self.encoder_weights)
             self._train(network.to(self.device), val, workdir)
@@ -141,7 +144,7 @@ class PrnFast(Refiner):
     def refine_unseen(self, val: MapDataset, index: int) -> ProbabilityMap:
         """See `bench.contracts.CrossFitted`: by the one head that has not seen the image."""
         sample, probs = val[index]
-        head = int(folds(val.ids, len(self._fitted().heads), self.seed)[index])
+        head = int(self._fold[index])
         with torch.inference_mode(), whole_float32():
             return self._refine_one(sample.image, probs, [head])
 
@@ -159,7 +162,7 @@ class PrnFast(Refiner):
 
     def _train(self, network: FastNetwork, val: MapDataset, workdir: Path) -> None:
         """Train the heads one after the other, choose what the refiner is, and keep it."""
-        fold = folds(val.ids, len(network.heads), self.seed)
+        fold = self._fold
         *without, threshold = thresholds(val, fold)
         network.thresholds.copy_(torch.tensor(without))
         data = arrays(network, val, self.size, self._pixels, workdir / ARRAYS)
