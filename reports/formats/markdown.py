@@ -20,18 +20,23 @@ def render(report: Report, *, legend: bool = True) -> str:
     """All groups, each base with a table of each kind, then the legend unless it is not wanted."""
     parts = [_group(group, report) for group in report.groups]
     for section in report.sections() if legend else ():
-        lines = (f"- {_STYLE.plain(line)}" for line in section.legend)
+        lines = (f"- {plain(line)}" for line in section.legend)
         parts.append("\n".join([f"**{section.title}**", "", *lines]))
     if report.damaged:
-        parts.append("\n".join(["**Damaged, left out**", "", *(f"- {_STYLE.plain(line)}" for line in report.damaged)]))
+        parts.append("\n".join(["**Damaged, left out**", "", *(f"- {plain(line)}" for line in report.damaged)]))
     return "\n\n".join(parts) + "\n"
+
+
+def plain(text: str) -> str:
+    """Text that Markdown prints as it stands."""
+    # "<" opens a tag only before a letter or a slash; "<0.001" stays readable. So do brackets, which make a link
+    # or fetch a picture only with what follows.
+    return re.sub(r"([\\|*`]|<(?=[A-Za-z/!?])|(?<=\])[(\[])", r"\\\1", printable(text))
 
 
 class _Markdown:
     def plain(self, text: str) -> str:
-        # "<" opens a tag only before a letter or a slash; "<0.001" stays readable. So do brackets, which make a link
-        # or fetch a picture only with what follows.
-        return re.sub(r"([\\|*`]|<(?=[A-Za-z/!?])|(?<=\])[(\[])", r"\\\1", printable(text))
+        return plain(text)
 
     def bold(self, text: str) -> str:
         return f"**{text}**"
@@ -48,12 +53,12 @@ _STYLE = _Markdown()
 
 
 def _group(group: Group, report: Report) -> str:
-    parts = [f"## {_STYLE.plain(group.title)}", _STYLE.plain(group.caption) + "."]
+    parts = [f"## {plain(group.title)}", plain(group.caption) + "."]
     names = layout.names(group, _STYLE)
     for block in group.blocks:
-        parts.append(f"### {_STYLE.plain(block.base)}")
+        parts.append(f"### {plain(block.base)}")
         parts += [_table(block, section.columns, names, report.baseline) for section in report.sections(group)]
-    notes = [f"{layout.superscript(number)} {_STYLE.plain(note)}" for number, note in enumerate(group.notes, start=1)]
+    notes = [f"{layout.superscript(number)} {plain(note)}" for number, note in enumerate(group.notes, start=1)]
     if notes:
         parts.append("  \n".join(notes))  # two blanks: a line break, not a new paragraph
     return "\n\n".join(parts)
@@ -74,5 +79,5 @@ def _table(block: Block, columns: Sequence[Column], names: dict[tuple[str, str],
         if row.status != "done":
             # One cell in place of all: shorter rows are valid, and a long message does not widen a column.
             label = lines[index][: lines[index].index(" |", 2)]
-            lines[index] = f"{label} | {_STYLE.plain(row.problem if QUALITY[0] in columns else row.status)} |"
+            lines[index] = f"{label} | {plain(row.problem if QUALITY[0] in columns else row.status)} |"
     return "\n".join(lines)
