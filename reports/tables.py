@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from bench.reports import legend
-from bench.reports.captions import origin, remarks
+from bench.reports.captions import copies, origin, remarks
 from bench.reports.columns import COST, QUALITY, SPREAD, Column, Records, headroom
 from bench.reports.reading import Found
 from bench.reports.rows import Row, finished, unfinished, with_gains, with_gaps, with_headroom, with_inner
@@ -55,6 +55,7 @@ class Group:
         blocks: one for each base.
         remarks: sentences that hold for the whole group: images, seeds, protocol, what was left out.
         origin: more of them: device, version, commit, dates.
+        copies: what the dataset's copies held, where they were partial, see `bench.reports.captions.copies`.
     """
 
     dataset: str
@@ -65,6 +66,7 @@ class Group:
     blocks: tuple[Block, ...]
     remarks: tuple[str, ...]
     origin: tuple[str, ...] = ()
+    copies: tuple[str, ...] = ()
 
     @property
     def caption(self) -> str:
@@ -184,7 +186,7 @@ def assemble(found: Found, baseline: str) -> Report:
         blocks, shared = _without_shared_notes(_blocks(members, found.records, baseline))
         rows = [row for block in blocks for row in block.rows]
         said = (*remarks(members, rows), *shared)
-        groups.append(Group(dataset, limit, layout, protocol, title, blocks, said, origin(members)))
+        groups.append(Group(dataset, limit, layout, protocol, title, blocks, said, origin(members), copies(members)))
     return Report(baseline, tuple(groups), tuple(map(str, found.damaged)))
 
 
