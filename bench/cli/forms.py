@@ -41,11 +41,11 @@ def chosen(arguments: argparse.Namespace) -> list[str]:
 
 
 def put(content: str | bytes, path: Path | None) -> None:
-    """Print it, or write it whole and print the file's path."""
+    """Print a text, or write the content whole and print the file's path."""
     from bench.runtime.files import OUT, writing
 
     if path is None:
-        print(content)
+        print(str(content).removesuffix("\n"))
         return
     with writing(path, OUT) as temporary:
         temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)

@@ -86,7 +86,7 @@ class _Table:
 
 
 def _table(table: _Table, label: str) -> str:
-    group, block = table.group, table.block
+    block = table.block
     notes = [f"{short} is {name}" for name, short in table.names.items() if short != name]
     notes += [f"{row.refiner}: {note}" for row in block.rows for note in row.notes]
     notes += [f"left out: {row.refiner}, {row.problem}" for row in block.rows if row.status != "done"]

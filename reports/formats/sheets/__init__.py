@@ -1,4 +1,4 @@
-"""Sheets in every format of text: what a report says beside its main tables. A workbook: `bench.reports.formats.xlsx`."""
+"""Sheets, what a report says beside its main tables, in every format of text; `bench.reports.formats.xlsx` has more."""
 
 from __future__ import annotations
 
