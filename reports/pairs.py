@@ -107,7 +107,7 @@ def with_headroom(row: Row, baseline: Row, oracles: Sequence[Row]) -> Row:
         if set(gain.columns) <= set(best.columns):
             best = best[gain.columns].reindex(gain.index)
             whole = bool(best.notna().all(axis=None))
-            share = recovered(float(gain.mean(axis=None)), float(best.mean(axis=None))) if whole else None
+            share = recovered(gain.to_numpy().mean(), best.to_numpy().mean()) if whole else None
             found[headroom(oracle.refiner).key] = share
     return replace(row, values={**row.values, **found})
 
@@ -120,13 +120,12 @@ def with_inner(row: Row, inner: Row, baseline: Row) -> Row:
         inner: that of the other refiner, alone.
         baseline: the base's own row.
     """
-    own, always = differences(row, baseline), differences(inner, baseline)
-    own, always = own.align(always, join="inner")
-    if own.empty:
+    both = differences(row, baseline).align(differences(inner, baseline), join="inner")
+    if both[0].empty:
         return row
-    own, always = own.mean(axis=1), always.mean(axis=1)
+    own, always = (gains.to_numpy().mean(axis=1) for gains in both)
     lost = [100 * float((gains < -LOSS - ROUNDING).mean()) for gains in (own, always)]
-    best = always.clip(lower=0)
+    best = np.maximum(always, 0)
     share = f" ({100 * own.mean() / always.mean():.0f} %)" if always.mean() > RESOLUTION else ""
     said = (
         f"of the {points(always.mean())} points that {inner.refiner} alone gains it has {points(own.mean())}{share}; "

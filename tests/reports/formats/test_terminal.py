@@ -40,7 +40,7 @@ def test_numbers_by_hand(report: Report) -> None:
     assert heading.split() == ["refiner", "mIoU", "gain", "[95", "%", "interval]", "W/T/L", "s/image", "RSS", "MB"]
     assert crf.split() == ["crf", "85.00", "+4.0", "~[+4.0,", "+4.0]", "2/0/0", "0.250", "300"]
     assert identity.split() == ["identity", "81.00", "the", "base", "-", "0.250", "300"]
-    assert worse.split() == ["worse[radius=3]", "76.00", "-5.0", "[-10.0,", "0.0]", "0/1/1", "0.250", "300"]
+    assert worse.split() == ["worse[radius=3]", "76.00", "-5.0", "~[-10.0,", "0.0]", "0/1/1", "0.250", "300"]
 
 
 @pytest.mark.parametrize("width", [80, 100, 120])
