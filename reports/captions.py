@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from bench.contracts import PROTOCOLS
 from bench.reports.rows import Row
 from bench.reports.selection import Selected
-from bench.reports.statistics import FEW
+from bench.reports.statistics import FEW, FEW_MARK
 from bench.store import LAYOUT, Manifest
 
 
@@ -17,7 +17,7 @@ def remarks(cells: Sequence[Selected], rows: Sequence[Row]) -> tuple[str, ...]:
     superseded = sum(cell.superseded for cell in cells)
     found = [
         images(rows),
-        few(rows),
+        _few(rows),
         *map(partial, copies(cells)),
         protocol(manifests[0].protocol),
         seeds(rows),
@@ -77,11 +77,10 @@ def images(rows: Sequence[Row]) -> str:
     return _counted(counts[0], "test image")
 
 
-def few(rows: Sequence[Row]) -> str:
-    """The remark on too few images; "" where there are enough."""
+def _few(rows: Sequence[Row]) -> str:
     if min((row.images for row in rows if row.status == "done"), default=FEW) >= FEW:
         return ""
-    return f"fewer than {FEW} images: intervals mean little"
+    return f"fewer than {FEW} images: a 95 % interval ({FEW_MARK}) covers less, see docs/statistics.md"
 
 
 def seeds(rows: Sequence[Row]) -> str:
@@ -89,7 +88,8 @@ def seeds(rows: Sequence[Row]) -> str:
     found = sorted({seed for row in rows for seed in row.seeds})
     if len(found) < 2:
         return f"seed {found[0]}" if found else ""
-    return f"{len(found)} seeds ({', '.join(map(str, found))}), an image's values averaged over them"
+    listed = ", ".join(map(str, found))
+    return f"{len(found)} seeds ({listed}), an image's values averaged over them; intervals draw seeds, too"
 
 
 def _workers(manifests: Sequence[Manifest]) -> str:

@@ -8,9 +8,10 @@ from dataclasses import replace
 from bench.reports.captions import origin
 from bench.reports.comparison import Change, Comparison, Unpaired, Verdict
 from bench.reports.reading import Found
+from bench.reports.resampling import CONFIDENCE
 from bench.reports.selection import Selected
 from bench.reports.sheets import Field, Sheet, Value, sheet
-from bench.reports.statistics import CONFIDENCE, FEW, points
+from bench.reports.statistics import FEW, points
 
 _SAID: dict[Verdict, str] = {
     "regressed": "regressed",
@@ -114,7 +115,8 @@ def _rules(tolerance: float) -> tuple[str, ...]:
     return (
         f"regressed: worse by more than {tolerance:g} points, and the interval excludes zero; improved likewise; else "
         "changed. Cells that are equal bit for bit have no row here",
-        f"With fewer than {FEW} images the interval means little, and with one there is none: then nothing is judged",
+        f"With fewer than {FEW} images the interval covers less than it says, and with one there is none: then nothing "
+        "is judged",
     )
 
 

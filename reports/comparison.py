@@ -44,7 +44,7 @@ class Change:
     """A metric that is not the same in all images.
 
     Attributes:
-        before, after: means over the images where both are defined; None where there are none.
+        before, after: means over the images where both are defined; None where there are none, and of curves.
         gain: of B over A; as stored, so a fraction below zero is a fall, whichever end is good.
         images: number of images whose value differs.
         one_sided: number of images that have a value in one store alone.
@@ -221,10 +221,15 @@ def _plugged_in(manifest: Manifest) -> Mapping[str, object]:
 
 
 def _differ(old: pd.Series[float], new: pd.Series[float]) -> pd.Series[bool]:
+    if old.dtype == object or new.dtype == object:  # a curve for each image
+        pairs = zip(old, new, strict=True)
+        return pd.Series([not np.array_equal(*pair, equal_nan=True) for pair in pairs], index=old.index)
     return (old != new) & ~(old.isna() & new.isna())
 
 
 def _change(metric: Metric, old: pd.Series[float], new: pd.Series[float], images: int, tolerance: float) -> Change:
+    if old.dtype == object or new.dtype == object:
+        return Change(metric, None, None, None, images, 0, tolerance)
     both = old.notna() & new.notna()
     one_sided = int((old.notna() != new.notna()).sum())
     if not both.any():

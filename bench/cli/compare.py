@@ -26,7 +26,6 @@ def add(commands: Commands) -> None:
 
 def _compare(arguments: argparse.Namespace) -> int:
     from bench.commands.compare import compare
-    from bench.reports import BINARY, FORMATS
 
     chosen = forms.chosen(arguments)
     given = {} if arguments.tolerance is None else {"tolerance": arguments.tolerance}
@@ -38,10 +37,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         config=arguments.config,
         **given,
     )
-    for name in chosen or ["markdown"]:
-        suffix = (BINARY[name] if name in BINARY else FORMATS[name]).suffix
-        path = arguments.out and arguments.out / f"compare{suffix}"
-        forms.put(changes.workbook() if name in BINARY else changes.report(name), path)
+    forms.put_sheets(changes.sheets, chosen or ["markdown"], arguments.out, "compare")
     if arguments.out is not None:
         print(changes.sentence)
     if changes.damaged:

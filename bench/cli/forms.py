@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.contracts import UserError
+
+if TYPE_CHECKING:
+    from bench.reports.sheets import Sheet
 
 FORMS = {
     "markdown": "Markdown tables with every column",
@@ -50,3 +55,25 @@ def put(content: str | bytes, path: Path | None) -> None:
     with writing(path, OUT) as temporary:
         temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
     print(path)
+
+
+def put_sheets(sheets: Sequence[Sheet], names: Sequence[str], folder: Path | None, stem: str) -> None:
+    """Print sheets in the named forms, or write a file of each; of CSV one a sheet, so that other programs read it.
+
+    Args:
+        names: as `chosen` gives them.
+        folder: where to; None to print.
+        stem: of the files.
+    """
+    from bench.reports import BINARY, FORMATS
+    from bench.reports.formats import xlsx
+    from bench.reports.formats.sheets import RENDERERS
+
+    for name in names:
+        if name in BINARY:
+            put(xlsx.workbook(sheets), folder and folder / f"{stem}{BINARY[name].suffix}")
+        elif name == "csv" and folder:
+            for sheet in sheets:
+                put(RENDERERS[name]([sheet]), folder / f"{stem}-{sheet.key}{FORMATS[name].suffix}")
+        else:
+            put(RENDERERS[name](sheets), folder and folder / f"{stem}{FORMATS[name].suffix}")

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from bench.reports.columns import Column
 from bench.reports.formats import csv
-from bench.reports.rows import GAINS, Row
+from bench.reports.pairs import GAINS
+from bench.reports.rows import Row
 from bench.reports.sheets import Field, Sheet, Value
 from bench.reports.tables import Block, Report, Section
 
@@ -45,7 +46,7 @@ def _sheet(section: Section, lines: Sequence[Mapping[str, object]], rows: Sequen
         (index, places[column.key])
         for index, (block, row) in enumerate(rows)
         for column in section.columns
-        if row.refiner in block.best(column)
+        if row.refiner == block.best(column)
     }
     return Sheet(
         key=KEYS[section.title],
@@ -60,7 +61,7 @@ def _sheet(section: Section, lines: Sequence[Mapping[str, object]], rows: Sequen
 def _fields(columns: Sequence[Column]) -> Iterator[Field]:
     for column in columns:
         yield Field(key=column.key, title=column.title, digits=column.digits, scale=column.scale, unit=column.unit)
-        if column.key in GAINS:
+        if column in GAINS:
             name = column.title.split()[0]
             for end, title in (("gain", "gain"), ("gain_low", "gain from"), ("gain_high", "gain to")):
                 key = f"{column.key}_{end}"

@@ -9,7 +9,8 @@ from dataclasses import asdict
 from typing import Any
 
 from bench.reports.columns import COST, QUALITY, SPREAD, Column
-from bench.reports.rows import GAINS, Row
+from bench.reports.pairs import GAINS
+from bench.reports.rows import Row
 from bench.reports.sheets import Sheet
 from bench.reports.tables import Block, Group, Report
 from bench.runtime.environment import DISTRIBUTION, version_of
@@ -70,7 +71,7 @@ def _group(group: Group, columns: Sequence[Column], baseline: str) -> dict[str, 
 
 
 def _row(row: Row, block: Block, columns: Sequence[Column], baseline: str) -> dict[str, Any]:
-    gains = {key: row.gains.get(key) for key in GAINS}
+    gains = {column.key: row.gains.get(column.key) for column in GAINS}
     return {
         "base": row.base,
         "refiner": row.refiner,
@@ -82,8 +83,10 @@ def _row(row: Row, block: Block, columns: Sequence[Column], baseline: str) -> di
         "seeds": row.seeds,
         "images": row.images,
         "values": {column.key: row.values.get(column.key) for column in columns},
-        "gains": {key: gain and {**asdict(gain), "ties": gain.ties} for key, gain in gains.items()},
-        "best": [column.key for column in columns if row.refiner in block.best(column)],
+        "gains": {
+            key: gain and {**asdict(gain), "ties": gain.ties, "visible": gain.visible} for key, gain in gains.items()
+        },
+        "best": [column.key for column in columns if row.refiner == block.best(column)],
         "notes": row.notes,
     }
 

@@ -14,8 +14,10 @@ from bench.reports import captions
 from bench.reports.columns import NOT_AVAILABLE, QUALITY, Column
 from bench.reports.formats.latex import escape
 from bench.reports.formats.terminal import fitted
-from bench.reports.rows import GAINS, Row
-from bench.reports.statistics import CONFIDENCE, points
+from bench.reports.pairs import GAINS
+from bench.reports.resampling import CONFIDENCE
+from bench.reports.rows import Row
+from bench.reports.statistics import FEW, FEW_MARK, points
 from bench.reports.tables import Block, Group, Report
 from bench.runtime.environment import DISTRIBUTION, version_of
 
@@ -107,17 +109,18 @@ def _caption(table: _Table) -> str:
     group, rows = table.group, table.rows
     measured = [
         captions.images(rows),
-        captions.few(rows),
         *map(captions.partial, group.copies),
         captions.protocol(group.protocol),
         captions.seeds(rows),
     ]
+    few = any(row.gains[WITH_INTERVAL].few for row in rows if WITH_INTERVAL in row.gains)
     percent = [column.title for column in table.columns if column.scale == 100]
     said = [
         f"Refinement of {table.block.base} on {group.title}: {'; '.join(filter(None, measured))}",
         f"{_listed(percent)} in percent; gains over the base's own maps in percent points, "
         f"with the {CONFIDENCE:.0%} bootstrap interval of the paired difference".replace("%", " %"),
-        "Bold: best",
+        *([f"{FEW_MARK}: of fewer than {FEW} images, where it covers less"] if few else []),
+        "Bold: best, where the paired differences to all others have intervals that exclude zero",
         *(["†: sees the ground truth"] if any(row.oracle for row in rows) else []),
         *(["‡: public weights were trained on images of this set"] if any(row.contaminated for row in rows) else []),
         *(["§: fewer images or seeds than other rows"] if any(map(table.odd, rows)) else []),
@@ -150,7 +153,7 @@ def _tabular(table: _Table) -> str:
 
 def _headings(column: Column) -> Iterator[str]:
     yield escape(column.title) + _BETTER[column.better]
-    if column.key in GAINS:
+    if column in GAINS:
         yield "gain"
     if column.key == WITH_INTERVAL:
         yield f"[{CONFIDENCE * 100:.0f}\\,\\%]"
@@ -158,16 +161,17 @@ def _headings(column: Column) -> Iterator[str]:
 
 def _cells(row: Row, column: Column, table: _Table) -> Iterator[_Cell]:
     """What stands under `_headings`: numbers as text, or LaTeX."""
-    yield _Cell(column.text(row.values.get(column.key)), bold=row.refiner in table.block.best(column))
+    yield _Cell(column.text(row.values.get(column.key)), bold=row.refiner == table.block.best(column))
     gain = row.gains.get(column.key)
     none = "--" if row.refiner == table.baseline else NOT_AVAILABLE
-    if column.key in GAINS:
+    if column in GAINS:
         yield _Cell(none if gain is None else points(gain.mean))
     if column.key == WITH_INTERVAL:
         if gain is None or gain.low is None or gain.high is None:
             yield _Cell(none)
         else:
-            yield _Cell(rf"$[{points(gain.low)},\,{points(gain.high)}]$")
+            mark = r"\sim" if gain.few else ""
+            yield _Cell(rf"${mark}[{points(gain.low)},\,{points(gain.high)}]$")
 
 
 def _written(cell: _Cell, kind: str) -> str:

@@ -199,7 +199,9 @@ def test_an_experiment_alone_and_every_form(tmp_path: Path, capsys: pytest.Captu
     forms = ["--markdown", "--latex", "--csv", "--json", "--xlsx"]
     assert main(["compare", a, b, *forms, "--out", "out"]) == 1
     assert "kvasir > unet > threshold (seed 0): mIoU -1.0 [" in capsys.readouterr().out.splitlines()[-1]
-    assert sorted(path.suffix for path in Path("out").iterdir()) == [".csv", ".json", ".md", ".tex", ".xlsx"]
+    csvs = [f"compare-{name}.csv" for name in ("cells", "changes", "summary")]
+    others = [f"compare.{suffix}" for suffix in ("json", "md", "tex", "xlsx")]
+    assert sorted(path.name for path in Path("out").iterdir()) == [*csvs, *others]
     book = openpyxl.load_workbook("out/compare.xlsx")
     assert book.sheetnames == ["changes", "cells", "summary", "legend"]
     names = [cell.value for cell in book["changes"][1]]
