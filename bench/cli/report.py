@@ -30,7 +30,7 @@ def add(commands: Commands) -> None:
 
 def _report(arguments: argparse.Namespace) -> int:
     from bench.commands.results import load
-    from bench.reports import BINARY, FORMATS
+    from bench.reports import BINARY
 
     chosen = forms.chosen(arguments)
     _check(arguments, chosen)
@@ -40,9 +40,8 @@ def _report(arguments: argparse.Namespace) -> int:
     if arguments.out is None and not chosen:
         screen.show(results, wide=arguments.wide, legend=arguments.legend)
         return 2 if results.damaged else 0
-    suffixes = {name: form.suffix for name, form in (*FORMATS.items(), *BINARY.items())}
     for name in chosen or ["markdown"]:
-        path = arguments.out and arguments.out / f"report{suffixes[name]}"
+        path = arguments.out and arguments.out / f"report{forms.suffix(name)}"
         if name in BINARY:
             forms.put(results.workbook(), path)
         elif name == "latex" and arguments.style == "paper":
