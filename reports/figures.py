@@ -1,0 +1,31 @@
+"""Pictures of a report, drawn by matplotlib without a screen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.reports.ranks import Ranking, nemenyi
+
+
+def critical_difference(found: Ranking, path: Path) -> None:
+    """The diagram of Demšar (2006): mean ranks on a line, best at the left, bars over refiners that are not told apart.
+
+    A bar joins refiners whose pairs all have a Nemenyi p of 0.05 or more.
+
+    Args:
+        path: of the picture; its suffix (``.pdf``, ``.png``, ``.svg``) says which kind.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from scikit_posthocs import critical_difference_diagram
+
+    # No pyplot: it would keep the figure, and choose a backend that may want a screen.
+    figure = Figure(figsize=(7, 0.8 + 0.28 * len(found.refiners)))
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    ranks = dict(zip(found.refiners, found.ranks.mean(axis=0), strict=True))
+    critical_difference_diagram(ranks, nemenyi(found), ax=axes, label_props={"fontsize": 8})
+    # Labels lie beside the axes: the page grows to hold them.
+    figure.savefig(
+        path, dpi=200, bbox_inches="tight", metadata={"CreationDate": None} if path.suffix == ".pdf" else None
+    )
