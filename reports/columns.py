@@ -9,10 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.metrics import iou_dataset
 from bench.metrics.columns import BASE_SECONDS, COSTS, COUNTS, IMAGE_METRICS, SET_IOU, CostFacts, Facts
+from bench.metrics.curves import mean_curve, summarised
 from bench.store import Manifest, PluggedMetric
 
 NOT_AVAILABLE = "n/a"
@@ -32,12 +35,14 @@ class Column(Facts):
             where there is no gain.
         unit: printed after the number.
         if_known: shown only where some row has a value.
+        curve: length of what an image has of it; 0 for a number.
     """
 
     value: Callable[[Records, Sequence[Manifest]], float | None] | None = None
     gain: Literal["W/T/L", "lost"] | None = None
     unit: str = ""
     if_known: bool = False
+    curve: int = 0
 
     def text(self, value: float | None) -> str:
         """The value as shown; ``n/a`` for None; ``<0.001`` for what is above zero but would read as zero."""
@@ -56,11 +61,23 @@ def per_image(records: Records, metric: str) -> pd.Series[float]:
     return pd.concat([frame[metric] for frame in records.values()], axis=1, join="inner").mean(axis=1, skipna=False)
 
 
+def curves(records: Records, metric: str, length: int) -> NDArray[np.float64]:
+    """``(seeds, images, length)``; NaN where any seed has none; only images that every seed has."""
+    each = pd.concat([frame[metric] for frame in records.values()], axis=1, join="inner")
+    shape = (len(records), len(each), length)
+    found = np.array([[*each.iloc[:, seed]] for seed in range(len(records))], dtype=np.float64).reshape(shape)
+    return np.where(np.isnan(found).any(axis=0), np.nan, found)
+
+
 def plugged_in(key: str, metric: PluggedMetric) -> Column:
-    """The column of a plugged-in metric."""
+    """The column of a plugged-in metric that tables show."""
     scaled = "" if metric.scale == 1 else f", shown times {metric.scale:g}"
-    meaning = f"{metric.meaning} (plug-in {key}{scaled}; {metric.better} is better)"
-    return Column(**{**metric.model_dump(), "meaning": meaning}, key=key, value=_mean(key))
+    of = {"max": "largest", "mean": "mean"}.get(metric.summary, "")
+    taken = f"; the {of} of a curve of {metric.curve} values, each a mean over images" if metric.curve else ""
+    meaning = f"{metric.meaning} (plug-in {key}{scaled}; {metric.better} is better{taken})"
+    shown = metric.model_dump(include={"title", "better", "scale", "digits"})
+    value = _of_curve(key, metric) if metric.curve else _mean(key)
+    return Column(**shown, key=key, meaning=meaning, value=value, curve=metric.curve)
 
 
 def headroom(oracle: str) -> Column:
@@ -71,6 +88,16 @@ def headroom(oracle: str) -> Column:
 
 def _mean(metric: str) -> Callable[[Records, Sequence[Manifest]], float | None]:
     return lambda records, _: _number(per_image(records, metric).mean())
+
+
+def _of_curve(key: str, metric: PluggedMetric) -> Callable[[Records, Sequence[Manifest]], float | None]:
+    """Each seed's own number, from its curve averaged over the images; then the mean of them."""
+
+    def value(records: Records, _: Sequence[Manifest]) -> float | None:
+        by_seed = [summarised(mean_curve(seed), metric.summary) for seed in curves(records, key, metric.curve)]
+        return _number(float(pd.Series(by_seed).mean()))
+
+    return value
 
 
 def _set_iou(records: Records, _: Sequence[Manifest]) -> float | None:
