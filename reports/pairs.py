@@ -54,7 +54,7 @@ def paired(one: Row, other: Row, columns: Sequence[str]) -> Pair | None:
     if len({part.shape for part in parts}) > 1:
         return None
     values = np.stack(parts, axis=1)
-    known = ~np.isnan(values).any(axis=(1, 2))
+    known = np.asarray(~np.isnan(values).any(axis=(1, 2)))
     if not known.any():
         return None
     values = values[known]
