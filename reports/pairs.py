@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.reports import resampling
-from bench.reports.columns import QUALITY, Column, headroom
+from bench.reports.columns import QUALITY, Column, headroom, parts_of
 from bench.reports.rows import Row
 from bench.reports.statistics import LOSS, RESOLUTION, ROUNDING, paired_gain, points, recovered
 
@@ -24,7 +24,7 @@ class Aligned:
 
     Attributes:
         values: ``(N, S, R, K)`` for R rows and K columns of the records: the images and seeds that all rows have, on
-            the same maps. An image with a NaN anywhere is not among them.
+            the same maps. Of a curve each position is a column. An image with a NaN anywhere is not among them.
         images: ``(N,)``, their ids.
         shared: number of images that all rows have.
         seeds: S of them.
@@ -37,7 +37,10 @@ class Aligned:
 
 
 def aligned(rows: Sequence[Row], columns: Sequence[str]) -> Aligned | None:
-    """The rows by the given columns of the records; None where no seed, or no image, is in all of them."""
+    """The rows by the given columns of the records; None where no seed, or no image, is in all of them.
+
+    None, too, where two versions of a metric made curves of different lengths.
+    """
     first, *others = rows
     seeds = tuple(
         sorted(seed for seed, maps in first.maps.items() if all(other.maps.get(seed) == maps for other in others))
@@ -50,13 +53,14 @@ def aligned(rows: Sequence[Row], columns: Sequence[str]) -> Aligned | None:
         for frame in frames:
             images = images.intersection(frame.index, sort=False)
         frames = [frame.reindex(images) for frame in frames]
-    # Column by column: to cut several out of a frame copies all of it first.
-    values = np.stack([[frame[column].to_numpy(np.float64) for column in columns] for frame in frames])
-    values = values.transpose(2, 0, 1)  # images, rows of the seeds, columns
-    known = ~np.isnan(values).any(axis=(1, 2))
+    parts = [parts_of(frame, columns) for frame in frames]
+    if len({part.shape for part in parts}) > 1:
+        return None
+    values = np.stack(parts, axis=1)
+    known = np.asarray(~np.isnan(values).any(axis=(1, 2)))
     if not known.any():
         return None
-    values = values[known].reshape(-1, len(seeds), len(rows), len(columns))
+    values = values[known].reshape(known.sum(), len(seeds), len(rows), -1)
     return Aligned(values, images[known], len(images), seeds)
 
 

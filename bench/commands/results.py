@@ -50,7 +50,8 @@ class Results:
         """One row an image and finished cell: dataset, base, refiner, seed, protocol, limit, key; then its record.
 
         The record is the image's ``id``, its metrics as fractions, its pixel counts and its costs, see
-        `bench.metrics.columns`; those of plugged-in metrics are NaN where a cell was not scored by them.
+        `bench.metrics.columns`; those of plugged-in metrics are NaN where a cell was not scored by them, and hold
+        arrays where they are curves.
 
         Raises:
             UserError: as `table`.
