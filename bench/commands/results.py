@@ -16,7 +16,7 @@ from bench.config import unknown
 from bench.contracts import UserError
 from bench.execution.experiments import in_experiment
 from bench.plugins.entry_points import check_parameters
-from bench.reports.formats import markdown, terminal
+from bench.reports.formats import markdown, paper, terminal
 from bench.runtime.progress import note
 from bench.store import Manifest, Store
 
@@ -62,15 +62,37 @@ class Results:
         """The tables as text.
 
         Args:
-            format: ``markdown``, ``latex`` (a whole document) or ``csv``; or ``terminal``: the short tables of 80
-                columns, best first, with the answer under each.
+            format: ``markdown``, ``latex`` (a whole document), ``csv`` or ``json``; or ``terminal``: the short tables
+                of 80 columns, best first, with the answer under each.
 
         Raises:
             UserError: no such format; else as `table`.
         """
+        if format in reports.BINARY:
+            raise UserError("a workbook is no text", f"report({format!r})", "take workbook(), which gives its bytes")
         if format not in reports.FORMATS:
             raise unknown("format", format, reports.FORMATS, "report()")
         return reports.FORMATS[format].render(self._report)
+
+    def paper(self, *, siunitx: bool = False, command: str = "") -> str:
+        r"""LaTeX to ``\input`` into a paper: one booktabs table for each dataset and base.
+
+        Args:
+            siunitx: numbers in columns of that package, aligned at their points.
+            command: what made it, for the comment on top; nothing where it is empty.
+
+        Raises:
+            UserError: as `table`.
+        """
+        return paper.render(self._report, siunitx=siunitx, command=command)
+
+    def workbook(self) -> bytes:
+        """The content of an XLSX file: a sheet for each kind of table, numbers as numbers, and a legend.
+
+        Raises:
+            UserError: as `table`.
+        """
+        return reports.BINARY["xlsx"].render(self._report)
 
     def shown(self, *, width: int = terminal.WIDTH, wide: bool = False, legend: bool = False) -> Text:
         """What ``bench run`` and ``bench report`` print, with the bold and the colours of a terminal.
