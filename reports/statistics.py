@@ -71,9 +71,33 @@ def paired_gain(refined: NDArray[np.float64], base: NDArray[np.float64], *, seed
     differences = differences[~np.isnan(differences)]
     if differences.size == 0:
         raise ValueError("no image has a value in both")
-    low, high = _interval(differences, seed)
+    low, high = interval(differences, seed)
     wins, losses = (int(np.sum(sign * differences > LOSS + ROUNDING)) for sign in (1, -1))
     return Gain(float(differences.mean()), low, high, losses / differences.size, differences.size, wins, losses)
+
+
+def interval(values: NDArray[np.float64], seed: int = 0) -> tuple[float | None, float | None]:
+    """Ends of the 95 % percentile bootstrap interval of a mean over images; None for a single one.
+
+    Args:
+        values: ``(N,)``, one an image, none of them NaN.
+        seed: of the resampling.
+    """
+    if values.size < 2:
+        return None, None
+    if np.ptp(values) == 0:
+        return float(values[0]), float(values[0])
+    found = bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=RESAMPLES,
+        batch=max(1, _VALUES_AT_ONCE // values.size),
+        vectorized=True,
+        method="percentile",
+        confidence_level=CONFIDENCE,
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(found.low), float(found.high)
 
 
 def points(fraction: float) -> str:
@@ -95,21 +119,3 @@ def recovered(gain: float, oracle: float) -> float | None:
     (0.25, None)
     """
     return gain / oracle if oracle >= RESOLUTION else None
-
-
-def _interval(differences: NDArray[np.float64], seed: int) -> tuple[float | None, float | None]:
-    if differences.size < 2:
-        return None, None
-    if np.ptp(differences) == 0:
-        return float(differences[0]), float(differences[0])
-    interval = bootstrap(
-        (differences,),
-        np.mean,
-        n_resamples=RESAMPLES,
-        batch=max(1, _VALUES_AT_ONCE // differences.size),
-        vectorized=True,
-        method="percentile",
-        confidence_level=CONFIDENCE,
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return float(interval.low), float(interval.high)

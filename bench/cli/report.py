@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.cli import options, screen
 from bench.cli.parser import Commands
 from bench.contracts import UserError
+
+if TYPE_CHECKING:
+    from bench.commands.results import Results
 
 FORMS = {
     "markdown": "Markdown tables with every column",
@@ -24,6 +29,8 @@ def add(commands: Commands) -> None:
     report.add_argument("--experiment", metavar="E", help="only the cells of this experiment")
     options.parameters(report)
     screen.options(report)
+    text = "instead: where maps are too high or too low, and what refiners leave of it; of cells run with --metric bias"
+    report.add_argument("--bias", action="store_true", help=text)
     for name, meaning in FORMS.items():
         report.add_argument(f"--{name}", action="store_true", help=meaning)
     text = "write report.md, .tex, .csv there instead of printing; Markdown where no form is named"
@@ -42,6 +49,8 @@ def _report(arguments: argparse.Namespace) -> int:
     results = load(
         arguments.store, experiment=arguments.experiment, parameters=arguments.parameters, config=arguments.config
     )
+    if arguments.bias:
+        return _bias(results, chosen or ["markdown"], arguments.out)
     if arguments.out is None and not chosen:
         screen.show(results, wide=arguments.wide, legend=arguments.legend)
         return 2 if results.damaged else 0
@@ -51,6 +60,30 @@ def _report(arguments: argparse.Namespace) -> int:
             print(text)
         else:
             path = arguments.out / f"report{FORMATS[name].suffix}"
+            with writing(path, OUT) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+            print(path)
+    return 2 if results.damaged else 0
+
+
+def _bias(results: Results, forms: Sequence[str], folder: Path | None) -> int:
+    from bench.reports import FORMATS
+    from bench.reports.formats.sheets import RENDERERS
+    from bench.runtime.files import OUT, writing
+
+    for name in forms:
+        if name not in RENDERERS:
+            raise UserError("the bias has no such form", f"--{name}", f"take --{' or --'.join(RENDERERS)}")
+    found = results.bias()
+    for name in forms:
+        # A file of CSV holds one table, so that other programs read it.
+        files = {sheet.key: [sheet] for sheet in found} if name == "csv" and folder else {"bias": found}
+        for stem, tables in files.items():
+            text = RENDERERS[name](tables)
+            if folder is None:
+                print(text)
+                continue
+            path = folder / f"{stem}{FORMATS[name].suffix}"
             with writing(path, OUT) as temporary:
                 temporary.write_text(text, encoding="utf-8")
             print(path)

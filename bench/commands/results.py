@@ -16,7 +16,9 @@ from bench.config import unknown
 from bench.contracts import UserError
 from bench.execution.experiments import in_experiment
 from bench.plugins.entry_points import check_parameters
+from bench.reports import bias
 from bench.reports.formats import markdown, terminal
+from bench.reports.sheets import Sheet
 from bench.runtime.progress import note
 from bench.store import Manifest, Store
 
@@ -57,6 +59,27 @@ class Results:
             UserError: as `table`.
         """
         return reports.records(self._found)
+
+    def bias(self) -> list[Sheet]:
+        """Where the maps are too high or too low, and what each refiner leaves of it: ``bench report --bias``.
+
+        Of the cells that were scored with ``--metric bias``; where one name has others that are newer, they are passed
+        over.
+
+        Raises:
+            UserError: there is none; else as `table`.
+        """
+
+        def keep(manifest: Manifest) -> bool:
+            return bias.measured(manifest) and (self.keep is None or self.keep(manifest))
+
+        manifests, _ = self.store.readable()
+        # No refiner is called "": of the base's own cells only those come along that have the bias, too.
+        found = reports.read(self.store, "", keep) if any(map(keep, manifests)) else None
+        sheets = bias.sheets(found, reports.assemble(found, self.baseline)) if found else []
+        if not sheets:
+            raise bias.missing(self.store.address)
+        return sheets
 
     def report(self, format: str = "markdown") -> str:
         """The tables as text.
