@@ -30,7 +30,7 @@ READING = (
     "Compare each refiner with the base's own map, the first row of a base: what it mends comes down; † sees the truth",
     f"A patch is too high or too low where that is by more than {BIASED:g}, which at 64 pixels is more than a contour "
     "across the patch costs that lies 3 pixels off",
-    "What one curve for all maps could mend, the refiners calibration (probabilities) and threshold (masks) mend, where "
+    "What one curve for all maps could mend, the refiners calibration (probabilities) and threshold (masks) mend, if "
     "they were run: what their rows leave differs from image to image or from place to place",
     INTERVALS,
 )

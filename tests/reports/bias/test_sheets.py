@@ -40,12 +40,12 @@ def vector(**given: Any) -> np.ndarray:
     return np.concatenate([np.ravel(part) for part in Parts(**{**right, **given})]).astype(np.float64)
 
 
-def at(*place_and_count: int, size: int = 21) -> np.ndarray:
-    """Zeros but for the counts at some places: place, count, place, count; a count may be left out at the end."""
+def at(*place_and_count: float, size: int = 21) -> np.ndarray:
+    """Zeros but for the numbers at some places: place, number, place, number; the last may be left out, and is 1."""
     found = np.zeros(size)
     pairs = [*place_and_count, 1] if len(place_and_count) % 2 else [*place_and_count]
     for place, count in zip(pairs[::2], pairs[1::2], strict=True):
-        found[place] = count
+        found[int(place)] = count
     return found
 
 
