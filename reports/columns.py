@@ -6,7 +6,7 @@ What is known of a metric or a cost itself stands in `bench.metrics.columns`. A 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +24,24 @@ Records = Mapping[int, pd.DataFrame]
 """Finished cells' records by seed, indexed by image id."""
 
 
+def _single(means: NDArray[np.float64]) -> NDArray[np.float64]:
+    return means[..., 0]
+
+
+def _largest(means: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(means.max(axis=-1))
+
+
+def _average(means: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(means.mean(axis=-1))
+
+
+def _ratio(means: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Intersection over union of their means; 0/0 is 1, as in `bench.metrics.iou_dataset`."""
+    inside, total = means[..., 0], means[..., 1]
+    return np.divide(inside, total, out=np.ones_like(inside), where=total > 0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Column(Facts):
     """One measure of a row.
@@ -36,6 +54,8 @@ class Column(Facts):
         unit: printed after the number.
         if_known: shown only where some row has a value.
         curve: length of what an image has of it; 0 for a number.
+        parts: the columns of the records that it is computed of, where it is one of means over images; else none.
+        combine: of the means over images of its parts, ``(..., K)``, the value, ``(...)``; a curve has `curve` parts.
     """
 
     value: Callable[[Records, Sequence[Manifest]], float | None] | None = None
@@ -43,6 +63,8 @@ class Column(Facts):
     unit: str = ""
     if_known: bool = False
     curve: int = 0
+    parts: tuple[str, ...] = ()
+    combine: Callable[[NDArray[np.float64]], NDArray[np.float64]] = field(default=_single, repr=False)
 
     def text(self, value: float | None) -> str:
         """The value as shown; ``n/a`` for None; ``<0.001`` for what is above zero but would read as zero."""
@@ -61,23 +83,31 @@ def per_image(records: Records, metric: str) -> pd.Series[float]:
     return pd.concat([frame[metric] for frame in records.values()], axis=1, join="inner").mean(axis=1, skipna=False)
 
 
+def parts_of(frame: pd.DataFrame, parts: Sequence[str]) -> NDArray[np.float64]:
+    """``(N, K)``: the columns ``parts`` of records, one after the other; a curve has one for each position."""
+    return np.column_stack([np.array(frame[part].tolist(), dtype=np.float64) for part in parts])
+
+
 def curves(records: Records, metric: str, length: int) -> NDArray[np.float64]:
     """``(seeds, images, length)``; NaN where any seed has none; only images that every seed has."""
     each = pd.concat([frame[metric] for frame in records.values()], axis=1, join="inner")
-    shape = (len(records), len(each), length)
-    found = np.array([[*each.iloc[:, seed]] for seed in range(len(records))], dtype=np.float64).reshape(shape)
+    found = np.array([[*column] for _, column in each.items()], dtype=np.float64)
+    found = found.reshape(len(records), len(each), length)
     return np.where(np.isnan(found).any(axis=0), np.nan, found)
 
 
 def plugged_in(key: str, metric: PluggedMetric) -> Column:
     """The column of a plugged-in metric that tables show."""
     scaled = "" if metric.scale == 1 else f", shown times {metric.scale:g}"
-    of = {"max": "largest", "mean": "mean"}.get(metric.summary, "")
-    taken = f"; the {of} of a curve of {metric.curve} values, each a mean over images" if metric.curve else ""
-    meaning = f"{metric.meaning} (plug-in {key}{scaled}; {metric.better} is better{taken})"
     shown = metric.model_dump(include={"title", "better", "scale", "digits"})
-    value = _of_curve(key, metric) if metric.curve else _mean(key)
-    return Column(**shown, key=key, meaning=meaning, value=value, curve=metric.curve)
+    if not metric.curve:
+        meaning = f"{metric.meaning} (plug-in {key}{scaled}; {metric.better} is better)"
+        return Column(**shown, key=key, meaning=meaning, value=_mean(key), parts=(key,))
+    of, combine = {"max": ("largest", _largest), "mean": ("mean", _average)}[metric.summary]
+    taken = f"the {of} of a curve of {metric.curve} values, each a mean over images"
+    meaning = f"{metric.meaning} (plug-in {key}{scaled}; {metric.better} is better; {taken})"
+    value = _of_curve(key, metric)
+    return Column(**shown, key=key, meaning=meaning, value=value, curve=metric.curve, parts=(key,), combine=combine)
 
 
 def headroom(oracle: str) -> Column:
@@ -128,9 +158,14 @@ def _number(value: float) -> float | None:
     return None if pd.isna(value) else float(value)
 
 
-def _of_metric(facts: Facts, value: Callable[[Records, Sequence[Manifest]], float | None]) -> Column:
+def _of_metric(
+    facts: Facts,
+    value: Callable[[Records, Sequence[Manifest]], float | None],
+    parts: tuple[str, ...],
+    combine: Callable[[NDArray[np.float64]], NDArray[np.float64]] = _single,
+) -> Column:
     gains: dict[str, Literal["W/T/L", "lost"]] = {"iou": "W/T/L", "boundary_iou": "lost"}
-    return Column(**_known(facts), value=value, gain=gains.get(facts.key))
+    return Column(**_known(facts), value=value, gain=gains.get(facts.key), parts=parts, combine=combine)
 
 
 def _of_cost(cost: CostFacts) -> Column:
@@ -138,7 +173,7 @@ def _of_cost(cost: CostFacts) -> Column:
 
 
 def _known(facts: Facts) -> dict[str, Any]:
-    return {field.name: getattr(facts, field.name) for field in fields(Facts)}
+    return {each.name: getattr(facts, each.name) for each in fields(Facts)}
 
 
 SPREAD = Column(
@@ -152,8 +187,8 @@ SPREAD = Column(
 )
 
 QUALITY = (
-    *(_of_metric(metric, _mean(metric.key)) for metric in IMAGE_METRICS),
-    _of_metric(SET_IOU, _set_iou),
+    *(_of_metric(metric, _mean(metric.key), (metric.key,)) for metric in IMAGE_METRICS),
+    _of_metric(SET_IOU, _set_iou, COUNTS, _ratio),
 )
 
 FIT_SECONDS = Column(

@@ -100,9 +100,10 @@ def bias(probs: ProbabilityMap, mask: Mask, patch: int) -> Parts:
     """Where one map's probabilities are too high or too low.
 
     Patches tile the image from its top left corner; those at the right and bottom border may be smaller, and count as
-    much as the others. The best threshold is the one that PatchRefineNet's pseudo-labels have
-    (`bench.patches.patch_optimal`), as `bench.patches.middle_thresholds` has it: of all that make the same mask one
-    half, or the middle one. It tells nothing in a patch of background or foreground alone: those are counted apart.
+    much as the others. A patch's best threshold is one half where no other has a higher IoU; else the one that
+    PatchRefineNet's pseudo-labels have (`bench.patches.patch_optimal`), of all that make the same mask the middle one
+    (`bench.patches.middle_thresholds`). It tells nothing in a patch of background or foreground alone: those are
+    counted apart.
 
     Args:
         probs: float32 ``(H, W)`` in [0, 1].
@@ -129,13 +130,15 @@ def bias(probs: ProbabilityMap, mask: Mask, patch: int) -> Parts:
     empty, full = truth == 0, truth == of_patches.areas()
     mixed = ~empty & ~full
     at_half = of_patches.sums((probs >= DECISION) & mask) / np.maximum(of_patches.sums((probs >= DECISION) | mask), 1)
+    better = best.ious > at_half  # both are quotients of two whole numbers, and equal where those are
+    thresholds = np.where(better, middle_thresholds(probs, best.labels, patch), DECISION)
     pixels, probability, foreground = _calibration(probs, mask)
     return Parts(
         error=np.divide(of_positions.sums(error), cells, out=np.full(cells.shape, np.nan), where=cells > 0),
         patches=np.array([mixed.sum(), empty.sum(), full.sum()], np.float64),
         absolute=np.array([np.abs(means).sum()]),
         bias=_counted(np.rint(means * 10).astype(np.intp) + UNBIASED, len(BIASES)),
-        thresholds=_counted(_bins(middle_thresholds(probs, best.labels, patch)[mixed]), len(THRESHOLDS) - 1),
+        thresholds=_counted(_bins(thresholds[mixed]), len(THRESHOLDS) - 1),
         gain=np.array([(best.ious - at_half)[mixed].sum()]),
         pixels=pixels,
         probability=probability,

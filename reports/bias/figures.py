@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bench.metrics.bias import THRESHOLDS, UNBIASED, Parts, parts
 from bench.reports.sheets import Value
-from bench.reports.statistics import interval
+from bench.reports.statistics import spread
 
 Floats = NDArray[np.float64]
 
@@ -30,9 +30,11 @@ class Figures:
 
     Attributes:
         vectors: ``(N, 156)`` for each seed, of the same images in the same order.
+        groups: ``(N,)``, the number of each image's group; None where images are resampled, not groups.
     """
 
     vectors: Sequence[Floats]
+    groups: NDArray[np.int64] | None = None
 
     @property
     def images(self) -> int:
@@ -65,10 +67,10 @@ class Figures:
 
     def errors(self) -> dict[str, Value]:
         """By key of `bench.reports.bias.columns.ERRORS`; of a mean over images, _low and _high end its interval."""
-        spread, chance = self._spread()
+        positions, chance = self._of_place()
         ece = float(np.mean([_calibration_error(seed) for seed in self._seeds]))
         means = self._means(_errors)
-        return {"images": self.images, **means, "positions": spread, "chance": chance, "ece": ece}
+        return {"images": self.images, **means, "positions": positions, "chance": chance, "ece": ece}
 
     def of_thresholds(self) -> dict[str, Value]:
         """By key of `bench.reports.bias.columns.THRESHOLDS`; images without a patch of both classes have no share."""
@@ -84,11 +86,12 @@ class Figures:
         by_seed = [measures(seed) for seed in self._seeds]
         found: dict[str, Value] = {}
         for key in by_seed[0]:
-            values = np.mean([of_seed[key] for of_seed in by_seed], axis=0)
-            defined = values[~np.isnan(values)]
-            if defined.size:
-                low, high = interval(defined)
-                found |= {key: float(defined.mean()), f"{key}_low": low, f"{key}_high": high}
+            values = np.stack([of_seed[key] for of_seed in by_seed], axis=1)
+            known = ~np.isnan(values).any(axis=1)
+            if known.any():
+                groups = None if self.groups is None else np.unique(self.groups[known], return_inverse=True)[1]
+                low, high, _ = spread(values[known], groups)
+                found |= {key: float(values[known].mean()), f"{key}_low": low, f"{key}_high": high}
         return found
 
     @cached_property
@@ -105,7 +108,7 @@ class Figures:
         """``(N, 8, 8)``, averaged over the seeds."""
         return np.asarray(np.mean([seed.error for seed in self._seeds], axis=0))
 
-    def _spread(self) -> tuple[float | None, float | None]:
+    def _of_place(self) -> tuple[float | None, float | None]:
         """Standard deviation over the positions, and what it would be on average if position made no difference.
 
         An image's errors, less their mean, are then zero on average at each position. So the means over N images

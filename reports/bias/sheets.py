@@ -15,7 +15,9 @@ from bench.metrics.bias import BIASED, BIASES, GRID, LEVELS, SIZE, THRESHOLDS
 from bench.reports.bias import columns
 from bench.reports.bias.columns import DATASET
 from bench.reports.bias.figures import Figures, Floats
+from bench.reports.pairs import numbered
 from bench.reports.reading import Found
+from bench.reports.resampling import RESAMPLES
 from bench.reports.selection import Selected
 from bench.reports.sheets import Field, Sheet, Value, sheet
 from bench.reports.tables import Group, Report
@@ -24,7 +26,10 @@ from bench.store import Manifest
 METRIC = "bias"
 """The plug-in whose vectors are shown."""
 
-INTERVALS = "low, high: ends of the 95 % bootstrap interval over images (9,999 resamples, seed 0)"
+INTERVALS = (
+    "low, high: ends of the 95 % percentile bootstrap interval of a mean over images "
+    f"({RESAMPLES:,} resamples of the images; of several seeds, too)"
+)
 
 READING = (
     "Compare each refiner with the base's own map, the first row of a base: what it mends comes down; † sees the truth",
@@ -218,16 +223,18 @@ def _tables(found: Found, report: Report) -> list[_Table]:
 
 
 def _rows(group: Group, label: str, found: Found, baseline: str) -> Iterator[_Row]:
-    for row in (row for block in group.blocks for row in block.rows):
-        cells = [cell for cell in _finished(group, found) if (cell.base, cell.refiner) == (row.base, row.refiner)]
-        frames = [found.records[cell.manifest.key] for cell in cells if label in _labels(cell.manifest)]
-        if frames:
-            # Only images that every seed has, as in the other tables.
-            seeds = pd.concat([frame.set_index("id")[label] for frame in frames], axis=1, join="inner")
-            vectors = [np.stack(list(seeds.iloc[:, place])) for place in range(len(frames))]
-            yield _Row(
-                row.base, f"{row.refiner} †" if row.oracle else row.refiner, row.refiner == baseline, Figures(vectors)
-            )
+    cells = [cell for cell in _finished(group, found) if label in _labels(cell.manifest)]
+    for block, row in [(one, row) for one in group.blocks for row in one.rows]:
+        own = [cell for cell in cells if (cell.base, cell.refiner) == (row.base, row.refiner)]
+        if not own:
+            continue
+        # Only images that every seed has, as in the other tables.
+        frames = [found.records[cell.manifest.key].set_index("id")[label] for cell in own]
+        seeds = pd.concat(frames, axis=1, join="inner")
+        vectors = [np.stack(list(seeds.iloc[:, place])) for place in range(len(own))]
+        refiner = f"{row.refiner} †" if row.oracle else row.refiner
+        figures = Figures(vectors, numbered(seeds.index, block.groups))
+        yield _Row(row.base, refiner, row.refiner == baseline, figures)
 
 
 def _labels_of(group: Group, found: Found) -> tuple[str, ...]:

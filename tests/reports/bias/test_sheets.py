@@ -11,6 +11,8 @@ import pytest
 from bench.commands.results import Results, load
 from bench.contracts import UserError
 from bench.metrics.bias import Bias, Parts
+from bench.reports import assemble, read
+from bench.reports.bias import sheets
 from bench.reports.formats.sheets import as_csv, as_markdown
 from bench.reports.sheets import Sheet
 from bench.store import Manifest, PluggedMetric, Store
@@ -168,6 +170,16 @@ def test_seeds_are_averaged_and_images_paired_by_id(store: Store) -> None:
     assert row["down"] == pytest.approx((0.5 + 1) / 2)
 
 
+def test_groups_are_resampled_whole(store: Store) -> None:
+    put(store, "identity", [vector(), vector(bias=at(0)), vector(bias=at(0))])
+    found = read(store, "")
+    groups = {"image0": "video", "image1": "video", "image2": "video"}
+    alone, grouped = (rows(sheets(found, assemble(found, "identity", by))[0])[0] for by in (None, groups))
+    assert alone["down"] == grouped["down"] == pytest.approx(2 / 3)
+    assert alone["down_high"] == 1.0
+    assert grouped["down_high"] is None  # of a single group there is nothing to draw
+
+
 def test_a_newer_cell_without_the_metric_hides_nothing(store: Store) -> None:
     put(store, "identity", [vector()], written="2026-01-01T00:00:00")
     add(store, "identity", [0.9], written="2026-02-01T00:00:00")
@@ -195,7 +207,7 @@ def test_the_legend_says_how_to_read_it(store: Store) -> None:
     shown = as_markdown(load(store.address).bias())
     assert "## roads: signed errors of maps and patches" in shown
     assert "above 0 the map is too high on the whole" in shown
-    assert "fewer than 30 images" in shown
+    assert "2 test images; fewer than" in shown
     assert as_csv(load(store.address).bias()).startswith("dataset,base,refiner,images,error,")
 
 
