@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import io
+from typing import Literal
 
 from bench.reports.ranks import Ranking, nemenyi
 
 
-def critical_difference(found: Ranking, path: Path) -> None:
+def critical_difference(found: Ranking, form: Literal["pdf", "png"]) -> bytes:
     """The diagram of Demšar (2006): mean ranks on a line, best at the left, bars over refiners that are not told apart.
 
     A bar joins refiners whose pairs all have a Nemenyi p of 0.05 or more.
 
-    Args:
-        path: of the picture; its suffix (``.pdf``, ``.png``, ``.svg``) says which kind.
+    Returns:
+        The file's content.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -25,7 +26,8 @@ def critical_difference(found: Ranking, path: Path) -> None:
     axes = figure.add_subplot()
     ranks = dict(zip(found.refiners, found.ranks.mean(axis=0), strict=True))
     critical_difference_diagram(ranks, nemenyi(found), ax=axes, label_props={"fontsize": 8})
+    picture = io.BytesIO()
     # Labels lie beside the axes: the page grows to hold them.
-    figure.savefig(
-        path, dpi=200, bbox_inches="tight", metadata={"CreationDate": None} if path.suffix == ".pdf" else None
-    )
+    dates = {"CreationDate": None} if form == "pdf" else None
+    figure.savefig(picture, format=form, dpi=200, bbox_inches="tight", metadata=dates)
+    return picture.getvalue()
