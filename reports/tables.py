@@ -198,9 +198,9 @@ def _blocks(cells: Sequence[Selected], by_key: Mapping[str, pd.DataFrame], basel
         named[cell.base, cell.refiner].append(cell)
     blocks = []
     for base in dict.fromkeys(cell.base for cell in cells):
-        records = {refiner: _records(named[base, refiner], by_key) for refiner in refiners}
+        records = {refiner: records_by_seed(named[base, refiner], by_key) for refiner in refiners}
         of_baseline = records.get(baseline, {})
-        paired = {refiner: _paired(named[base, refiner], named[base, baseline]) for refiner in refiners}
+        paired = {refiner: paired_seeds(named[base, refiner], named[base, baseline]) for refiner in refiners}
         bounds = {
             oracle: {seed: records[oracle][seed] for seed in paired[oracle]} for oracle in refiners if oracles[oracle]
         }
@@ -245,12 +245,13 @@ def _of_refiner(cell: Selected) -> dict[str, Any]:
     return found
 
 
-def _records(cells: Iterable[Selected], by_key: Mapping[str, pd.DataFrame]) -> Records:
+def records_by_seed(cells: Iterable[Selected], by_key: Mapping[str, pd.DataFrame]) -> Records:
+    """The records of the finished ones, from those of a store by key."""
     done = [cell.manifest for cell in cells if cell.manifest.status == "done"]
     return {manifest.seed: by_key[manifest.key].set_index("id") for manifest in done}
 
 
-def _paired(cells: Sequence[Selected], baseline: Sequence[Selected]) -> list[int]:
+def paired_seeds(cells: Sequence[Selected], baseline: Sequence[Selected]) -> list[int]:
     """Seeds where both have finished, on the same maps of the same images."""
     pairs = itertools.product((cell.manifest for cell in cells), (cell.manifest for cell in baseline))
     return [one.seed for one, other in pairs if one.status == other.status == "done" and comparable(one, other)]

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.cli import options, screen
 from bench.cli.parser import Commands
 from bench.contracts import UserError
+
+if TYPE_CHECKING:
+    from bench.commands.results import Results
 
 FORMS = {
     "markdown": "Markdown tables with every column",
@@ -54,4 +58,18 @@ def _report(arguments: argparse.Namespace) -> int:
             with writing(path, OUT) as temporary:
                 temporary.write_text(text, encoding="utf-8")
             print(path)
+    if "csv" in chosen and arguments.out is not None:
+        _write_sheets(results, arguments.out)
     return 2 if results.damaged else 0
+
+
+def _write_sheets(results: Results, folder: Path) -> None:
+    """Each in a file of its own: a CSV holds one table."""
+    from bench.reports.formats.sheets import as_csv
+    from bench.runtime.files import OUT, writing
+
+    for sheet in results.sheets():
+        path = folder / f"{sheet.key}.csv"
+        with writing(path, OUT) as temporary:
+            temporary.write_text(as_csv([sheet]), encoding="utf-8")
+        print(path)
