@@ -25,6 +25,7 @@ class _Column:
         scale: raw to printed.
         per: of our column's unit, in a raw one.
         comparable: differences and gains tell something.
+        change: what a difference to the base is called.
     """
 
     title: str
@@ -34,6 +35,7 @@ class _Column:
     scale: float = 1
     per: float = 1
     comparable: bool = True
+    change: str = "gain"
 
 
 _COLUMNS: Mapping[Measure, _Column] = {
@@ -51,7 +53,13 @@ _COLUMNS: Mapping[Measure, _Column] = {
         digits=1,
         scale=100,
     ),
-    "mae": _Column(title="MAE", measured="mae", meaning="mean absolute error of the map, lower is better", digits=4),
+    "mae": _Column(
+        title="MAE",
+        measured="mae",
+        meaning="mean absolute error of the map, lower is better",
+        digits=4,
+        change="change",
+    ),
     "memory_gb": _Column(
         title="memory",
         measured="peak_gpu_mb",
@@ -125,7 +133,7 @@ def _fields(column: _Column, used: set[str]) -> list[Field]:
             meaning=f"measured minus published{points}; where dataset and base are the paper's alone",
             **gains,
         ),
-        Field(key="gain", title="gain", meaning=f"measured over the base, on the same maps{points}", **gains),
+        Field(key="gain", title=column.change, meaning=f"measured over the base, on the same maps{points}", **gains),
         Field(key="published_gain", title="published gain", **gains),
         Field(key="set_up", title="set-up", meaning="in what it differs from the paper's row, as far as is known"),
     ]
@@ -145,7 +153,8 @@ def _line(
 ) -> dict[str, Value]:
     """What was measured, and in what it differs from the paper's row; None for what is of no row."""
     if one.row.status != "done":
-        problem = "not finished" if one.row.status == "missing" else one.row.problem
+        # The main tables have the error as a whole: where, and what to do.
+        problem = "not finished" if one.row.status == "missing" else one.row.problem.partition(" (")[0]
         return {"set_up": "; ".join([*_elsewhere(one, row), problem])}
     value = one.row.values.get(column.measured)
     measured = None if value is None else value / column.per
