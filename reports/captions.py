@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from bench.contracts import PROTOCOLS
 from bench.reports.rows import Row
 from bench.reports.selection import Selected
-from bench.reports.statistics import FEW
+from bench.reports.statistics import FEW, FEW_MARK
 from bench.store import LAYOUT, Manifest
 
 
@@ -64,14 +64,15 @@ def _images(rows: Sequence[Row]) -> str:
 def _few(rows: Sequence[Row]) -> str:
     if min((row.images for row in rows if row.status == "done"), default=FEW) >= FEW:
         return ""
-    return f"fewer than {FEW} images: intervals mean little"
+    return f"fewer than {FEW} images: a 95 % interval ({FEW_MARK}) covers less, see docs/statistics.md"
 
 
 def _seeds(rows: Sequence[Row]) -> str:
     seeds = sorted({seed for row in rows for seed in row.seeds})
     if len(seeds) < 2:
         return f"seed {seeds[0]}" if seeds else ""
-    return f"{len(seeds)} seeds ({', '.join(map(str, seeds))}), an image's values averaged over them"
+    listed = ", ".join(map(str, seeds))
+    return f"{len(seeds)} seeds ({listed}), an image's values averaged over them; intervals draw seeds, too"
 
 
 def _workers(manifests: Sequence[Manifest]) -> str:

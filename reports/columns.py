@@ -6,10 +6,12 @@ What is known of a metric or a cost itself stands in `bench.metrics.columns`. A 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.metrics import iou_dataset
 from bench.metrics.columns import BASE_SECONDS, COSTS, COUNTS, IMAGE_METRICS, SET_IOU, CostFacts, Facts
@@ -19,6 +21,16 @@ NOT_AVAILABLE = "n/a"
 
 Records = Mapping[int, pd.DataFrame]
 """Finished cells' records by seed, indexed by image id."""
+
+
+def _single(means: NDArray[np.float64]) -> NDArray[np.float64]:
+    return means[..., 0]
+
+
+def _ratio(means: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Intersection over union of their means; 0/0 is 1, as in `bench.metrics.iou_dataset`."""
+    inside, total = means[..., 0], means[..., 1]
+    return np.divide(inside, total, out=np.ones_like(inside), where=total > 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +44,16 @@ class Column(Facts):
             where there is no gain.
         unit: printed after the number.
         if_known: shown only where some row has a value.
+        parts: the columns of the records that it is computed of, where it is one of means over images; else none.
+        combine: of the means over images of its parts, ``(..., K)``, the value, ``(...)``.
     """
 
     value: Callable[[Records, Sequence[Manifest]], float | None] | None = None
     gain: Literal["W/T/L", "lost"] | None = None
     unit: str = ""
     if_known: bool = False
+    parts: tuple[str, ...] = ()
+    combine: Callable[[NDArray[np.float64]], NDArray[np.float64]] = field(default=_single, repr=False)
 
     def text(self, value: float | None) -> str:
         """The value as shown; ``n/a`` for None; ``<0.001`` for what is above zero but would read as zero."""
@@ -60,7 +76,7 @@ def plugged_in(key: str, metric: PluggedMetric) -> Column:
     """The column of a plugged-in metric."""
     scaled = "" if metric.scale == 1 else f", shown times {metric.scale:g}"
     meaning = f"{metric.meaning} (plug-in {key}{scaled}; {metric.better} is better)"
-    return Column(**{**metric.model_dump(), "meaning": meaning}, key=key, value=_mean(key))
+    return Column(**{**metric.model_dump(), "meaning": meaning}, key=key, value=_mean(key), parts=(key,))
 
 
 def headroom(oracle: str) -> Column:
@@ -101,9 +117,14 @@ def _number(value: float) -> float | None:
     return None if pd.isna(value) else float(value)
 
 
-def _of_metric(facts: Facts, value: Callable[[Records, Sequence[Manifest]], float | None]) -> Column:
+def _of_metric(
+    facts: Facts,
+    value: Callable[[Records, Sequence[Manifest]], float | None],
+    parts: tuple[str, ...],
+    combine: Callable[[NDArray[np.float64]], NDArray[np.float64]] = _single,
+) -> Column:
     gains: dict[str, Literal["W/T/L", "lost"]] = {"iou": "W/T/L", "boundary_iou": "lost"}
-    return Column(**_known(facts), value=value, gain=gains.get(facts.key))
+    return Column(**_known(facts), value=value, gain=gains.get(facts.key), parts=parts, combine=combine)
 
 
 def _of_cost(cost: CostFacts) -> Column:
@@ -111,7 +132,7 @@ def _of_cost(cost: CostFacts) -> Column:
 
 
 def _known(facts: Facts) -> dict[str, Any]:
-    return {field.name: getattr(facts, field.name) for field in fields(Facts)}
+    return {each.name: getattr(facts, each.name) for each in fields(Facts)}
 
 
 SPREAD = Column(
@@ -125,8 +146,8 @@ SPREAD = Column(
 )
 
 QUALITY = (
-    *(_of_metric(metric, _mean(metric.key)) for metric in IMAGE_METRICS),
-    _of_metric(SET_IOU, _set_iou),
+    *(_of_metric(metric, _mean(metric.key), (metric.key,)) for metric in IMAGE_METRICS),
+    _of_metric(SET_IOU, _set_iou, COUNTS, _ratio),
 )
 
 FIT_SECONDS = Column(

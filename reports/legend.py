@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.reports.columns import QUALITY, SPREAD, Column
-from bench.reports.statistics import RESOLUTION
+from bench.reports.resampling import RESAMPLES
+from bench.reports.statistics import FEW, FEW_MARK, RESOLUTION
 
 
 def of_quality(columns: Sequence[Column], baseline: str, *, contaminated: bool) -> tuple[str, ...]:
@@ -16,11 +17,11 @@ def of_quality(columns: Sequence[Column], baseline: str, *, contaminated: bool) 
         baseline: the row that gains are over.
         contaminated: whether some row is marked so.
     """
-    plain = ("Bold: best of its base, ties included; oracles (†) see the ground truth and do not compete.",)
+    bold = "Bold: best of its base, where the paired differences to all others have intervals that exclude zero; "
+    plain = (f"{bold}oracles (†) see the ground truth and do not compete.",)
     marked = (
         "‡: public weights of the base or the refiner were trained on images of the set that is tested on.",
-        "Bold: best of its base, ties included; oracles (†), which see the ground truth, and rows with ‡ do not "
-        "compete.",
+        f"{bold}oracles (†), which see the ground truth, and rows with ‡ do not compete.",
     )
     # What scale a plug-in of another package shows is its own affair: its meaning says by what it is multiplied.
     points = [column.title for column in columns if column in (*QUALITY, SPREAD) and column.scale == 100]
@@ -29,7 +30,8 @@ def of_quality(columns: Sequence[Column], baseline: str, *, contaminated: bool) 
         *_meanings(columns),
         f"{', '.join(points)} and gains are in percent points.",
         f"gain: mean over images of the paired difference to the base's own map (row {baseline}), with the 95 % "
-        "percentile bootstrap interval (9,999 resamples of the images).",
+        f"percentile bootstrap interval ({RESAMPLES:,} resamples of the images; of several seeds, too).",
+        f"{FEW_MARK}: of fewer than {FEW} images, where such an interval covers less than 95 %.",
         "W/T/L: images that won more than 1 point of IoU, that neither won nor lost so much, and that lost more.",
         *(f"lost ({name}): share of the images that lost more than 1 point of {name}." for name in lost),
         *(marked if contaminated else plain),

@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import pandas as pd
-
 from bench.reports.columns import QUALITY
+from bench.reports.pairs import paired
 from bench.reports.published import PaperRow, PaperTable, Published, named
 from bench.reports.reading import Found
-from bench.reports.rows import Row, finished, unfinished
+from bench.reports.rows import Row
 from bench.reports.selection import Kind, Selected
-from bench.reports.tables import paired_seeds, records_by_seed
+from bench.reports.tables import row_of
 from bench.store import Manifest, VariantName
 
 
@@ -119,25 +118,25 @@ def _measured(found: Found, baseline: str) -> list[Measured]:
     for cell in found.cells:
         one = cell.manifest
         groups[cell.dataset, one.limit, one.drawn, one.layout, one.protocol, cell.base][cell.refiner].append(cell)
-    return [
-        _one(cells, group.get(baseline, []) if refiner != baseline else [], found.records)
-        for group in groups.values()
-        for refiner, cells in group.items()
-    ]
+    measured = []
+    for group in groups.values():
+        rows = {refiner: _row(cells, found) for refiner, cells in group.items()}
+        for refiner, row in rows.items():
+            gains = _gains(row, rows[baseline]) if refiner != baseline and baseline in rows else {}
+            measured.append(Measured(group[refiner], row, gains))
+    return measured
 
 
-def _one(cells: Sequence[Selected], base: Sequence[Selected], by_key: Mapping[str, pd.DataFrame]) -> Measured:
+def _row(cells: Sequence[Selected], found: Found) -> Row:
     first = cells[0]
-    names, oracle = (first.base, first.refiner), first.manifest.uses_ground_truth
-    records = records_by_seed(cells, by_key)
-    if not records:
-        return Measured(cells, unfinished(*names, cells, oracle=oracle), {})
+    return row_of(first.base, first.refiner, cells, found.records, oracle=first.manifest.uses_ground_truth)
+
+
+def _gains(row: Row, of_base: Row) -> dict[str, float]:
+    """By column: the mean over the seeds that both have."""
     gains = {}
-    if seeds := paired_seeds(cells, base):
-        sides = [{seed: side[seed] for seed in seeds} for side in (records, records_by_seed(base, by_key))]
-        for column in QUALITY:
-            assert column.value is not None
-            own, of_base = (column.value(side, []) for side in sides)
-            if own is not None and of_base is not None:
-                gains[column.key] = own - of_base
-    return Measured(cells, finished(*names, cells, records, oracle=oracle), gains)
+    for column in QUALITY:
+        if pair := paired(row, of_base, column.parts):
+            refined, alone = (column.combine(side.mean(axis=0)) for side in (pair.one, pair.other))
+            gains[column.key] = float((refined - alone).mean())
+    return gains

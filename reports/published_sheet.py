@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from bench.reports.notes import contaminated
 from bench.reports.placing import Measured, Placed, called, place
@@ -120,7 +121,7 @@ def _fields(column: _Column, used: set[str]) -> list[Field]:
     """The columns; of those that may be empty, the ones that are not."""
     shown, digits, more = column.scale, column.digits, 2 if column.scale == 100 else column.digits
     points = ", in points" if shown == 100 else ""
-    gains = {"digits": digits, "scale": shown, "signed": True}
+    gains: dict[str, Any] = {"digits": digits, "scale": shown, "signed": True}
     fields = [
         Field(key="block", title="block"),
         Field(key="row", title="row"),

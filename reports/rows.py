@@ -6,16 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-import pandas as pd
-
 from bench.metrics.columns import IMAGE_METRICS
-from bench.reports.columns import COST, QUALITY, SPREAD, Column, Records, headroom, per_image, plugged_in
+from bench.reports.columns import COST, QUALITY, SPREAD, Column, Records, per_image, plugged_in
 from bench.reports.notes import contaminated, contamination, remarks, tuning
-from bench.reports.selection import Selected
-from bench.reports.statistics import LOSS, RESOLUTION, ROUNDING, Gain, paired_gain, points, recovered
+from bench.reports.selection import Selected, maps_of
+from bench.reports.statistics import Gain
 from bench.store import Manifest
-
-GAINS = tuple(column.key for column in QUALITY if column.gain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +32,8 @@ class Row:
         contaminated: image sets that public weights in use had seen and that are tested on, see
             `bench.execution.contamination`.
         notes: what a reader has to know about this row alone.
+        records: of the finished cells, by seed.
+        maps: which base maps of which images each seed refines: equal where two rows pair up.
     """
 
     base: str
@@ -50,6 +48,8 @@ class Row:
     plugged_in: tuple[Column, ...] = ()
     contaminated: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    records: Records = field(default_factory=dict, repr=False, compare=False)
+    maps: Mapping[int, str] = field(default_factory=dict, repr=False, compare=False)
 
 
 def unfinished(base: str, refiner: str, cells: Sequence[Selected], *, oracle: bool) -> Row:
@@ -62,7 +62,7 @@ def unfinished(base: str, refiner: str, cells: Sequence[Selected], *, oracle: bo
 
 
 def finished(base: str, refiner: str, cells: Sequence[Selected], records: Records, *, oracle: bool) -> Row:
-    """The row's own numbers; `with_gains` and `with_gaps` add the rest.
+    """The row's own numbers; `bench.reports.pairs` and `with_gaps` add the rest.
 
     Args:
         base, refiner: variant names.
@@ -93,84 +93,9 @@ def finished(base: str, refiner: str, cells: Sequence[Selected], records: Record
         plugged_in=more,
         contaminated=contaminated(done),
         notes=(*contamination(done), *remarks(done), *tuning(done), *undefined),
+        records=records,
+        maps={manifest.seed: maps_of(manifest) for manifest in done},
     )
-
-
-def with_gains(row: Row, refined: Records, baseline: Records, name: str) -> Row:
-    """The row with its gains over the baseline, paired by image and by seed.
-
-    Args:
-        row: as `finished` made it.
-        refined: its records.
-        baseline: records of the baseline, of the seeds where the two refine the same maps.
-        name: of the baseline.
-    """
-    seeds = refined.keys() & baseline.keys()
-    if not seeds:
-        return replace(row, notes=(*row.notes, f"no gains: no finished cell of {name} has its seed, images and maps"))
-    gains = {}
-    paired = 0
-    for metric in GAINS:
-        sides = [per_image({seed: side[seed] for seed in seeds}, metric) for side in (refined, baseline)]
-        pairs = pd.concat(sides, axis=1, join="inner")
-        paired = len(pairs)
-        if pairs.notna().all(axis=1).any():
-            gains[metric] = paired_gain(pairs.iloc[:, 0].to_numpy(), pairs.iloc[:, 1].to_numpy())
-    notes = [*row.notes]
-    if paired < row.images:
-        notes.append(f"gains are over the {paired} images that {name} has too")
-    if len(seeds) < len(row.seeds):
-        notes.append(f"gains are over the seeds that {name} has too: {_listed(seeds)}")
-    return replace(row, gains=gains, notes=tuple(notes))
-
-
-def with_headroom(row: Row, refined: Records, baseline: Records, oracles: Mapping[str, Records]) -> Row:
-    """The row with the part of each oracle's mIoU gain that it reaches, see `bench.reports.statistics.recovered`.
-
-    Args:
-        row: as `finished` made it.
-        refined: its records.
-        baseline: records of the baseline, of the seeds where the two refine the same maps.
-        oracles: records of each oracle, of the seeds where it refines the baseline's maps. One that lacks a seed or an
-            image of the row's gain gives no value.
-    """
-    seeds = refined.keys() & baseline.keys()
-    if not seeds:
-        return row
-    gain = _iou_differences(refined, baseline, seeds)
-    found: dict[str, float | None] = {}
-    for oracle, records in oracles.items():
-        if seeds <= records.keys():
-            best = _iou_differences(records, baseline, seeds).reindex(gain.index)
-            whole = best.notna().all() and not gain.empty
-            found[headroom(oracle).key] = recovered(float(gain.mean()), float(best.mean())) if whole else None
-    return replace(row, values={**row.values, **found})
-
-
-def with_inner(row: Row, refined: Records, inner: Records, baseline: Records, name: str) -> Row:
-    """The row with a note on what it makes of the gain in mIoU of a refiner that it was given.
-
-    Args:
-        row: as `finished` made it.
-        refined: its records.
-        inner: records of the other refiner, alone; like the baseline's of the seeds where it refines the same maps.
-        baseline: records of the baseline.
-        name: of the other refiner.
-    """
-    seeds = refined.keys() & inner.keys() & baseline.keys()
-    if not seeds:
-        return row
-    own, always = (_iou_differences(records, baseline, seeds) for records in (refined, inner))
-    own, always = own.align(always, join="inner")
-    lost = [100 * float((gains < -LOSS - ROUNDING).mean()) for gains in (own, always)]
-    best = always.clip(lower=0)
-    share = f" ({100 * own.mean() / always.mean():.0f} %)" if always.mean() > RESOLUTION else ""
-    said = (
-        f"of the {points(always.mean())} points that {name} alone gains it has {points(own.mean())}{share}; images "
-        f"that lose more than a point: {lost[0]:.0f} %, alone {lost[1]:.0f} %; the right choice every time would gain "
-        f"{points(best.mean())}"
-    )
-    return replace(row, notes=(*row.notes, said))
 
 
 def with_gaps(row: Row, cells: Sequence[Selected], *, seeds: set[int], images: int) -> Row:
@@ -194,13 +119,6 @@ def with_gaps(row: Row, cells: Sequence[Selected], *, seeds: set[int], images: i
         why = f"failed: {_first_line(newer)}" if newer.status == "failed" else "has not finished"
         notes.append(f"from an earlier run; a newer one, with other data or parameters, {why}")
     return replace(row, notes=tuple(notes))
-
-
-def _iou_differences(refined: Records, baseline: Records, seeds: set[int]) -> pd.Series[float]:
-    """Refined minus base, by image; of the images that both have."""
-    sides = [per_image({seed: side[seed] for seed in seeds}, "iou") for side in (refined, baseline)]
-    pairs = pd.concat(sides, axis=1, join="inner")
-    return pairs.iloc[:, 0] - pairs.iloc[:, 1]
 
 
 def _plugged_in(manifests: Sequence[Manifest]) -> tuple[Column, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -85,7 +86,12 @@ def comparable(one: Manifest, other: Manifest) -> bool:
     """Whether both refine the same maps of the same images: only then their records pair up."""
     if _name(one)._replace(refiner="") != _name(other)._replace(refiner=""):
         return False
-    return all(one.identity.get(part) == other.identity.get(part) for part in ("base", "test", "metrics"))
+    return maps_of(one) == maps_of(other)
+
+
+def maps_of(manifest: Manifest) -> str:
+    """Which maps of which images it refines, and by which version of the metrics they were scored."""
+    return json.dumps([manifest.identity.get(part) for part in ("base", "test", "metrics")], sort_keys=True)
 
 
 def told_apart(names: Iterable[VariantName]) -> dict[str, str]:

@@ -6,12 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import bootstrap
+from scipy.stats import norm
 
-CONFIDENCE = 0.95
-RESAMPLES = 9_999
-FEW = 30
-"""With fewer images the bootstrap's intervals are known to be too narrow, and one image may decide: that is said."""
+from bench.reports import resampling
+
+FEW = 100
+"""With fewer images the interval of a gain covers less than it says, as most images tie and a few decide: see
+docs/statistics.md. Such intervals are marked."""
+
+FEW_MARK = "~"
+"""Before an interval of fewer than `FEW` images."""
+
+POWER = 0.8
+"""Chance of an interval clear of zero that the smallest visible gain is stated for."""
 
 LOSS = 0.01
 """An image counts as lost where its value falls by more than this, one percent point, and as won where it rises so."""
@@ -20,11 +27,7 @@ RESOLUTION = 0.001
 """The smallest oracle gain that others are measured by: one step of the gains as they are shown, 0.1 points. Below it
 a single image of a hundred that moves by 10 points turns a recovered headroom of none into one of all."""
 
-FEW_IMAGES = 30
-"""With fewer the bootstrap's interval is too narrow, and one image can turn the mean: it then means little."""
-
 ROUNDING = 1e-9  # 0.80 - 0.81 is a little below -0.01 in binary; that image lost exactly one point
-_VALUES_AT_ONCE = 2_000_000  # 16 MB of float64 for one batch of resamples
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +35,13 @@ class Gain:
     """A paired difference, refined minus base, as a fraction (0.01 is one percent point).
 
     Attributes:
-        mean: mean over the images.
-        low, high: ends of the 95 % bootstrap interval of the mean; None for a single image.
+        mean: mean over the images, and over the seeds.
+        low, high: ends of the 95 % bootstrap interval of the mean; None for a single image, or a single group.
         lost: share of the images, 0..1, that lost more than one point.
         images: number of images in the mean.
         wins, losses: number of images that gained, or lost, more than one point; the others are ties.
+        error: standard error of the mean, by the same resamples; None where there is no interval.
+        groups: number of groups that were resampled whole; None where images were.
     """
 
     mean: float
@@ -46,34 +51,92 @@ class Gain:
     images: int
     wins: int
     losses: int
+    error: float | None = None
+    groups: int | None = None
 
     @property
     def ties(self) -> int:
         return self.images - self.wins - self.losses
 
+    @property
+    def few(self) -> bool:
+        """Whether its interval is marked: of fewer than `FEW` images, or groups where those were resampled."""
+        return (self.images if self.groups is None else self.groups) < FEW
 
-def paired_gain(refined: NDArray[np.float64], base: NDArray[np.float64], *, seed: int = 0) -> Gain:
+    @property
+    def visible(self) -> float | None:
+        """The smallest gain, as a fraction, that images with such differences would show.
+
+        A true gain of so much has the chance `POWER` of an interval clear of zero: the sum of the two normal quantiles
+        times the standard error.
+        """
+        if self.error is None:
+            return None
+        return float(norm.ppf(0.5 + resampling.CONFIDENCE / 2) + norm.ppf(POWER)) * self.error
+
+
+def paired_gain(
+    refined: NDArray[np.float64],
+    base: NDArray[np.float64],
+    *,
+    groups: NDArray[np.int64] | None = None,
+    seed: int = 0,
+) -> Gain:
     """Mean of the per-image differences with its percentile bootstrap interval.
 
-    Images are resampled, not pixels: the question is how the gain would vary over other sets of images.
+    Images are resampled, not pixels: the question is how the gain would vary over other sets of images; and seeds
+    where there are several, see `bench.reports.resampling`.
 
     Args:
-        refined, base: ``(N,)``, the same metric of the same images in the same order, as fractions. A pair
-            with a NaN (the metric is undefined there) is left out.
+        refined, base: ``(N,)``, or ``(N, S)`` for S seeds, the same metric of the same images in the same order, as
+            fractions. A pair with a NaN (the metric is undefined there), in any seed, is left out.
+        groups: ``(N,)``, the number of each image's group, 0 and up, to resample groups whole; None for images.
         seed: of the resampling.
 
     Raises:
         ValueError: the shapes differ, or no pair is defined.
     """
-    if refined.shape != base.shape or refined.ndim != 1:
-        raise ValueError(f"expected two vectors of one length, got shapes {refined.shape} and {base.shape}")
-    differences = refined - base
-    differences = differences[~np.isnan(differences)]
-    if differences.size == 0:
+    if refined.shape != base.shape or refined.ndim not in (1, 2):
+        raise ValueError(
+            f"expected two arrays (N,) or (N, S) of one shape, got shapes {refined.shape} and {base.shape}"
+        )
+    differences = refined - base if refined.ndim == 2 else (refined - base)[:, None]
+    known = ~np.isnan(differences).any(axis=1)
+    differences = differences[known]
+    if len(differences) == 0:
         raise ValueError("no image has a value in both")
-    low, high = _interval(differences, seed)
-    wins, losses = (int(np.sum(sign * differences > LOSS + ROUNDING)) for sign in (1, -1))
-    return Gain(float(differences.mean()), low, high, losses / differences.size, differences.size, wins, losses)
+    if groups is not None:
+        groups = np.unique(groups[known], return_inverse=True)[1]
+    by_image = differences.mean(axis=1)
+    low, high, error = spread(differences, groups, seed=seed)
+    wins, losses = (int(np.sum(sign * by_image > LOSS + ROUNDING)) for sign in (1, -1))
+    return Gain(
+        mean=float(by_image.mean()),
+        low=low,
+        high=high,
+        lost=losses / len(by_image),
+        images=len(by_image),
+        wins=wins,
+        losses=losses,
+        error=error,
+        groups=None if groups is None else int(groups.max()) + 1,
+    )
+
+
+def spread(
+    differences: NDArray[np.float64], groups: NDArray[np.int64] | None = None, *, seed: int = 0
+) -> tuple[float, float, float] | tuple[None, None, None]:
+    """The ends of the 95 % interval of the mean of ``(N, S)`` differences, and its standard error.
+
+    None for all where there is but one image or group to draw from.
+    """
+    if (len(differences) if groups is None else len(np.unique(groups))) < 2:
+        return None, None, None
+    if np.ptp(differences) == 0:
+        value = float(differences.flat[0])
+        return value, value, 0.0
+    drawn = resampling.over_seeds(resampling.means(differences, groups, seed=seed), seed=seed)
+    return *resampling.interval(drawn), float(drawn.std())
 
 
 def points(fraction: float) -> str:
@@ -95,21 +158,3 @@ def recovered(gain: float, oracle: float) -> float | None:
     (0.25, None)
     """
     return gain / oracle if oracle >= RESOLUTION else None
-
-
-def _interval(differences: NDArray[np.float64], seed: int) -> tuple[float | None, float | None]:
-    if differences.size < 2:
-        return None, None
-    if np.ptp(differences) == 0:
-        return float(differences[0]), float(differences[0])
-    interval = bootstrap(
-        (differences,),
-        np.mean,
-        n_resamples=RESAMPLES,
-        batch=max(1, _VALUES_AT_ONCE // differences.size),
-        vectorized=True,
-        method="percentile",
-        confidence_level=CONFIDENCE,
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return float(interval.low), float(interval.high)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,35 +12,48 @@ import pandas as pd
 
 from bench.reports import legend
 from bench.reports.captions import origin, remarks
-from bench.reports.columns import COST, QUALITY, SPREAD, Column, Records, headroom
+from bench.reports.columns import COST, QUALITY, SPREAD, Column, headroom
+from bench.reports.pairs import told_apart, with_gains, with_headroom, with_inner
 from bench.reports.reading import Found
-from bench.reports.rows import Row, finished, unfinished, with_gains, with_gaps, with_headroom, with_inner
-from bench.reports.selection import Selected, comparable
+from bench.reports.rows import Row, finished, unfinished, with_gaps
+from bench.reports.selection import Selected
 from bench.store import LAYOUT
 
 
 @dataclass(frozen=True)
 class Block:
-    """One base: its baseline row first, then the refiners, oracles last."""
+    """One base: its baseline row first, then the refiners, oracles last.
+
+    Attributes:
+        groups: image id -> the group that is resampled whole; None where images are.
+    """
 
     base: str
     rows: tuple[Row, ...]
+    groups: Mapping[str, str] | None = field(default=None, repr=False, compare=False)
+    _best: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def best(self, column: Column) -> frozenset[str]:
-        """The refiners with the best shown value, ties included.
+    def best(self, column: Column) -> str:
+        """The refiner with the best value, where it is told apart from all others; else "".
 
-        Oracles and contaminated rows do not compete. Empty where there is nothing to compare or the column has no good
-        end.
+        A difference inside its interval is none, see `bench.reports.pairs.told_apart`: where the best is not told
+        apart from another, no value of the column stands out. Oracles and contaminated rows do not compete.
         """
-        found = {
-            row.refiner: value
+        if column.key not in self._best:
+            self._best[column.key] = self._found_best(column)
+        return self._best[column.key]
+
+    def _found_best(self, column: Column) -> str:
+        fair = [
+            row
             for row in self.rows
-            if not row.oracle and not row.contaminated and (value := row.values.get(column.key)) is not None
-        }
-        if column.better is None or len(found) < 2:
-            return frozenset()
-        top = column.text((max if column.better == "higher" else min)(found.values()))
-        return frozenset(refiner for refiner, value in found.items() if column.text(value) == top)
+            if not row.oracle and not row.contaminated and row.values.get(column.key) is not None
+        ]
+        if column.better is None or len(fair) < 2:
+            return ""
+        fair.sort(key=lambda row: row.values[column.key] or 0.0, reverse=column.better == "higher")
+        best, *others = fair
+        return best.refiner if all(told_apart(best, other, column, self.groups) for other in others) else ""
 
 
 @dataclass(frozen=True)
@@ -160,19 +172,21 @@ class Report:
         return (row for group in self.groups for block in group.blocks for row in block.rows)
 
 
-def assemble(found: Found, baseline: str) -> Report:
+def assemble(found: Found, baseline: str, groups: Mapping[str, str] | None = None) -> Report:
     """Lay the cells out.
 
     Args:
         found: what is shown.
         baseline: canonical name of the refiner that gains are measured over.
+        groups: image id -> the group (video, patient, tile) that is resampled whole for intervals; None to resample
+            images.
     """
     grouped: dict[tuple[str, int | None, bool, int, str], list[Selected]] = defaultdict(list)
     for cell in found.cells:
         one = cell.manifest
         grouped[cell.dataset, one.limit, one.drawn, one.layout, one.protocol].append(cell)
     names = [name[:-1] for name in grouped]
-    groups = []
+    laid = []
     for (dataset, limit, drawn, layout, protocol), members in grouped.items():
         # A run of an earlier version took the first ones.
         part = "a random sample of" if drawn else "first"
@@ -181,14 +195,19 @@ def assemble(found: Found, baseline: str) -> Report:
             title += ", earlier version"
         if names.count((dataset, limit, drawn, layout)) > 1:
             title += f", protocol {protocol}"
-        blocks, shared = _without_shared_notes(_blocks(members, found.records, baseline))
+        blocks, shared = _without_shared_notes(_blocks(members, found.records, baseline, groups))
         rows = [row for block in blocks for row in block.rows]
         said = (*remarks(members, rows), *shared)
-        groups.append(Group(dataset, limit, layout, protocol, title, blocks, said, origin(members)))
-    return Report(baseline, tuple(groups), tuple(map(str, found.damaged)))
+        laid.append(Group(dataset, limit, layout, protocol, title, blocks, said, origin(members)))
+    return Report(baseline, tuple(laid), tuple(map(str, found.damaged)))
 
 
-def _blocks(cells: Sequence[Selected], by_key: Mapping[str, pd.DataFrame], baseline: str) -> list[Block]:
+def _blocks(
+    cells: Sequence[Selected],
+    by_key: Mapping[str, pd.DataFrame],
+    baseline: str,
+    groups: Mapping[str, str] | None,
+) -> list[Block]:
     """One block a base, each with a row for every refiner that any of them has."""
     oracles = {cell.refiner: cell.manifest.uses_ground_truth for cell in cells}
     # The sort is stable: within each of the three kinds the refiners keep their places in the grid.
@@ -198,27 +217,22 @@ def _blocks(cells: Sequence[Selected], by_key: Mapping[str, pd.DataFrame], basel
         named[cell.base, cell.refiner].append(cell)
     blocks = []
     for base in dict.fromkeys(cell.base for cell in cells):
-        records = {refiner: records_by_seed(named[base, refiner], by_key) for refiner in refiners}
-        of_baseline = records.get(baseline, {})
-        paired = {refiner: paired_seeds(named[base, refiner], named[base, baseline]) for refiner in refiners}
-        bounds = {
-            oracle: {seed: records[oracle][seed] for seed in paired[oracle]} for oracle in refiners if oracles[oracle]
+        rows = {
+            refiner: row_of(base, refiner, named[base, refiner], by_key, oracle=oracles[refiner])
+            for refiner in refiners
         }
-        rows = []
-        for refiner in refiners:
-            own, oracle = named[base, refiner], oracles[refiner]
-            if not records[refiner]:
-                rows.append(unfinished(base, refiner, own, oracle=oracle))
-                continue
-            row = finished(base, refiner, own, records[refiner], oracle=oracle)
-            same = {seed: of_baseline[seed] for seed in paired[refiner]}
-            if refiner != baseline:
-                row = with_gains(row, records[refiner], same, baseline)
-            for inner in _inner(own, base, named):
-                alone = {seed: records[inner][seed] for seed in paired[inner]}
-                row = with_inner(row, records[refiner], alone, same, inner)
-            rows.append(with_headroom(row, records[refiner], same, bounds))
-        blocks.append(Block(base, tuple(rows)))
+        own = rows.get(baseline, Row(base, baseline, "missing"))
+        bounds = [row for row in rows.values() if row.oracle and row.status == "done"]
+        compared = []
+        for refiner, row in rows.items():
+            if row.status == "done":
+                if refiner != baseline:
+                    row = with_gains(row, own, groups)
+                for inner in _inner(named[base, refiner], base, named):
+                    row = with_inner(row, rows[inner], own)
+                row = with_headroom(row, own, bounds)
+            compared.append(row)
+        blocks.append(Block(base, tuple(compared), groups))
     done = [row for block in blocks for row in block.rows if row.status == "done"]
     seeds = {seed for row in done for seed in row.seeds}
     images = max((row.images for row in done), default=0)
@@ -227,6 +241,17 @@ def _blocks(cells: Sequence[Selected], by_key: Mapping[str, pd.DataFrame], basel
         return with_gaps(row, named[row.base, row.refiner], seeds=seeds, images=images) if row.status == "done" else row
 
     return [replace(block, rows=tuple(gaps(row) for row in block.rows)) for block in blocks]
+
+
+def row_of(
+    base: str, refiner: str, cells: Sequence[Selected], by_key: Mapping[str, pd.DataFrame], *, oracle: bool
+) -> Row:
+    """The row of some cells, one a seed, on its own; ``by_key`` are the finished ones' records."""
+    done = [cell.manifest for cell in cells if cell.manifest.status == "done"]
+    if not done:
+        return unfinished(base, refiner, cells, oracle=oracle)
+    records = {manifest.seed: by_key[manifest.key].set_index("id") for manifest in done}
+    return finished(base, refiner, cells, records, oracle=oracle)
 
 
 def _inner(cells: Sequence[Selected], base: str, named: Mapping[tuple[str, str], Sequence[Selected]]) -> list[str]:
@@ -243,18 +268,6 @@ def _of_refiner(cell: Selected) -> dict[str, Any]:
     """The identity of its refiner; an earlier version wrote none."""
     found: dict[str, Any] = cell.manifest.identity.get("refiner", {})
     return found
-
-
-def records_by_seed(cells: Iterable[Selected], by_key: Mapping[str, pd.DataFrame]) -> Records:
-    """The records of the finished ones, from those of a store by key."""
-    done = [cell.manifest for cell in cells if cell.manifest.status == "done"]
-    return {manifest.seed: by_key[manifest.key].set_index("id") for manifest in done}
-
-
-def paired_seeds(cells: Sequence[Selected], baseline: Sequence[Selected]) -> list[int]:
-    """Seeds where both have finished, on the same maps of the same images."""
-    pairs = itertools.product((cell.manifest for cell in cells), (cell.manifest for cell in baseline))
-    return [one.seed for one, other in pairs if one.status == other.status == "done" and comparable(one, other)]
 
 
 def _without_shared_notes(blocks: Sequence[Block]) -> tuple[tuple[Block, ...], tuple[str, ...]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bench.reports.columns import COST, NOT_AVAILABLE, QUALITY
+from bench.reports.pairs import told_apart
 from bench.reports.rows import Row
-from bench.reports.statistics import FEW_IMAGES, Gain, points
+from bench.reports.statistics import FEW, FEW_MARK, POWER, Gain, points
 from bench.reports.tables import Block
 
 NAMED = 3
@@ -20,8 +21,8 @@ def verdict(block: Block, baseline: str, names: Mapping[str, str]) -> str:
     """The one with the highest gain of mIoU whose interval excludes zero; or that none is shown to help.
 
     Oracles and contaminated rows are never the answer. Whether an interval excludes zero is judged as it is shown, in
-    tenths of a point: what reads ``[0.0, +1.4]`` does not. Those whose intervals overlap with the best one's, and
-    exclude zero too, are not told apart from it.
+    tenths of a point: what reads ``[0.0, +1.4]`` does not. Those that help, too, and whose paired difference from the
+    best one has an interval that holds zero are not told apart from it.
 
     Args:
         block: the rows of one base.
@@ -39,22 +40,34 @@ def verdict(block: Block, baseline: str, names: Mapping[str, str]) -> str:
     if not helping:
         parts = [f"No refiner is shown to help: keep the base's own map; nearest comes {said}"]
     else:
-        parts = [f"Take {said}", *_alike(best, helping[1:], names)]
+        parts = [f"Take {said}", *_alike(best, helping[1:], block, names)]
     seen = [row for row in others if row.contaminated and _gains_more(row, best)]
     if seen:
         parts.append(f"left out: {_listed([names[row.refiner] for row in seen])} (‡), trained on test images")
     images = best.gains[_DECIDES].images
-    if images < FEW_IMAGES:
+    if images < FEW:
         parts.append(
-            "one image has no interval" if images == 1 else f"of only {images} images an interval means little"
+            "one image has no interval" if images == 1 else f"of only {images} images an interval covers less than 95 %"
         )
     return "; ".join(parts) + "."
 
 
+def visible(block: Block) -> str:
+    """The smallest gain of mIoU that the block's images can show, over its refiners; "" where none has an interval."""
+    fair = [row.gains[_DECIDES] for row in block.rows if _DECIDES in row.gains and not row.oracle]
+    found = sorted({f"{gain.visible * 100:.1f}" for gain in fair if gain.visible}, key=float)
+    if not found:
+        return ""
+    groups, images = ({getattr(gain, which) for gain in fair} for which in ("groups", "images"))
+    which = f"{max(groups)} groups" if None not in groups else f"{max(images)} images"
+    sizes = found[0] if len(found) == 1 else f"{found[0]} to {found[-1]}, by refiner"
+    return f"Smallest gain that {which} show with a chance of {POWER * 100:.0f} %: {sizes} points of mIoU."
+
+
 def interval(gain: Gain) -> str:
-    """In percent points: ``+0.8 [-1.7, +3.4]``."""
+    """In percent points: ``+0.8 [-1.7, +3.4]``; ``~[`` where the images are few."""
     ends = NOT_AVAILABLE if gain.low is None or gain.high is None else f"{points(gain.low)}, {points(gain.high)}"
-    return f"{points(gain.mean)} [{ends}]"
+    return f"{points(gain.mean)} {FEW_MARK if gain.few else ''}[{ends}]"
 
 
 def _nothing(others: Sequence[Row], baseline: str) -> str:
@@ -84,17 +97,16 @@ def _bought(row: Row) -> str:
     return text
 
 
-def _alike(best: Row, others: Sequence[Row], names: Mapping[str, str]) -> list[str]:
-    """Those that the intervals do not tell apart from the best, fastest first."""
-    low = best.gains[_DECIDES].low
-    found = [row for row in others if low is not None and (row.gains[_DECIDES].high or 0) >= low]
+def _alike(best: Row, others: Sequence[Row], block: Block, names: Mapping[str, str]) -> list[str]:
+    """Those that are not told apart from the best, fastest first."""
+    found = [row for row in others if not told_apart(best, row, QUALITY[0], block.groups)]
     found.sort(key=lambda row: -_speed(row, best))
     if not found:
         return []
     listed = [f"{names[row.refiner]}{_times(_speed(row, best))}" for row in found[:NAMED]]
     if len(found) > NAMED:
         listed.append(f"{len(found) - NAMED} more")
-    return [f"not told apart from it, as the intervals overlap: {_listed(listed)}"]
+    return [f"not told apart from it: {_listed(listed)}"]
 
 
 def _speed(row: Row, best: Row) -> float:

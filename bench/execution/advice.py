@@ -16,7 +16,7 @@ def advice(cells: Sequence[Cell]) -> Iterator[str]:
         found = list(group)
         fewest = min(len(cell.ids["test"]) for cell in found)
         if fewest < FEW:
-            yield f"warning: {fewest} test images of {name}: with fewer than {FEW} the intervals mean little"
+            yield f"warning: {fewest} test images of {name}: with fewer than {FEW} a 95 % interval covers less"
         unused = _unused(found)
         if unused:
             yield f"{name}: {unused}"

@@ -7,7 +7,8 @@ import io
 
 from bench.redaction import cell
 from bench.reports.columns import COST, QUALITY, SPREAD
-from bench.reports.rows import GAINS, Row
+from bench.reports.pairs import GAINS
+from bench.reports.rows import Row
 from bench.reports.tables import Group, Report
 
 TEXT = ("dataset", "protocol", "base", "refiner", "status", "problem", "contaminated", "seeds", "notes")
@@ -56,7 +57,7 @@ def _line(group: Group, row: Row, report: Report) -> dict[str, object]:
     }
     for column in (*QUALITY, *report.plugged_in, SPREAD, *COST, *report.headroom):
         line[column.key] = row.values.get(column.key)
-        if column.key in GAINS:
+        if column in GAINS:
             gain = row.gains.get(column.key)
             line |= {
                 f"{column.key}_gain": gain and gain.mean,

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from bench.reports.columns import NOT_AVAILABLE, QUALITY, Column
 from bench.reports.formats import layout
 from bench.reports.tables import Block, Group, Report, Section
+from bench.reports.verdict import visible
 
 ROWS_PER_TABLE = 40
 """More do not fit a page; the next base then starts a new table."""
@@ -66,9 +67,10 @@ class _Latex:
         daggers = (r"\,$\dagger$" if oracle else "") + (r"\,$\ddagger$" if contaminated else "")
         return escape(refiner) + daggers + (f"$^{{{','.join(map(str, marks))}}}$" if marks else "")
 
-    def gain(self, arrow: layout.Arrow, size: str, interval: tuple[str, str] | None) -> str:
+    def gain(self, arrow: layout.Arrow, size: str, interval: tuple[str, str] | None, *, few: bool) -> str:
         ends = rf"{interval[0]},\,{interval[1]}" if interval else rf"\mbox{{{NOT_AVAILABLE}}}"
-        return rf"{_ARROWS[arrow]}{size} {{\scriptsize$[{ends}]$}}"
+        mark = r"\sim" if few else ""
+        return rf"{_ARROWS[arrow]}{size} {{\scriptsize${mark}[{ends}]$}}"
 
 
 _STYLE = _Latex()
@@ -97,7 +99,7 @@ def _tables(group: Group, section: Section, baseline: str) -> list[str]:
         part = f" ({index + 1} of {len(chunks)})" if len(chunks) > 1 else ""
         caption = f"{section.title} on {group.title}{part}: {group.caption}."
         tabular = _tabular(blocks, section.columns, names, baseline)
-        tables.append(_table(caption, tabular, _notes(group, section.legend)))
+        tables.append(_table(caption, tabular, _notes(group, blocks, section.legend)))
     return tables
 
 
@@ -149,6 +151,7 @@ def _tabular(
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
 
 
-def _notes(group: Group, legend: Sequence[str]) -> str:
+def _notes(group: Group, blocks: Sequence[Block], legend: Sequence[str]) -> str:
     notes = [rf"$^{{{number}}}$ {escape(note)}." for number, note in enumerate(group.notes, start=1)]
+    notes += [escape(f"{block.base}: {seen}") for block in blocks if (seen := visible(block))]
     return "\\par\n".join([*notes, escape(" ".join(legend))])

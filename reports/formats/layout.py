@@ -32,8 +32,8 @@ class Style(Protocol):
         """A refiner's name with a dagger for an oracle, a double one for contamination, and its footnote numbers."""
         ...
 
-    def gain(self, arrow: Arrow, size: str, interval: tuple[str, str] | None) -> str:
-        """``size`` is unsigned; the interval's ends are signed."""
+    def gain(self, arrow: Arrow, size: str, interval: tuple[str, str] | None, *, few: bool) -> str:
+        """``size`` is unsigned; the interval's ends are signed; ``few`` marks it, see `Gain.few`."""
         ...
 
 
@@ -53,7 +53,7 @@ def numbers(row: Row, block: Block, columns: Iterable[Column], baseline: str, st
     found = []
     for column in columns:
         text = style.plain(column.text(row.values.get(column.key)))
-        found.append(style.bold(text) if row.refiner in block.best(column) else text)
+        found.append(style.bold(text) if row.refiner == block.best(column) else text)
         if column.gain:
             found += [style.plain("-")] * 2 if row.refiner == baseline else gain_cells(row, column, style)
     return found
@@ -97,4 +97,4 @@ def gain_cells(row: Row, column: Column, style: Style) -> list[str]:
     arrow: Arrow = "none" if float(size) == 0 else "up" if gain.mean > 0 else "down"
     interval = None if gain.low is None or gain.high is None else (points(gain.low), points(gain.high))
     share = f"{gain.wins}/{gain.ties}/{gain.losses}" if column.gain == "W/T/L" else f"{gain.lost * 100:.0f} %"
-    return [style.gain(arrow, size, interval), style.plain(share)]
+    return [style.gain(arrow, size, interval, few=gain.few), style.plain(share)]

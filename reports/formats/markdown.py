@@ -10,7 +10,9 @@ import tabulate
 from bench.redaction import printable
 from bench.reports.columns import NOT_AVAILABLE, QUALITY, Column
 from bench.reports.formats import layout
+from bench.reports.statistics import FEW_MARK
 from bench.reports.tables import Block, Group, Report
+from bench.reports.verdict import visible
 
 tabulate.MIN_PADDING = 0  # it makes a column wider than its heading, and 160 columns are few
 _ARROWS = {"up": "↑ ", "down": "↓ ", "none": ""}
@@ -45,8 +47,9 @@ class _Markdown:
         daggers = [mark for mark, shown in (("†", oracle), ("‡", contaminated)) if shown]
         return " ".join([self.plain(refiner), *daggers, *(layout.superscript(mark) for mark in marks)])
 
-    def gain(self, arrow: layout.Arrow, size: str, interval: tuple[str, str] | None) -> str:
-        return f"{_ARROWS[arrow]}{size} [{','.join(interval) if interval else NOT_AVAILABLE}]"
+    def gain(self, arrow: layout.Arrow, size: str, interval: tuple[str, str] | None, *, few: bool) -> str:
+        mark = FEW_MARK if few else ""
+        return f"{_ARROWS[arrow]}{size} {mark}[{','.join(interval) if interval else NOT_AVAILABLE}]"
 
 
 _STYLE = _Markdown()
@@ -58,6 +61,8 @@ def _group(group: Group, report: Report) -> str:
     for block in group.blocks:
         parts.append(f"### {plain(block.base)}")
         parts += [_table(block, section.columns, names, report.baseline) for section in report.sections(group)]
+        if seen := visible(block):
+            parts.append(plain(seen))
     notes = [f"{layout.superscript(number)} {plain(note)}" for number, note in enumerate(group.notes, start=1)]
     if notes:
         parts.append("  \n".join(notes))  # two blanks: a line break, not a new paragraph

@@ -20,7 +20,7 @@ from bench.reports.formats.layout import superscript, without_folders
 from bench.reports.rows import Row
 from bench.reports.statistics import Gain
 from bench.reports.tables import Block, Group, Report
-from bench.reports.verdict import interval, verdict
+from bench.reports.verdict import interval, verdict, visible
 from bench.runtime.brackets import pieces
 
 WIDTH = 80
@@ -118,6 +118,7 @@ class _Screen:
             yield from self._rows(group, block)
             yield Text()
             yield from self._wrapped(verdict(block, self.report.baseline, self.labels), style="bold")
+            yield from self._wrapped(visible(block), style="dim")
         yield Text()
         notes = [f"{superscript(number)} {note}." for number, note in enumerate(group.notes, start=1)]
         own = {row.refiner for block in group.blocks for row in block.rows}
@@ -153,7 +154,7 @@ class _Screen:
     def _cell(self, row: Row, block: Block, measure: Measure) -> Cell:
         column = measure.column
         if measure.part == "value":
-            style = "bold" if row.refiner in block.best(column) else ""
+            style = "bold" if row.refiner == block.best(column) else ""
             return Cell(column.text(row.values.get(column.key)), style)
         if row.refiner == self.report.baseline:
             return Cell(BASE if measure.part == "gain" else "-")

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.metrics.columns import RECORD_COLUMNS
 from bench.store import LAYOUT, Manifest, Store
@@ -16,7 +18,7 @@ from bench.store import LAYOUT, Manifest, Store
 NAN = float("nan")
 
 
-def records(iou: Sequence[float], **columns: Any) -> pd.DataFrame:
+def records(iou: Sequence[float] | NDArray[np.float64], **columns: Any) -> pd.DataFrame:
     """Records with the given IoUs; every other metric is as given, or not defined."""
     frame = pd.DataFrame({name: NAN for name in RECORD_COLUMNS}, index=range(len(iou)))
     frame = frame.assign(id=[f"image{i}" for i in range(len(iou))], iou=iou, intersection=1, union=2)

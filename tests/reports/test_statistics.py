@@ -94,8 +94,8 @@ def test_undefined_pairs_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("refined", "base", "message"),
     [
-        (np.zeros(2), np.zeros(3), "one length"),
-        (np.zeros((2, 2)), np.zeros((2, 2)), "one length"),
+        (np.zeros(2), np.zeros(3), "one shape"),
+        (np.zeros((2, 2, 2)), np.zeros((2, 2, 2)), "one shape"),
         (np.array([]), np.array([]), "no image"),
         (np.array([np.nan]), np.array([0.5]), "no image"),
     ],

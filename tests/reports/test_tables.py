@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.reports import Report, build
+from bench.reports import Report, assemble, build, read
 from bench.reports.columns import QUALITY
 from bench.reports.rows import Row
 from bench.store import Store
 from tests.reports.stores import NAN, add, records
 
 MIOU = QUALITY[0]
-MAE = next(column for column in QUALITY if column.key == "mae")
+MAE, SET_IOU = (next(column for column in QUALITY if column.key == key) for key in ("mae", "iou_dataset"))
 
 
 @pytest.fixture
@@ -64,10 +64,10 @@ def test_images_that_only_one_side_has_are_told(store: Store) -> None:
     assert "images: 2, where others have 3" in rows(build(store))["unet", "identity"].notes
 
 
-def test_seeds_are_averaged_before_the_bootstrap(store: Store) -> None:
+def test_seeds_are_averaged_and_drawn_beside_the_images(store: Store) -> None:
     add(store, "identity", [0.5, 0.5], seed=0)
     add(store, "identity", [0.5, 0.7], seed=1)
-    # Over the seeds both images gain 0.1, though no single seed gains that anywhere.
+    # Over the seeds both images gain 0.1, though no single seed gains that anywhere: -0.1, 0.3 and 0.3, -0.1.
     add(store, "prn", [0.4, 0.8], seed=0)
     add(store, "prn", [0.8, 0.6], seed=1)
     report = build(store)
@@ -75,8 +75,10 @@ def test_seeds_are_averaged_before_the_bootstrap(store: Store) -> None:
     assert row.seeds == (0, 1)
     assert row.values["iou"] == pytest.approx(0.65)
     gain = row.gains["iou"]
-    assert (gain.mean, gain.low, gain.high) == pytest.approx((0.1, 0.1, 0.1))
+    # Of 16 draws of two images and two seeds a quarter has one image and one seed alone: half of those lose.
+    assert (gain.mean, gain.low, gain.high) == pytest.approx((0.1, -0.1, 0.3))
     assert gain.images == 2
+    assert (gain.wins, gain.losses) == (2, 0)
     assert any("2 seeds (0, 1)" in remark for remark in report.groups[0].remarks)
 
 
@@ -178,7 +180,7 @@ def test_remarks_say_what_the_numbers_come_from(store: Store) -> None:
     (group,) = build(store).groups
     assert (*group.remarks, *group.origin) == (
         "2 test images",
-        "fewer than 30 images: intervals mean little",
+        "fewer than 100 images: a 95 % interval (~) covers less, see docs/statistics.md",
         "partial copy: 6 of 6226 pairs",
         "protocol A (base on train, refiners on val)",
         "seed 0",
@@ -208,29 +210,58 @@ def test_the_spread_over_seeds_is_shown_where_there_are_several(store: Store) ->
     assert report.quality[-1].text(row.values["iou_spread"]) == "20.00"
 
 
-def test_best_marks_ties_as_shown_and_passes_over_oracles(store: Store) -> None:
-    add(store, "identity", records([0.5], mae=[0.2]))
-    add(store, "crf", records([0.700001], mae=[0.3]))
-    add(store, "prn", records([0.700002], mae=[0.3]))
-    add(store, "ideal", records([0.9], mae=[0.0]), uses_ground_truth=True)
+def test_the_best_stands_out_where_its_paired_differences_exclude_zero(store: Store) -> None:
+    base = np.linspace(0.3, 0.7, 30)
+    swing = 0.05 * np.where(np.arange(30) % 2, 1, -1)
+    counts = {"union": 100}
+    add(store, "identity", records(base, mae=0.2, intersection=50, **counts))
+    add(store, "crf", records(base + 0.1 + swing, mae=0.3, intersection=50 + 20 * (swing > 0), **counts))
+    add(store, "prn", records(base + 0.11 - swing, mae=0.25, intersection=61, **counts))  # from crf by 1 +- 10 points
+    add(store, "ideal", records(base + 0.2, mae=0.0, intersection=90, **counts), uses_ground_truth=True)
     (block,) = build(store).groups[0].blocks
-    assert block.best(MIOU) == {"crf", "prn"}
-    assert block.best(MAE) == {"identity"}
+    assert block.best(MIOU) == ""
+    assert block.best(MAE) == "identity"
+    assert block.best(SET_IOU) == ""
+    add(store, "filter", records(base + 0.13 - swing, mae=0.25, intersection=61, **counts))  # above prn in each image
+    (block,) = build(store).groups[0].blocks
+    assert block.best(MIOU) == ""  # and not above crf
+    add(store, "crf", records(base + 0.09 - swing, mae=0.3, intersection=75, **counts), generation=1)
+    (block,) = build(store).groups[0].blocks
+    assert (block.best(MIOU), block.best(SET_IOU)) == ("filter", "crf")
+
+
+def test_one_image_tells_nothing_apart(store: Store) -> None:
+    add(store, "identity", [0.5])
+    add(store, "crf", [0.9])
+    assert build(store).groups[0].blocks[0].best(MIOU) == ""
+
+
+def test_groups_are_resampled_whole(store: Store) -> None:
+    names = {f"image{place}": f"video{place // 10}" for place in range(40)}
+    moved = np.repeat([0.1, 0.1, 0.1, -0.1], 10)  # four videos: 3 of 4 gain
+    add(store, "identity", [0.5] * 40)
+    add(store, "crf", (0.5 + moved).tolist())
+    found = rows(assemble(read(store, "identity"), "identity", names))["unet", "crf"].gains["iou"]
+    assert (found.mean, found.images, found.groups) == (pytest.approx(0.05), 40, 4)
+    # All four draws from the losing video come in 1 of 256 cases, none in 81: the ends are means of four of them.
+    assert (found.low, found.high) == pytest.approx((-0.05, 0.1))
+    alone = rows(build(store))["unet", "crf"].gains["iou"]
+    assert alone.groups is None and alone.low is not None and alone.low > 0.015
 
 
 def test_contaminated_rows_do_not_compete(store: Store) -> None:
-    add(store, "identity", [0.5])
-    add(store, "crf", [0.6])
-    add(store, "psp", [0.8], contaminated=["DUTS-TE"], contaminated_by=["refiner"])
+    add(store, "identity", [0.5, 0.5])
+    add(store, "crf", [0.6, 0.6])
+    add(store, "psp", [0.8, 0.8], contaminated=["DUTS-TE"], contaminated_by=["refiner"])
     (block,) = build(store).groups[0].blocks
-    assert block.best(MIOU) == {"crf"}
+    assert block.best(MIOU) == "crf"
 
 
 def test_a_contaminated_base_is_told_once_and_has_no_best(store: Store) -> None:
     for refiner, value in (("identity", 0.5), ("prn", 0.6)):
         add(store, refiner, [value, value], contaminated=["ECSSD"], contaminated_by=["base"])
     (group,) = build(store).groups
-    assert group.blocks[0].best(MIOU) == frozenset()
+    assert group.blocks[0].best(MIOU) == ""
     assert all(row.contaminated == ("ECSSD",) for row in group.blocks[0].rows)
     said = "not clean: the public weights of the base were trained on ECSSD, which is tested on"
     assert group.notes == () and said in group.remarks
@@ -317,10 +348,10 @@ def test_tuned_rows_say_what_was_found(store: Store) -> None:
 
 
 def test_a_row_alone_is_not_best(store: Store) -> None:
-    add(store, "identity", [0.5])
-    add(store, "ideal", [0.9], uses_ground_truth=True)
+    add(store, "identity", [0.5, 0.5])
+    add(store, "ideal", [0.9, 0.9], uses_ground_truth=True)
     (block,) = build(store).groups[0].blocks
-    assert block.best(MIOU) == frozenset()
+    assert block.best(MIOU) == ""
 
 
 def test_the_gain_does_not_depend_on_the_other_rows(store: Store) -> None:

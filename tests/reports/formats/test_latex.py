@@ -55,7 +55,7 @@ def test_bold_arrows_and_booktabs(report: Report) -> None:
     text = latex.render(report)
     prn = line(text, "prn[size=128,patch=16]")
     assert prn[1] == r"\textbf{85.00}"
-    assert prn[2] == r"$\uparrow$\,4.0 {\scriptsize$[+4.0,\,+4.0]$}"
+    assert prn[2] == r"$\uparrow$\,4.0 {\scriptsize$\sim[+4.0,\,+4.0]$}"
     assert line(text, "worse_one")[2].startswith(r"$\downarrow$\,6.5 ")
     assert line(text, "ideal")[:2] == [r"ideal\,$\dagger$", "90.00"]
     assert line(text, "psp")[:2] == [r"psp\,$\ddagger$$^{1}$", "90.00"]

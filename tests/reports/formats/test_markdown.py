@@ -32,17 +32,17 @@ def test_bold_arrows_and_points(text: str) -> None:
     assert cells(text, "unet", "prn")[:7] == [
         "prn[size=128,patch=16]",
         "**85.00**",
-        "↑ 4.0 [+4.0,+4.0]",
+        "↑ 4.0 ~[+4.0,+4.0]",
         "2/0/0",
         "43.00",
-        "↓ 2.0 [-2.0,-2.0]",
+        "↓ 2.0 ~[-2.0,-2.0]",
         "100 %",
     ]
-    assert cells(text, "unet", "identity")[:5] == ["identity", "81.00", "-", "-", "**45.00**"]
+    assert cells(text, "unet", "identity")[:5] == ["identity", "81.00", "-", "-", "45.00"]
 
 
 def test_a_gain_that_reads_as_zero_has_no_arrow(text: str) -> None:
-    assert cells(text, "unet", "threshold")[2] == "0.0 [0.0,0.0]"
+    assert cells(text, "unet", "threshold")[2] == "0.0 ~[0.0,0.0]"
 
 
 def test_oracles_are_marked_and_not_bold(text: str) -> None:
@@ -68,7 +68,7 @@ def test_single_image_intervals_and_footnotes(tmp_path: Path) -> None:
     add(store, "prn", [0.6])
     add(store, "crf", [0.6], seed=1)
     text = FORMATS["markdown"].render(build(store))
-    assert cells(text, "unet", "prn ")[2] == "↑ 10.0 [n/a]"
+    assert cells(text, "unet", "prn ")[2] == "↑ 10.0 ~[n/a]"
     assert cells(text, "unet", "crf ")[2:4] == ["n/a", "n/a"]
     name = cells(text, "unet", "crf ")[0]
     assert name.startswith("crf ¹") or name.startswith("crf ²")
@@ -118,9 +118,9 @@ def test_plugged_in_metrics_stand_after_the_built_in_ones(tmp_path: Path) -> Non
     dice = {"title": "Dice", "meaning": "overlap", "better": "higher", "scale": 100, "digits": 1}
     cost = {"title": "Hausdorff", "meaning": "largest distance", "better": "lower", "scale": 1, "digits": 0}
     own = {"dice": dice, "hd": cost}
-    add(store, "identity", records([0.5], dice=0.55, hd=12.4), position=0, metrics=own)
-    add(store, "prn", records([0.6], dice=0.6789, hd=9.0), position=1, metrics=own)
-    add(store, "crf", records([0.6]), position=2)
+    add(store, "identity", records([0.5, 0.5], dice=0.55, hd=12.4), position=0, metrics=own)
+    add(store, "prn", records([0.6, 0.6], dice=0.6789, hd=9.0), position=1, metrics=own)
+    add(store, "crf", records([0.6, 0.6]), position=2)
     text = FORMATS["markdown"].render(build(store))
     heading = next(line for line in text.splitlines() if line.startswith("| Refiner"))
     assert [part.strip() for part in heading.strip("|").split("|")][-3:] == ["Set IoU", "Dice", "Hausdorff"]

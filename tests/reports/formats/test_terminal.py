@@ -38,9 +38,9 @@ def test_best_first_the_base_at_its_place_oracles_apart(report: Report) -> None:
 def test_numbers_by_hand(report: Report) -> None:
     heading, crf, identity, worse, *_ = lines(FORMATS["terminal"].render(report))
     assert heading.split() == ["refiner", "mIoU", "gain", "[95", "%", "interval]", "W/T/L", "s/image", "RSS", "MB"]
-    assert crf.split() == ["crf", "85.00", "+4.0", "[+4.0,", "+4.0]", "2/0/0", "0.250", "300"]
+    assert crf.split() == ["crf", "85.00", "+4.0", "~[+4.0,", "+4.0]", "2/0/0", "0.250", "300"]
     assert identity.split() == ["identity", "81.00", "the", "base", "-", "0.250", "300"]
-    assert worse.split() == ["worse[radius=3]", "76.00", "-5.0", "[-10.0,", "0.0]", "0/1/1", "0.250", "300"]
+    assert worse.split() == ["worse[radius=3]", "76.00", "-5.0", "~[-10.0,", "0.0]", "0/1/1", "0.250", "300"]
 
 
 @pytest.mark.parametrize("width", [80, 100, 120])
@@ -55,7 +55,7 @@ def test_nothing_is_wider_than_the_screen_and_no_number_is_lost(tmp_path: Path, 
     shown = text(build(store), width=width, explained=True).plain
     over = [line for line in shown.splitlines() if len(line) > width]
     assert over == []
-    for number in ("12.346", "123456", "+15.0 [0.0, +30.0]", "+5.0 [0.0, +10.0]", "1/1/0"):
+    for number in ("12.346", "123456", "+15.0 ~[0.0, +30.0]", "+5.0 ~[0.0, +10.0]", "1/1/0"):
         assert shown.count(number) >= 2
     rows = [line for line in shown.splitlines() if line.startswith("prn[") and "12.346" in line]
     assert len(rows) == 4 and len({row.split()[0] for row in rows}) == 2
@@ -88,7 +88,7 @@ def test_the_best_is_bold_and_what_is_sure_has_a_colour(report: Report) -> None:
     shown = text(report)
     styled = {(shown.plain[span.start : span.end], str(span.style)) for span in shown.spans}
     assert ("85.00", "bold") in styled and ("95.00", "bold") not in styled
-    assert ("+4.0 [+4.0, +4.0]", "green") in styled
+    assert ("+4.0 ~[+4.0, +4.0]", "green") in styled
     assert not any(style in ("green", "red") for cell, style in styled if cell == "-5.0 [-10.0, 0.0]")
 
 

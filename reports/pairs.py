@@ -1,0 +1,176 @@
+"""Two rows side by side, image by image: gains over the base, what is left to an oracle, which of two is better."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bench.reports import resampling
+from bench.reports.columns import QUALITY, Column, headroom
+from bench.reports.rows import Row
+from bench.reports.statistics import LOSS, RESOLUTION, ROUNDING, paired_gain, points, recovered
+
+GAINS = tuple(column for column in QUALITY if column.gain)
+"""The columns that a gain stands beside."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The same images of two rows.
+
+    Attributes:
+        one, other: ``(N, S, K)``, for K columns of the records, the images and seeds that both have, on the same maps.
+            An image with a NaN anywhere is not among them.
+        images: ``(N,)``, their ids.
+        both: number of images that both rows have.
+        seeds: S of them.
+    """
+
+    one: NDArray[np.float64]
+    other: NDArray[np.float64]
+    images: pd.Index[str]
+    both: int
+    seeds: tuple[int, ...]
+
+
+def paired(one: Row, other: Row, columns: Sequence[str]) -> Pair | None:
+    """The pair of two rows by the given columns of the records; None where no seed, or no image, is in both."""
+    seeds = tuple(sorted(seed for seed, maps in one.maps.items() if other.maps.get(seed) == maps))
+    if not seeds:
+        return None
+    frames = [row.records[seed] for row in (one, other) for seed in seeds]
+    images = frames[0].index
+    for frame in frames[1:]:
+        if not frame.index.equals(images):
+            images = images.intersection(frame.index, sort=False)
+    values = np.stack([frame.loc[images, list(columns)].to_numpy(np.float64) for frame in frames], axis=1)
+    known = ~np.isnan(values).any(axis=(1, 2))
+    if not known.any():
+        return None
+    values = values[known]
+    return Pair(values[:, : len(seeds)], values[:, len(seeds) :], images[known], len(images), seeds)
+
+
+def numbered(images: pd.Index[str], groups: Mapping[str, str] | None) -> NDArray[np.int64] | None:
+    """``(N,)``, the number of each image's group, 0 and up; an image without one is a group of its own."""
+    if groups is None:
+        return None
+    # Marked, as a group and an image may be called alike.
+    named = [f"group {groups[image]}" if image in groups else f"image {image}" for image in images]
+    return pd.factorize(pd.Series(named))[0].astype(np.int64)
+
+
+def with_gains(row: Row, baseline: Row, groups: Mapping[str, str] | None = None) -> Row:
+    """The row with its gains over the baseline, paired by image and by seed.
+
+    Args:
+        row: as `bench.reports.rows.finished` made it.
+        baseline: the base's own row.
+        groups: image id -> the group that is resampled whole; None to resample images.
+    """
+    found = {column.key: paired(row, baseline, (column.key,)) for column in GAINS}
+    first = found[GAINS[0].key]
+    name = baseline.refiner
+    if first is None:
+        return replace(row, notes=(*row.notes, f"no gains: no finished cell of {name} has its seed, images and maps"))
+    gains = {
+        key: paired_gain(pair.one[..., 0], pair.other[..., 0], groups=numbered(pair.images, groups))
+        for key, pair in found.items()
+        if pair is not None
+    }
+    notes = [*row.notes]
+    if first.both < row.images:
+        notes.append(f"gains are over the {first.both} images that {name} has too")
+    if len(first.seeds) < len(row.seeds):
+        notes.append(f"gains are over the seeds that {name} has too: {', '.join(map(str, first.seeds))}")
+    return replace(row, gains=gains, notes=tuple(notes))
+
+
+def with_headroom(row: Row, baseline: Row, oracles: Sequence[Row]) -> Row:
+    """The row with the part of each oracle's mIoU gain that it reaches, see `bench.reports.statistics.recovered`.
+
+    Args:
+        row: as `bench.reports.rows.finished` made it.
+        baseline: the base's own row.
+        oracles: their rows. One that lacks a seed or an image of the row's gain gives no value.
+    """
+    gain = differences(row, baseline)
+    if gain.empty:
+        return row
+    found: dict[str, float | None] = {}
+    for oracle in oracles:
+        best = differences(oracle, baseline)
+        if set(gain.columns) <= set(best.columns):
+            best = best[gain.columns].reindex(gain.index)
+            whole = bool(best.notna().all(axis=None))
+            share = recovered(gain.to_numpy().mean(), best.to_numpy().mean()) if whole else None
+            found[headroom(oracle.refiner).key] = share
+    return replace(row, values={**row.values, **found})
+
+
+def with_inner(row: Row, inner: Row, baseline: Row) -> Row:
+    """The row with a note on what it makes of the gain in mIoU of a refiner that it was given.
+
+    Args:
+        row: as `bench.reports.rows.finished` made it.
+        inner: that of the other refiner, alone.
+        baseline: the base's own row.
+    """
+    both = differences(row, baseline).align(differences(inner, baseline), join="inner")
+    if both[0].empty:
+        return row
+    own, always = (gains.to_numpy().mean(axis=1) for gains in both)
+    lost = [100 * float((gains < -LOSS - ROUNDING).mean()) for gains in (own, always)]
+    best = np.maximum(always, 0)
+    share = f" ({100 * own.mean() / always.mean():.0f} %)" if always.mean() > RESOLUTION else ""
+    said = (
+        f"of the {points(always.mean())} points that {inner.refiner} alone gains it has {points(own.mean())}{share}; "
+        f"images that lose more than a point: {lost[0]:.0f} %, alone {lost[1]:.0f} %; the right choice every time "
+        f"would gain {points(best.mean())}"
+    )
+    return replace(row, notes=(*row.notes, said))
+
+
+def differences(row: Row, other: Row, metric: str = "iou") -> pd.DataFrame:
+    """Row minus other, one line an image and one column a seed; empty where they share none."""
+    pair = paired(row, other, (metric,))
+    if pair is None:
+        return pd.DataFrame()
+    return pd.DataFrame(pair.one[..., 0] - pair.other[..., 0], pair.images, pair.seeds)
+
+
+def difference(one: Row, other: Row, column: Column, groups: Mapping[str, str] | None = None) -> NDArray[np.float64]:
+    """How much one is above the other by a column that is computed of images, over resampled images and seeds.
+
+    Args:
+        one, other: rows of one base.
+        column: with ``parts``.
+        groups: as `with_gains`.
+
+    Returns:
+        ``(RESAMPLES,)``; empty where the two share less than two images, or groups.
+    """
+    pair = paired(one, other, column.parts)
+    numbers = None if pair is None else numbered(pair.images, groups)
+    if pair is None or len(pair.images if numbers is None else np.unique(numbers)) < 2:
+        return np.empty(0)
+    sides = [column.combine(resampling.means(side, numbers)) for side in (pair.one, pair.other)]
+    return resampling.over_seeds(sides[0] - sides[1])
+
+
+def told_apart(one: Row, other: Row, column: Column, groups: Mapping[str, str] | None = None) -> bool:
+    """Whether the 95 % interval of their paired difference excludes zero, as it is shown.
+
+    Where a column is not computed of images, such as seconds, whether the shown values differ.
+    """
+    if not column.parts:
+        return column.text(one.values.get(column.key)) != column.text(other.values.get(column.key))
+    drawn = difference(one, other, column, groups)
+    if not len(drawn):
+        return False
+    low, high = (round(end * column.scale, column.digits) for end in resampling.interval(drawn))
+    return low > 0 or high < 0
