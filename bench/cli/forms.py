@@ -69,7 +69,7 @@ def put_sheets(sheets: Sequence[Sheet], names: Sequence[str], folder: Path | Non
     from bench.reports.formats import xlsx
     from bench.reports.formats.sheets import RENDERERS
 
-    for name in names:
+    for name in names if sheets else ():
         if name in BINARY:
             put(xlsx.workbook(sheets), folder and folder / f"{stem}{BINARY[name].suffix}")
         elif name == "csv" and folder:

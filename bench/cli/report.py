@@ -73,6 +73,9 @@ def _report(arguments: argparse.Namespace) -> int:
             forms.put(results.paper(siunitx=arguments.siunitx, command=_command(arguments)), path)
         else:
             forms.put(results.report(name), path)
+    # Markdown has them at its end; of the other forms each has files of its own for them.
+    if arguments.out is not None and (others := [name for name in chosen if name != "markdown"]):
+        forms.put_sheets(results.sheets(), others, arguments.out, "paper")
     return 2 if results.damaged else 0
 
 
