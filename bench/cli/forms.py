@@ -74,6 +74,7 @@ def put_sheets(sheets: Sequence[Sheet], names: Sequence[str], folder: Path | Non
             put(xlsx.workbook(sheets), folder and folder / f"{stem}{BINARY[name].suffix}")
         elif name == "csv" and folder:
             for sheet in sheets:
-                put(RENDERERS[name]([sheet]), folder / f"{stem}-{sheet.key}{FORMATS[name].suffix}")
+                own = sheet.key if sheet.key.startswith(stem) else f"{stem}-{sheet.key}"
+                put(RENDERERS[name]([sheet]), folder / f"{own}{FORMATS[name].suffix}")
         else:
             put(RENDERERS[name](sheets), folder and folder / f"{stem}{FORMATS[name].suffix}")
