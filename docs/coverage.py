@@ -1,4 +1,4 @@
-"""How often intervals that promise 95 % hold the true mean: `python docs/coverage.py` prints the table of statistics.md.
+"""How often intervals that promise 95 % hold the true mean: the table of docs/statistics.md.
 
 Five kinds of paired differences, in points of IoU, from those that textbooks have to those that refiners make: most
 images tie or gain a little, and a few lose much.

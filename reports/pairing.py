@@ -9,6 +9,7 @@ from bench.contracts import UserError
 from bench.reports.selection import Selected, name_of
 
 _NAMED = {
+    "rules": "the rules of the benchmark",
     "protocol": "the protocol",
     "limit": "the limit",
     "drawn": "how a limit takes its samples",
