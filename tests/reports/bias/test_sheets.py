@@ -180,6 +180,30 @@ def test_groups_are_resampled_whole(store: Store) -> None:
     assert grouped["down_high"] is None  # of a single group there is nothing to draw
 
 
+def test_the_change_is_paired_with_the_bases_own_maps(store: Store) -> None:
+    levels = {"image0": 0.1, "image1": 0.5, "image2": 0.9}
+    for seed in (0, 1):
+        put(store, "identity", [vector(absolute=[level]) for level in levels.values()], seed=seed)
+    # In another order, with an image that the base lacks: less by 0.04 in one seed and by 0.08 in the other.
+    for seed, less in enumerate([0.04, 0.08]):
+        ids = ["image2", "image1", "other"]
+        vectors = [vector(absolute=[levels.get(image, 1.0) - less]) for image in ids]
+        add(store, "prn", records([0.5] * 3, id=ids, bias=vectors), metrics={"bias": METRIC}, seed=seed)
+    # The maps of another training of the base: nothing to compare with.
+    put(store, "threshold", [vector()], identity={"base": "others", "test": "files", "metrics": 1})
+    base, refined, alone = rows(tables(store)["bias"])
+    assert refined["change"] == pytest.approx(-0.06)
+    assert (refined["change_low"], refined["change_high"]) == pytest.approx((-0.08, -0.04))  # the seeds are drawn, too
+    assert (base["change"], alone["change"]) == (None, None)
+
+
+def test_seeds_that_share_no_image_have_no_row(store: Store) -> None:
+    put(store, "identity", [vector()])
+    for seed in (0, 1):
+        add(store, "prn", records([0.5], id=[f"only{seed}"], bias=[vector()]), metrics={"bias": METRIC}, seed=seed)
+    assert [row["refiner"] for row in rows(tables(store)["bias"])] == ["identity"]
+
+
 def test_a_newer_cell_without_the_metric_hides_nothing(store: Store) -> None:
     put(store, "identity", [vector()], written="2026-01-01T00:00:00")
     add(store, "identity", [0.9], written="2026-02-01T00:00:00")
