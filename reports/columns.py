@@ -85,7 +85,11 @@ def per_image(records: Records, metric: str) -> pd.Series[float]:
 
 def parts_of(frame: pd.DataFrame, parts: Sequence[str]) -> NDArray[np.float64]:
     """``(N, K)``: the columns ``parts`` of records, one after the other; a curve has one for each position."""
-    return np.column_stack([np.array(frame[part].tolist(), dtype=np.float64) for part in parts])
+    # A column of lists is one of objects, which no array is made of at once.
+    columns = (frame[part] for part in parts)
+    return np.column_stack(
+        [np.array(column.tolist() if column.dtype == object else column, dtype=np.float64) for column in columns]
+    )
 
 
 def curves(records: Records, metric: str, length: int) -> NDArray[np.float64]:

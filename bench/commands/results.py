@@ -16,8 +16,8 @@ from bench.config import unknown
 from bench.contracts import UserError
 from bench.execution.experiments import in_experiment
 from bench.plugins.entry_points import check_parameters
-from bench.reports import bias
-from bench.reports.formats import markdown, terminal
+from bench.reports import bias, image_table, ranks, significance, strata
+from bench.reports.formats import markdown, paper, terminal
 from bench.reports.sheets import Sheet
 from bench.runtime.progress import note
 from bench.store import Manifest, Store
@@ -34,11 +34,14 @@ class Results:
         store: the folder that they are in.
         baseline: the refiner that stands for the base itself; gains are over it.
         keep: which cells; None for all. Finished cells of the baseline that they are compared with come along.
+        images: a table of the images, see `bench.reports.image_table.read_images`; its column ``group`` is resampled
+            whole for intervals and tests, the others split `strata`.
     """
 
     store: Store
     baseline: str = "identity"
     keep: Callable[[Manifest], bool] | None = field(default=None, repr=False)
+    images: pd.DataFrame | None = field(default=None, repr=False)
 
     def table(self) -> pd.DataFrame:
         """One row a dataset, base and refiner; the columns are those of ``bench report --csv``.
@@ -60,6 +63,70 @@ class Results:
         """
         return reports.records(self._found)
 
+    def report(self, format: str = "markdown") -> str:
+        """The tables as text.
+
+        Args:
+            format: ``markdown``, ``latex`` (a whole document), ``csv`` or ``json``; or ``terminal``: the short tables
+                of 80 columns, best first, with the answer under each.
+
+        Raises:
+            UserError: no such format; else as `table`.
+        """
+        if format in reports.BINARY:
+            raise UserError("a workbook is no text", f"report({format!r})", "take workbook(), which gives its bytes")
+        if format not in reports.FORMATS:
+            raise unknown("format", format, reports.FORMATS, "report()")
+        return reports.FORMATS[format].render(self._report)
+
+    def paper(self, *, siunitx: bool = False, command: str = "") -> str:
+        r"""LaTeX to ``\input`` into a paper: one booktabs table for each dataset and base.
+
+        Args:
+            siunitx: numbers in columns of that package, aligned at their points.
+            command: what made it, for the comment on top; nothing where it is empty.
+
+        Raises:
+            UserError: as `table`.
+        """
+        return paper.render(self._report, siunitx=siunitx, command=command)
+
+    def workbook(self) -> bytes:
+        """The content of an XLSX file: a sheet for each kind of table, numbers as numbers, and a legend.
+
+        Raises:
+            UserError: as `table`.
+        """
+        return reports.BINARY["xlsx"].render(self._report)
+
+    def tests(self) -> list[Sheet]:
+        """Paired tests of each refiner against its base, corrected for their family: ``bench report --tests``.
+
+        Raises:
+            UserError: as `table`.
+        """
+        return significance.sheets(self._report)
+
+    def ranks(self) -> list[Sheet]:
+        """Ranks over bases and datasets, and which refiner beats which: ``bench report --ranks``.
+
+        Raises:
+            UserError: there are less than two blocks or three refiners; else as `table`.
+        """
+        return ranks.sheets(self._report)
+
+    def ranking(self) -> ranks.Ranking:
+        """What `ranks` shows, as arrays. Raises UserError as `ranks`."""
+        return ranks.ranking(self._report)
+
+    def strata(self) -> list[Sheet]:
+        """Gains by kind of image, and over the base's quality: ``bench report --strata``.
+
+        Raises:
+            UserError: no image is in the table of images; else as `table`.
+        """
+        return strata.sheets(self._report, self.images)
+
     def bias(self) -> list[Sheet]:
         """Where the maps are too high or too low, and what each refiner leaves of it: ``bench report --bias``.
 
@@ -80,20 +147,6 @@ class Results:
         if not sheets:
             raise bias.missing(self.store.address)
         return sheets
-
-    def report(self, format: str = "markdown") -> str:
-        """The tables as text.
-
-        Args:
-            format: ``markdown``, ``latex`` (a whole document) or ``csv``; or ``terminal``: the short tables of 80
-                columns, best first, with the answer under each.
-
-        Raises:
-            UserError: no such format; else as `table`.
-        """
-        if format not in reports.FORMATS:
-            raise unknown("format", format, reports.FORMATS, "report()")
-        return reports.FORMATS[format].render(self._report)
 
     def shown(self, *, width: int = terminal.WIDTH, wide: bool = False, legend: bool = False) -> Text:
         """What ``bench run`` and ``bench report`` print, with the bold and the colours of a terminal.
@@ -124,7 +177,7 @@ class Results:
 
     @cached_property
     def _report(self) -> reports.Report:
-        return reports.assemble(self._found, self.baseline)
+        return reports.assemble(self._found, self.baseline, image_table.groups_of(self.images))
 
     @cached_property
     def _found(self) -> reports.Found:
@@ -138,6 +191,7 @@ def load(
     store: Path | str | None = None,
     *,
     experiment: str | None = None,
+    images: Path | None = None,
     parameters: Sequence[str] = (),
     config: Path | None = None,
 ) -> Results:
@@ -146,6 +200,7 @@ def load(
     Args:
         store: a folder or bucket that ``bench run`` filled; None takes bench.toml's.
         experiment: only the cells of this experiment of bench.toml; None for all.
+        images: a CSV with a line an image, see `bench.reports.image_table`.
         parameters: ``"prn.size=96"``: as they were given to the run of the experiment.
         config: settings instead of ``./bench.toml``.
 
@@ -157,4 +212,5 @@ def load(
     found = Store(store or settings.defaults.store)
     found.open_for_reading()
     keep = in_experiment(settings, experiment) if experiment else None
-    return Results(store=found, baseline=settings.defaults.baseline, keep=keep)
+    table = image_table.read_images(images) if images else None
+    return Results(store=found, baseline=settings.defaults.baseline, keep=keep, images=table)

@@ -53,6 +53,8 @@ class Saliency(Metric):
 
     requires: tuple[str, ...] = ("py_sod_metrics",)
     extra = "metrics"
+    title: str
+    meaning: str
     better: Literal["higher", "lower"] = "higher"
     scale, digits = 1.0, 3
 

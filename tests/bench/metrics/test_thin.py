@@ -50,7 +50,8 @@ def test_betti_numbers_against_gudhi() -> None:
     for _, mask in drawn():
         complex_ = gudhi.CubicalComplex(top_dimensional_cells=np.where(mask, 0.0, 1.0))
         complex_.compute_persistence(min_persistence=-1)
-        parts, loops, *_ = *complex_.persistent_betti_numbers(0, 0.5), 0, 0
+        found: list[int] = complex_.persistent_betti_numbers(0, 0.5)
+        parts, loops, *_ = *found, 0, 0
         assert betti_numbers(mask) == (parts, loops)
         holes += loops
     assert holes > 100

@@ -243,7 +243,7 @@ def test_score_adds_columns_to_the_file_and_means(
     assert line.split()[1:] == ["0.8889", "(1", "undefined)"]  # (2/3 + 1 + 1) / 3
 
 
-RECALLS = {"a": [0.5, 0.5, 0.5], "b": [math.nan] * 3, "c": [1, 1, 1], "d": [1, 1, 1]}
+RECALLS: dict[str, list[float]] = {"a": [0.5, 0.5, 0.5], "b": [math.nan] * 3, "c": [1, 1, 1], "d": [1, 1, 1]}
 
 
 def test_a_curve_is_a_list_in_the_records_and_its_summary_in_the_table(folders: tuple[Path, Path]) -> None:
@@ -292,6 +292,6 @@ def test_score_writes_curves_and_prints_their_summary(
     assert main(["score", "--masks", masks, "--maps", maps, *options]) == 0
     written = pd.read_csv(out).set_index("id")
     for name in ("toy-recall", "toy-recall[summary=none]"):
-        np.testing.assert_allclose([json.loads(written.loc[key, name]) for key in RECALLS], [*RECALLS.values()])
+        np.testing.assert_allclose([json.loads(str(written.loc[key, name])) for key in RECALLS], [*RECALLS.values()])
     lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("toy-recall")]
     assert lines == [["toy-recall", "0.8333", "(1", "undefined)"]]
