@@ -45,13 +45,13 @@ class Table:
     """The finished rows of one dataset by one metric, in the report's order.
 
     Attributes:
-        key: what the keys of its sheets begin with.
+        number: tells the keys of its sheets from those of others; "" where it is the only one.
         dataset: as the report calls it.
         title: what the titles of its sheets begin with.
         remarks: the report's, of the dataset.
     """
 
-    key: str
+    number: str
     dataset: str
     title: str
     remarks: tuple[str, ...]
@@ -77,7 +77,7 @@ def tables(found: Found, report: Report) -> list[Table]:
     ]
     return [
         Table(
-            METRIC if len(named) == 1 else f"{METRIC}_{number}",
+            "" if len(named) == 1 else f"_{number}",
             group.dataset,
             group.title if label == METRIC else f"{group.title}, {label}",
             group.remarks,

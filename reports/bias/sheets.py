@@ -72,7 +72,7 @@ def sheets(found: Found, report: Report) -> list[Sheet]:
 
 def _errors(table: Table) -> Sheet:
     rows = [_named(row, {**row.figures.errors(), **row.change}) for row in table.rows]
-    return _sheet(table, "", "signed errors of maps and patches", columns.ERRORS, rows, notes=READING, repeated=2)
+    return _sheet(table, "errors", "signed errors of maps and patches", columns.ERRORS, rows, notes=READING, repeated=2)
 
 
 def _thresholds(table: Table) -> Sheet:
@@ -171,8 +171,9 @@ def _calibration(table: Table) -> Sheet:
 def _sheet(table: Table, key: str, title: str, fields: Sequence[Field], rows: Iterable[Numbers], **more: Any) -> Sheet:
     """One of the table's; each row gets the dataset."""
     full = [{DATASET.key: table.dataset, **row} for row in rows]
-    key = f"{table.key}_{key}" if key else table.key
-    return sheet(key, f"{table.title}: {title}", [DATASET, *fields], full, remarks=table.remarks, **more)
+    return sheet(
+        f"{key}{table.number}", f"{table.title}: {title}", [DATASET, *fields], full, remarks=table.remarks, **more
+    )
 
 
 def _named(row: Row, numbers: Numbers) -> Numbers:
