@@ -220,7 +220,8 @@ def _blocks(
     blocks = []
     for base in dict.fromkeys(cell.base for cell in cells):
         rows = {
-            refiner: _row(base, refiner, named[base, refiner], by_key, oracle=oracles[refiner]) for refiner in refiners
+            refiner: row_of(base, refiner, named[base, refiner], by_key, oracle=oracles[refiner])
+            for refiner in refiners
         }
         own = rows.get(baseline, Row(base, baseline, "missing"))
         bounds = [row for row in rows.values() if row.oracle and row.status == "done"]
@@ -244,9 +245,10 @@ def _blocks(
     return [replace(block, rows=tuple(gaps(row) for row in block.rows)) for block in blocks]
 
 
-def _row(
+def row_of(
     base: str, refiner: str, cells: Sequence[Selected], by_key: Mapping[str, pd.DataFrame], *, oracle: bool
 ) -> Row:
+    """The row of some cells, one a seed, on its own; ``by_key`` are the finished ones' records."""
     done = [cell.manifest for cell in cells if cell.manifest.status == "done"]
     if not done:
         return unfinished(base, refiner, cells, oracle=oracle)

@@ -69,11 +69,12 @@ def put_sheets(sheets: Sequence[Sheet], names: Sequence[str], folder: Path | Non
     from bench.reports.formats import xlsx
     from bench.reports.formats.sheets import RENDERERS
 
-    for name in names:
+    for name in names if sheets else ():
         if name in BINARY:
             put(xlsx.workbook(sheets), folder and folder / f"{stem}{BINARY[name].suffix}")
         elif name == "csv" and folder:
             for sheet in sheets:
-                put(RENDERERS[name]([sheet]), folder / f"{stem}-{sheet.key}{FORMATS[name].suffix}")
+                own = sheet.key if sheet.key.startswith(stem) else f"{stem}-{sheet.key}"
+                put(RENDERERS[name]([sheet]), folder / f"{own}{FORMATS[name].suffix}")
         else:
             put(RENDERERS[name](sheets), folder and folder / f"{stem}{FORMATS[name].suffix}")
