@@ -53,3 +53,10 @@ def test_it_has_every_form(toy: Toy) -> None:
     assert run(toy, "--metric", "bias") == 0
     assert main(["report", "--store", "store", "--bias", "--latex", "--json", "--xlsx", "--out", "tables"]) == 0
     assert {path.name for path in Path("tables").iterdir()} == {"bias.tex", "bias.json", "bias.xlsx"}
+
+
+def test_options_of_the_main_tables_are_refused(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(toy, "--metric", "bias") == 0
+    for options in (["--wide"], ["--latex", "--style", "paper"], ["--xlsx"]):
+        assert main(["report", "--store", "store", "--bias", *options]) == 2
+        assert options[-1] in capsys.readouterr().err.splitlines()[-1]
