@@ -162,7 +162,7 @@ class Results:
         manifests, _ = self.store.readable()
         # No refiner is called "": of the base's own cells only those come along that have the bias, too.
         found = reports.read(self.store, "", keep) if any(map(keep, manifests)) else None
-        sheets = bias.sheets(found, reports.assemble(found, self.baseline)) if found else []
+        sheets = bias.sheets(found, self._assembled(found)) if found else []
         if not sheets:
             raise bias.missing(self.store.address)
         return sheets
@@ -203,7 +203,10 @@ class Results:
 
     @cached_property
     def _report(self) -> reports.Report:
-        return reports.assemble(self._found, self.baseline, image_table.groups_of(self.images))
+        return self._assembled(self._found)
+
+    def _assembled(self, found: reports.Found) -> reports.Report:
+        return reports.assemble(found, self.baseline, image_table.groups_of(self.images))
 
     @cached_property
     def _found(self) -> reports.Found:
