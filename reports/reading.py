@@ -27,15 +27,24 @@ class Found:
     damaged: tuple[UserError, ...]
 
 
-def read(store: Store, baseline: str, keep: Callable[[Manifest], bool] | None = None) -> Found:
+def read(
+    store: Store,
+    baseline: str,
+    keep: Callable[[Manifest], bool] | None = None,
+    otherwise: Callable[[Manifest], bool] | None = None,
+) -> Found:
     """The cells that `bench.reports.selection.select` chooses, with their records. A torn file costs its own cell.
+
+    Args:
+        store, baseline, keep: as `bench.reports.build` has them.
+        otherwise: which cells where ``keep`` lets none through.
 
     Raises:
         UserError: there is no store, no cell is left, or no manifest can be read.
     """
     store.open_for_reading()
     manifests, damaged = store.readable()
-    cells = select(manifests, baseline, keep)
+    cells = select(manifests, baseline, keep) or (select(manifests, baseline, otherwise) if otherwise else [])
     if not cells:
         if damaged:
             raise damaged[0]

@@ -74,10 +74,11 @@ def put_sheets(sheets: Sequence[Sheet], names: Sequence[str], folder: Path | Non
     from bench.reports.formats import xlsx
     from bench.reports.formats.sheets import RENDERERS
 
-    for name in names:
+    for name in names if sheets else ():
         if name == "csv" and folder:
             for sheet in sheets:
-                put(RENDERERS[name]([sheet]), folder / f"{stem}-{sheet.key}{suffix(name)}")
+                own = sheet.key if sheet.key.startswith(stem) else f"{stem}-{sheet.key}"
+                put(RENDERERS[name]([sheet]), folder / f"{own}{suffix(name)}")
         else:
             content = RENDERERS[name](sheets) if name in RENDERERS else xlsx.workbook(sheets)
             put(content, folder and folder / f"{stem}{suffix(name)}")

@@ -14,9 +14,13 @@ from bench import config as configuration
 from bench import reports
 from bench.config import unknown
 from bench.contracts import UserError
-from bench.execution.experiments import in_experiment
+from bench.execution.experiments import in_experiment, refiners_of
 from bench.plugins.entry_points import check_parameters
+from bench.reports import bias, image_table, placing, published, published_sheet, ranks, significance, strata
 from bench.reports.formats import markdown, paper, terminal
+from bench.reports.formats import sheets as sheet_formats
+from bench.reports.ranks import Ranking
+from bench.reports.sheets import Sheet
 from bench.runtime.progress import note
 from bench.store import Manifest, Store
 
@@ -32,11 +36,18 @@ class Results:
         store: the folder that they are in.
         baseline: the refiner that stands for the base itself; gains are over it.
         keep: which cells; None for all. Finished cells of the baseline that they are compared with come along.
+        images: a table of the images, see `bench.reports.image_table.read_images`; its column ``group`` is resampled
+            whole for intervals and tests, the others split `strata`.
+        otherwise: which cells where ``keep`` lets none through.
+        table_of_paper: the table of the paper that the cells are of.
     """
 
     store: Store
     baseline: str = "identity"
     keep: Callable[[Manifest], bool] | None = field(default=None, repr=False)
+    images: pd.DataFrame | None = field(default=None, repr=False)
+    otherwise: Callable[[Manifest], bool] | None = field(default=None, repr=False)
+    table_of_paper: published.PaperTable | None = field(default=None, repr=False)
 
     def table(self) -> pd.DataFrame:
         """One row a dataset, base and refiner; the columns are those of ``bench report --csv``.
@@ -50,15 +61,28 @@ class Results:
         """One row an image and finished cell: dataset, base, refiner, seed, protocol, limit, key; then its record.
 
         The record is the image's ``id``, its metrics as fractions, its pixel counts and its costs, see
-        `bench.metrics.columns`; those of plugged-in metrics are NaN where a cell was not scored by them.
+        `bench.metrics.columns`; those of plugged-in metrics are NaN where a cell was not scored by them, and hold
+        arrays where they are curves.
 
         Raises:
             UserError: as `table`.
         """
         return reports.records(self._found)
 
+    def sheets(self) -> list[Sheet]:
+        """The tables beside the main ones: of an experiment that is a table of the paper, what that prints.
+
+        Raises:
+            UserError: as `table`.
+        """
+        return (
+            []
+            if self.table_of_paper is None
+            else published_sheet.sheets(self._found, self.table_of_paper, self.baseline)
+        )
+
     def report(self, format: str = "markdown") -> str:
-        """The tables as text.
+        """The tables as text; in ``markdown`` and ``terminal`` the `sheets` follow them.
 
         Args:
             format: ``markdown``, ``latex`` (a whole document), ``csv`` or ``json``; or ``terminal``: the short tables
@@ -71,7 +95,8 @@ class Results:
             raise UserError("a workbook is no text", f"report({format!r})", "take workbook(), which gives its bytes")
         if format not in reports.FORMATS:
             raise unknown("format", format, reports.FORMATS, "report()")
-        return reports.FORMATS[format].render(self._report)
+        text = reports.FORMATS[format].render(self._report)
+        return f"{text}\n{self._sheets}" if format in ("markdown", "terminal") and self._sheets else text
 
     def paper(self, *, siunitx: bool = False, command: str = "") -> str:
         r"""LaTeX to ``\input`` into a paper: one booktabs table for each dataset and base.
@@ -93,6 +118,55 @@ class Results:
         """
         return reports.BINARY["xlsx"].render(self._report)
 
+    def tests(self) -> list[Sheet]:
+        """Paired tests of each refiner against its base, corrected for their family: ``bench report --tests``.
+
+        Raises:
+            UserError: as `table`.
+        """
+        return significance.sheets(self._report)
+
+    def ranks(self) -> list[Sheet]:
+        """Ranks over bases and datasets, and which refiner beats which: ``bench report --ranks``.
+
+        Raises:
+            UserError: there are less than two blocks or three refiners; else as `table`.
+        """
+        return ranks.sheets(self._report)
+
+    def ranking(self) -> Ranking:
+        """What `ranks` shows, as arrays. Raises UserError as `ranks`."""
+        return ranks.ranking(self._report)
+
+    def strata(self) -> list[Sheet]:
+        """Gains by kind of image, and over the base's quality: ``bench report --strata``.
+
+        Raises:
+            UserError: no image is in the table of images; else as `table`.
+        """
+        return strata.sheets(self._report, self.images)
+
+    def bias(self) -> list[Sheet]:
+        """Where the maps are too high or too low, and what each refiner leaves of it: ``bench report --bias``.
+
+        Of the cells that were scored with ``--metric bias``; where one name has others that are newer, they are passed
+        over.
+
+        Raises:
+            UserError: there is none; else as `table`.
+        """
+
+        def keep(manifest: Manifest) -> bool:
+            return bias.measured(manifest) and (self.keep is None or self.keep(manifest))
+
+        manifests, _ = self.store.readable()
+        # No refiner is called "": of the base's own cells only those come along that have the bias, too.
+        found = reports.read(self.store, "", keep) if any(map(keep, manifests)) else None
+        sheets = bias.sheets(found, self._assembled(found)) if found else []
+        if not sheets:
+            raise bias.missing(self.store.address)
+        return sheets
+
     def shown(self, *, width: int = terminal.WIDTH, wide: bool = False, legend: bool = False) -> Text:
         """What ``bench run`` and ``bench report`` print, with the bold and the colours of a terminal.
 
@@ -105,8 +179,10 @@ class Results:
             UserError: as `table`.
         """
         if wide:
-            return Text(markdown.render(self._report, legend=legend).rstrip("\n"))
-        return terminal.text(self._report, width=width, explained=legend)
+            tables = Text(markdown.render(self._report, legend=legend).rstrip("\n"))
+        else:
+            tables = terminal.text(self._report, width=width, explained=legend)
+        return tables.append("\n\n" + self._sheets.rstrip("\n")) if self._sheets else tables
 
     def __str__(self) -> str:
         """The short tables: ``report("terminal")``."""
@@ -121,12 +197,22 @@ class Results:
         return self._found.damaged
 
     @cached_property
+    def _sheets(self) -> str:
+        """In Markdown, which a screen can show, too."""
+        return sheet_formats.as_markdown(self.sheets())
+
+    @cached_property
     def _report(self) -> reports.Report:
-        return reports.assemble(self._found, self.baseline)
+        return self._assembled(self._found)
+
+    def _assembled(self, found: reports.Found) -> reports.Report:
+        return reports.assemble(found, self.baseline, image_table.groups_of(self.images))
 
     @cached_property
     def _found(self) -> reports.Found:
-        found = reports.read(self.store, self.baseline, self.keep)
+        found = reports.read(self.store, self.baseline, self.keep, self.otherwise)
+        if self.keep and self.otherwise and not any(self.keep(cell.manifest) for cell in found.cells):
+            note("no cell is of the experiment as bench.toml has it: shown are its refiners, run with other options")
         for error in found.damaged:
             note(f"error: {error}")
         return found
@@ -136,6 +222,7 @@ def load(
     store: Path | str | None = None,
     *,
     experiment: str | None = None,
+    images: Path | None = None,
     parameters: Sequence[str] = (),
     config: Path | None = None,
 ) -> Results:
@@ -144,6 +231,9 @@ def load(
     Args:
         store: a folder or bucket that ``bench run`` filled; None takes bench.toml's.
         experiment: only the cells of this experiment of bench.toml; None for all.
+        images: a CSV with a line an image, see `bench.reports.image_table`.
+        experiment: only the cells of this experiment of bench.toml; None for all. Of a table of the paper (``table1``
+            to ``table7``), where there is none of them, its refiners' cells on other data, bases, sizes or limits.
         parameters: ``"prn.size=96"``: as they were given to the run of the experiment.
         config: settings instead of ``./bench.toml``.
 
@@ -154,5 +244,12 @@ def load(
     check_parameters(settings)
     found = Store(store or settings.defaults.store)
     found.open_for_reading()
-    keep = in_experiment(settings, experiment) if experiment else None
-    return Results(store=found, baseline=settings.defaults.baseline, keep=keep)
+    table = image_table.read_images(images) if images else None
+    results = Results(store=found, baseline=settings.defaults.baseline, images=table)
+    if experiment:
+        results.keep = in_experiment(settings, experiment)
+        results.table_of_paper = published.load().of_experiment(experiment)
+    if experiment and results.table_of_paper:
+        names, alike = refiners_of(settings, experiment), published.load().alike
+        results.otherwise = lambda cell: any(alike(name, placing.called(cell, "refiner")) for name in names)
+    return results

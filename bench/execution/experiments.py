@@ -8,13 +8,19 @@ from pathlib import Path
 from bench.config import Defaults, Grid, Kind, Settings
 from bench.execution.plan import chosen
 from bench.plugins.variants import Variant, digest
-from bench.store import Manifest
+from bench.store import Manifest, VariantName
 
 
 def in_experiment(settings: Settings, name: str) -> Callable[[Manifest], bool]:
     """Whether a stored cell belongs to the experiment. Raises UserError where there is no such experiment."""
     parts = [_belongs(settings, name, part) for part in settings.grids(name, Grid())]
     return lambda cell: any(belongs(cell) for belongs in parts)
+
+
+def refiners_of(settings: Settings, name: str) -> list[VariantName]:
+    """The refiners that the experiment names, and the baseline. Raises UserError as `in_experiment`."""
+    parts = settings.grids(name, Grid())
+    return [row.name for part in parts for row in chosen(part, settings, f"experiments.{name}").rows]
 
 
 def _belongs(settings: Settings, name: str, part: Defaults) -> Callable[[Manifest], bool]:

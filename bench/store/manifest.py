@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bench.contracts import UserError
+from bench.contracts import Summary, UserError
 from bench.metrics.columns import Better
 from bench.runtime.sealed import SEAL, unsealed
 
@@ -25,6 +25,9 @@ class PluggedMetric(BaseModel):
     better: Better
     scale: float = Field(gt=0, allow_inf_nan=False)
     digits: int = Field(ge=0, le=15)
+    # Earlier versions knew numbers alone, and wrote neither.
+    curve: int = Field(default=0, ge=0)
+    summary: Summary = "mean"
 
 
 LAYOUT = 3
@@ -90,6 +93,7 @@ class Manifest(BaseModel):
         names: the same by parts: ``dataset``, ``base`` and ``refiner``; empty in layout 1.
         seed, protocol, limit: the rest of the cell's name; limit is the cap on samples per split, or None where it cuts
             nothing.
+        rules: see `bench.metrics.columns.RULES`; those that knew no id had the first.
         drawn: the samples under a limit are a random sample; in files of earlier versions they were the first ones.
         largest: number of samples of the largest split that the cell uses, limit aside; 0 in files of earlier versions.
         position: place in the grid it was planned in; reports keep that order.
@@ -126,6 +130,7 @@ class Manifest(BaseModel):
     names: dict[str, VariantName] = {}
     seed: int
     protocol: str
+    rules: str = "refinebench-v1"
     limit: int | None = None
     drawn: bool = False
     largest: int = 0
