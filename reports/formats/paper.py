@@ -110,7 +110,7 @@ def _caption(table: _Table) -> str:
     measured = [
         captions.images(rows),
         *map(captions.partial, group.copies),
-        captions.protocol(group.protocol),
+        captions.protocol(group.rules, group.protocol),
         captions.seeds(rows),
     ]
     few = any(row.gains[WITH_INTERVAL].few for row in rows if WITH_INTERVAL in row.gains)
