@@ -2,7 +2,7 @@
 
 ``bench.run``, ``bench.score``, ``bench.predict``, ``bench.refine``, ``bench.train_base``, ``bench.train_refiner``,
 ``bench.tune`` and ``bench.export`` are what the commands of the same names call; ``bench.load`` gives what a store
-holds, as ``bench.run`` does.
+holds, as ``bench.run`` does, and ``bench.compare`` what changed between two.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bench.commands.compare import compare as compare
     from bench.commands.export import export as export
     from bench.commands.predict import predict as predict
     from bench.commands.refine import refine as refine
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "check_store": "bench.commands.store",
     "collect_garbage": "bench.commands.store",
+    "compare": "bench.commands.compare",
     "export": "bench.commands.export",
     "predict": "bench.commands.predict",
     "refine": "bench.commands.refine",
@@ -40,6 +42,7 @@ _MODULES = {
 __all__ = [
     "check_store",
     "collect_garbage",
+    "compare",
     "export",
     "load",
     "predict",

@@ -25,6 +25,12 @@ ProbabilityMap: TypeAlias = NDArray[np.float32]
 Mask: TypeAlias = NDArray[np.bool_]
 """``(H, W)``: the ground truth, or a map binarised at ``>= DECISION``."""
 
+Curve: TypeAlias = NDArray[np.floating[Any]]
+"""``(L,)``: what a metric has for one image that is no single number, e.g. one value a threshold."""
+
+Summary: TypeAlias = Literal["max", "mean", "none"]
+"""How a table shows a curve: the largest or the mean over its positions, or not at all."""
+
 Split: TypeAlias = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
@@ -255,7 +261,9 @@ class Plugin(Protocol):
 
 
 class Metric(Plugin, Protocol):
-    """What plugs in under ``bench.metrics``: a number for one image's map, beside the built-in ones.
+    """What plugs in under ``bench.metrics``: a number or a curve for one image's map, beside the built-in ones.
+
+    The attributes are read off the metric once it is made: they may follow from its parameters.
 
     Attributes:
         title: the column's heading.
@@ -263,6 +271,9 @@ class Metric(Plugin, Protocol):
         better: which end is good.
         scale: factor from the stored to the shown unit; 100 shows a fraction in points.
         digits: decimals shown.
+        curve: 0 for a number; else the length of the vector that it returns for every image.
+        summary: what a row of a table shows of a curve, once each position is averaged over the images: ``max`` or
+            ``mean`` over the positions; ``none`` leaves it out of the tables, and in the records.
     """
 
     title: str
@@ -270,10 +281,16 @@ class Metric(Plugin, Protocol):
     better: Literal["higher", "lower"]
     scale: float
     digits: int
+    curve: int = 0
+    summary: Summary = "mean"
 
     @abstractmethod
-    def __call__(self, probs: ProbabilityMap, mask: Mask) -> float:
-        """The value of one map ``(H, W)`` against its mask ``(H, W)``; NaN where it is undefined. Changes neither."""
+    def __call__(self, probs: ProbabilityMap, mask: Mask) -> float | Curve:
+        """The value of one map ``(H, W)`` against its mask ``(H, W)``; NaN where it is undefined. Changes neither.
+
+        Returns:
+            A float; with ``curve``, ``(curve,)`` of a float dtype, where single positions may be NaN.
+        """
         ...
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bench.contracts import Budget, Image, Mask, Oracle, ProbabilityMap, UserError
-from bench.refiners.prn.pseudo_labels import image_optimal, patch_optimal
+from bench.patches import image_optimal, patch_optimal
 
 COST = Budget(seconds=0.1, memory_mb=20)
 

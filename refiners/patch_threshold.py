@@ -14,14 +14,13 @@ from bench.contracts import (
     Budget,
     Image,
     MapDataset,
-    Mask,
     ProbabilityMap,
     Refiner,
     SearchSpace,
     Span,
     UserError,
 )
-from bench.refiners.prn.pseudo_labels import patch_optimal
+from bench.patches import patch_targets, windows
 from bench.refiners.threshold import remap
 from bench.runtime.files import replacing
 from bench.runtime.progress import track
@@ -133,36 +132,9 @@ class PatchThreshold(Refiner):
         predicted = self._trees.predict(features.reshape(-1, count)).reshape(rows, columns)
         thresholds = np.clip(predicted, LOWEST, 1 - LOWEST)
         refined = np.empty_like(probs)
-        for (row, column), here in _windows(probs.shape, self.patch):
+        for (row, column), here in windows(probs.shape, self.patch):
             refined[here] = remap(probs[here], float(thresholds[row, column]))
         return refined
-
-
-def patch_targets(probs: ProbabilityMap, mask: Mask, patch: int) -> NDArray[np.float64]:
-    """Each patch's best threshold by IoU; 0.5 where that will do.
-
-    The best is that of `bench.refiners.prn.pseudo_labels.patch_optimal`. Where one half makes the same mask, in an
-    all-background or all-foreground patch too, the target is one half. Else it is halfway between the highest
-    probability that the best mask leaves out and the lowest that it takes in: any threshold between makes that mask.
-    Where it takes none (no foreground in the patch), 1 stands for the lowest; where it takes all, 0 for the highest.
-
-    Args:
-        probs: float32 ``(H, W)`` in [0, 1].
-        mask: bool ``(H, W)``, the ground truth.
-        patch: side of a patch, pixels.
-
-    Returns:
-        float64 ``(rows, columns)`` in [0, 1].
-    """
-    best = patch_optimal(probs, mask, patch)
-    targets = np.full(best.thresholds.shape, DECISION)
-    for cell, here in _windows(probs.shape, patch):
-        values, taken = probs[here], best.labels[here]
-        if not np.array_equal(taken, values >= DECISION):
-            highest = values[~taken].max(initial=0)
-            lowest = values[taken].min(initial=1)
-            targets[cell] = (float(highest) + float(lowest)) / 2
-    return targets
 
 
 def patch_features(image: Image, probs: ProbabilityMap, patch: int) -> Features:
@@ -183,7 +155,7 @@ def patch_features(image: Image, probs: ProbabilityMap, patch: int) -> Features:
     rows, columns = (-(-side // patch) for side in probs.shape)
     own = np.empty((rows, columns, 4 + len(QUANTILES)))
     colours = np.empty((rows, columns, 6))
-    for cell, here in _windows(probs.shape, patch):
+    for cell, here in windows(probs.shape, patch):
         own[cell] = _summary(probs[here])
         pixels = image[here].reshape(-1, 3) / 255
         colours[cell] = np.concatenate([pixels.mean(axis=0), pixels.std(axis=0)])
@@ -198,12 +170,3 @@ def _summary(probs: ProbabilityMap) -> NDArray[np.float64]:
     return np.array(
         [probs.mean(dtype=np.float64), probs.std(dtype=np.float64), *shares, *np.quantile(probs, QUANTILES)]
     )
-
-
-def _windows(shape: tuple[int, ...], patch: int) -> list[tuple[tuple[int, int], tuple[slice, slice]]]:
-    """Each patch's row and column, and where its pixels are."""
-    return [
-        ((row, column), (slice(row * patch, (row + 1) * patch), slice(column * patch, (column + 1) * patch)))
-        for row in range(-(-shape[0] // patch))
-        for column in range(-(-shape[1] // patch))
-    ]

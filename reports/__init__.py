@@ -8,27 +8,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
-from bench.reports.formats import csv, latex, markdown, terminal
+from bench.reports.formats import csv, json, latex, markdown, terminal, xlsx
 from bench.reports.frames import records, table
 from bench.reports.reading import Found, read
 from bench.reports.tables import Report, assemble
 from bench.store import Manifest, Store
 
-__all__ = ["FORMATS", "Format", "Found", "Report", "assemble", "build", "read", "records", "table"]
+__all__ = ["BINARY", "FORMATS", "Format", "Found", "Report", "assemble", "build", "read", "records", "table"]
 
 
-class Format(NamedTuple):
+Content = TypeVar("Content", str, bytes)
+
+
+class Format(NamedTuple, Generic[Content]):
     """How a report is written to a file.
 
     Attributes:
         suffix: of the file, with its dot.
-        render: the whole file's text.
+        render: the whole file: its text, or its bytes where it is no text.
     """
 
     suffix: str
-    render: Callable[[Report], str]
+    render: Callable[[Report], Content]
 
 
 FORMATS = {
@@ -36,8 +39,12 @@ FORMATS = {
     "markdown": Format(".md", markdown.render),
     "latex": Format(".tex", latex.document),
     "csv": Format(".csv", csv.render),
+    "json": Format(".json", json.render),
 }
-"""By the name of the command line's option."""
+"""Those of text, by the name of the command line's option."""
+
+BINARY = {"xlsx": Format(".xlsx", xlsx.render)}
+"""Those that are for files alone."""
 
 
 def build(store: Store, *, baseline: str = "identity", keep: Callable[[Manifest], bool] | None = None) -> Report:

@@ -16,11 +16,11 @@ def remarks(cells: Sequence[Selected], rows: Sequence[Row]) -> tuple[str, ...]:
     manifests = [cell.manifest for cell in cells]
     superseded = sum(cell.superseded for cell in cells)
     found = [
-        _images(rows),
+        images(rows),
         _few(rows),
-        *(f"partial copy: {complete}" for complete in _distinct(manifest.complete for manifest in manifests)),
-        f"protocol {manifests[0].protocol} ({PROTOCOLS[manifests[0].protocol]})",
-        _seeds(rows),
+        *map(partial, copies(cells)),
+        protocol(manifests[0].protocol),
+        seeds(rows),
         _workers([manifest for manifest in manifests if manifest.status == "done"]),
         _earlier(manifests[0]),
         f"left out: {_counted(superseded, 'earlier cell')} of the same names, with other data or parameters"
@@ -28,6 +28,21 @@ def remarks(cells: Sequence[Selected], rows: Sequence[Row]) -> tuple[str, ...]:
         else "",
     ]
     return tuple(remark for remark in found if remark)
+
+
+def copies(cells: Sequence[Selected]) -> tuple[str, ...]:
+    """What their copies of the dataset hold, where they are partial: ``6 of 6226 pairs``."""
+    return tuple(_distinct(cell.manifest.complete for cell in cells))
+
+
+def partial(copy: str) -> str:
+    """One of `copies` as a remark."""
+    return f"partial copy: {copy}"
+
+
+def protocol(name: str) -> str:
+    """The remark on what was trained on what."""
+    return f"protocol {name} ({PROTOCOLS[name]})"
 
 
 def origin(cells: Sequence[Selected]) -> tuple[str, ...]:
@@ -52,7 +67,8 @@ def _earlier(manifest: Manifest) -> str:
     return "stored by an earlier version of the program: 'bench run' computes these cells anew"
 
 
-def _images(rows: Sequence[Row]) -> str:
+def images(rows: Sequence[Row]) -> str:
+    """The remark on the number of images; "" where no row is done."""
     counts = sorted({row.images for row in rows if row.status == "done"})
     if not counts:
         return ""
@@ -67,12 +83,13 @@ def _few(rows: Sequence[Row]) -> str:
     return f"fewer than {FEW} images: a 95 % interval ({FEW_MARK}) covers less, see docs/statistics.md"
 
 
-def _seeds(rows: Sequence[Row]) -> str:
-    seeds = sorted({seed for row in rows for seed in row.seeds})
-    if len(seeds) < 2:
-        return f"seed {seeds[0]}" if seeds else ""
-    listed = ", ".join(map(str, seeds))
-    return f"{len(seeds)} seeds ({listed}), an image's values averaged over them; intervals draw seeds, too"
+def seeds(rows: Sequence[Row]) -> str:
+    """The remark on the seeds; "" where no row is done."""
+    found = sorted({seed for row in rows for seed in row.seeds})
+    if len(found) < 2:
+        return f"seed {found[0]}" if found else ""
+    listed = ", ".join(map(str, found))
+    return f"{len(found)} seeds ({listed}), an image's values averaged over them; intervals draw seeds, too"
 
 
 def _workers(manifests: Sequence[Manifest]) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bench.metrics import iou_dataset
 from bench.metrics.columns import BASE_SECONDS, COSTS, COUNTS, IMAGE_METRICS, SET_IOU, CostFacts, Facts
+from bench.metrics.curves import mean_curve, summarised
 from bench.store import Manifest, PluggedMetric
 
 NOT_AVAILABLE = "n/a"
@@ -25,6 +26,14 @@ Records = Mapping[int, pd.DataFrame]
 
 def _single(means: NDArray[np.float64]) -> NDArray[np.float64]:
     return means[..., 0]
+
+
+def _largest(means: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(means.max(axis=-1))
+
+
+def _average(means: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(means.mean(axis=-1))
 
 
 def _ratio(means: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -44,14 +53,16 @@ class Column(Facts):
             where there is no gain.
         unit: printed after the number.
         if_known: shown only where some row has a value.
+        curve: length of what an image has of it; 0 for a number.
         parts: the columns of the records that it is computed of, where it is one of means over images; else none.
-        combine: of the means over images of its parts, ``(..., K)``, the value, ``(...)``.
+        combine: of the means over images of its parts, ``(..., K)``, the value, ``(...)``; a curve has `curve` parts.
     """
 
     value: Callable[[Records, Sequence[Manifest]], float | None] | None = None
     gain: Literal["W/T/L", "lost"] | None = None
     unit: str = ""
     if_known: bool = False
+    curve: int = 0
     parts: tuple[str, ...] = ()
     combine: Callable[[NDArray[np.float64]], NDArray[np.float64]] = field(default=_single, repr=False)
 
@@ -72,11 +83,35 @@ def per_image(records: Records, metric: str) -> pd.Series[float]:
     return pd.concat([frame[metric] for frame in records.values()], axis=1, join="inner").mean(axis=1, skipna=False)
 
 
+def parts_of(frame: pd.DataFrame, parts: Sequence[str]) -> NDArray[np.float64]:
+    """``(N, K)``: the columns ``parts`` of records, one after the other; a curve has one for each position."""
+    # A column of lists is one of objects, which no array is made of at once.
+    columns = (frame[part] for part in parts)
+    return np.column_stack(
+        [np.array(column.tolist() if column.dtype == object else column, dtype=np.float64) for column in columns]
+    )
+
+
+def curves(records: Records, metric: str, length: int) -> NDArray[np.float64]:
+    """``(seeds, images, length)``; NaN where any seed has none; only images that every seed has."""
+    each = pd.concat([frame[metric] for frame in records.values()], axis=1, join="inner")
+    found = np.array([[*column] for _, column in each.items()], dtype=np.float64)
+    found = found.reshape(len(records), len(each), length)
+    return np.where(np.isnan(found).any(axis=0), np.nan, found)
+
+
 def plugged_in(key: str, metric: PluggedMetric) -> Column:
-    """The column of a plugged-in metric."""
+    """The column of a plugged-in metric that tables show."""
     scaled = "" if metric.scale == 1 else f", shown times {metric.scale:g}"
-    meaning = f"{metric.meaning} (plug-in {key}{scaled}; {metric.better} is better)"
-    return Column(**{**metric.model_dump(), "meaning": meaning}, key=key, value=_mean(key), parts=(key,))
+    shown = metric.model_dump(include={"title", "better", "scale", "digits"})
+    if not metric.curve:
+        meaning = f"{metric.meaning} (plug-in {key}{scaled}; {metric.better} is better)"
+        return Column(**shown, key=key, meaning=meaning, value=_mean(key), parts=(key,))
+    of, combine = {"max": ("largest", _largest), "mean": ("mean", _average)}[metric.summary]
+    taken = f"the {of} of a curve of {metric.curve} values, each a mean over images"
+    meaning = f"{metric.meaning} (plug-in {key}{scaled}; {metric.better} is better; {taken})"
+    value = _of_curve(key, metric)
+    return Column(**shown, key=key, meaning=meaning, value=value, curve=metric.curve, parts=(key,), combine=combine)
 
 
 def headroom(oracle: str) -> Column:
@@ -87,6 +122,16 @@ def headroom(oracle: str) -> Column:
 
 def _mean(metric: str) -> Callable[[Records, Sequence[Manifest]], float | None]:
     return lambda records, _: _number(per_image(records, metric).mean())
+
+
+def _of_curve(key: str, metric: PluggedMetric) -> Callable[[Records, Sequence[Manifest]], float | None]:
+    """Each seed's own number, from its curve averaged over the images; then the mean of them."""
+
+    def value(records: Records, _: Sequence[Manifest]) -> float | None:
+        by_seed = [summarised(mean_curve(seed), metric.summary) for seed in curves(records, key, metric.curve)]
+        return _number(float(pd.Series(by_seed).mean()))
+
+    return value
 
 
 def _set_iou(records: Records, _: Sequence[Manifest]) -> float | None:

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.reports import resampling
-from bench.reports.columns import QUALITY, Column, headroom
+from bench.reports.columns import QUALITY, Column, headroom, parts_of
 from bench.reports.rows import Row
 from bench.reports.statistics import LOSS, RESOLUTION, ROUNDING, paired_gain, points, recovered
 
@@ -19,40 +19,49 @@ GAINS = tuple(column for column in QUALITY if column.gain)
 
 
 @dataclass(frozen=True)
-class Pair:
-    """The same images of two rows.
+class Aligned:
+    """The same images of several rows.
 
     Attributes:
-        one, other: ``(N, S, K)``, for K columns of the records, the images and seeds that both have, on the same maps.
-            An image with a NaN anywhere is not among them.
+        values: ``(N, S, R, K)`` for R rows and K columns of the records: the images and seeds that all rows have, on
+            the same maps. Of a curve each position is a column. An image with a NaN anywhere is not among them.
         images: ``(N,)``, their ids.
-        both: number of images that both rows have.
+        shared: number of images that all rows have.
         seeds: S of them.
     """
 
-    one: NDArray[np.float64]
-    other: NDArray[np.float64]
+    values: NDArray[np.float64]
     images: pd.Index[str]
-    both: int
+    shared: int
     seeds: tuple[int, ...]
 
 
-def paired(one: Row, other: Row, columns: Sequence[str]) -> Pair | None:
-    """The pair of two rows by the given columns of the records; None where no seed, or no image, is in both."""
-    seeds = tuple(sorted(seed for seed, maps in one.maps.items() if other.maps.get(seed) == maps))
+def aligned(rows: Sequence[Row], columns: Sequence[str]) -> Aligned | None:
+    """The rows by the given columns of the records; None where no seed, or no image, is in all of them.
+
+    None, too, where two versions of a metric made curves of different lengths.
+    """
+    first, *others = rows
+    seeds = tuple(
+        sorted(seed for seed, maps in first.maps.items() if all(other.maps.get(seed) == maps for other in others))
+    )
     if not seeds:
         return None
-    frames = [row.records[seed] for row in (one, other) for seed in seeds]
+    frames = [row.records[seed] for seed in seeds for row in rows]
     images = frames[0].index
-    for frame in frames[1:]:
-        if not frame.index.equals(images):
+    if not all(frame.index.equals(images) for frame in frames):
+        for frame in frames:
             images = images.intersection(frame.index, sort=False)
-    values = np.stack([frame.loc[images, list(columns)].to_numpy(np.float64) for frame in frames], axis=1)
-    known = ~np.isnan(values).any(axis=(1, 2))
+        frames = [frame.reindex(images) for frame in frames]
+    parts = [parts_of(frame, columns) for frame in frames]
+    if len({part.shape for part in parts}) > 1:
+        return None
+    values = np.stack(parts, axis=1)
+    known = np.asarray(~np.isnan(values).any(axis=(1, 2)))
     if not known.any():
         return None
-    values = values[known]
-    return Pair(values[:, : len(seeds)], values[:, len(seeds) :], images[known], len(images), seeds)
+    values = values[known].reshape(known.sum(), len(seeds), len(rows), -1)
+    return Aligned(values, images[known], len(images), seeds)
 
 
 def numbered(images: pd.Index[str], groups: Mapping[str, str] | None) -> NDArray[np.int64] | None:
@@ -72,19 +81,19 @@ def with_gains(row: Row, baseline: Row, groups: Mapping[str, str] | None = None)
         baseline: the base's own row.
         groups: image id -> the group that is resampled whole; None to resample images.
     """
-    found = {column.key: paired(row, baseline, (column.key,)) for column in GAINS}
+    found = {column.key: aligned((row, baseline), (column.key,)) for column in GAINS}
     first = found[GAINS[0].key]
     name = baseline.refiner
     if first is None:
         return replace(row, notes=(*row.notes, f"no gains: no finished cell of {name} has its seed, images and maps"))
     gains = {
-        key: paired_gain(pair.one[..., 0], pair.other[..., 0], groups=numbered(pair.images, groups))
+        key: paired_gain(pair.values[:, :, 0, 0], pair.values[:, :, 1, 0], groups=numbered(pair.images, groups))
         for key, pair in found.items()
         if pair is not None
     }
     notes = [*row.notes]
-    if first.both < row.images:
-        notes.append(f"gains are over the {first.both} images that {name} has too")
+    if first.shared < row.images:
+        notes.append(f"gains are over the {first.shared} images that {name} has too")
     if len(first.seeds) < len(row.seeds):
         notes.append(f"gains are over the seeds that {name} has too: {', '.join(map(str, first.seeds))}")
     return replace(row, gains=gains, notes=tuple(notes))
@@ -137,10 +146,30 @@ def with_inner(row: Row, inner: Row, baseline: Row) -> Row:
 
 def differences(row: Row, other: Row, metric: str = "iou") -> pd.DataFrame:
     """Row minus other, one line an image and one column a seed; empty where they share none."""
-    pair = paired(row, other, (metric,))
+    pair = aligned((row, other), (metric,))
     if pair is None:
         return pd.DataFrame()
-    return pd.DataFrame(pair.one[..., 0] - pair.other[..., 0], pair.images, pair.seeds)
+    return pd.DataFrame(pair.values[:, :, 0, 0] - pair.values[:, :, 1, 0], pair.images, pair.seeds)
+
+
+def resampled(
+    rows: Sequence[Row], column: Column, groups: Mapping[str, str] | None = None, *, seed: int = 0
+) -> NDArray[np.float64]:
+    """The values of rows of one base by a column that is computed of images, over resampled images and seeds.
+
+    Args:
+        column: with ``parts``.
+        groups: as `with_gains`.
+        seed: of the drawing.
+
+    Returns:
+        ``(RESAMPLES, R)``; ``(0, R)`` where the rows share less than two images, or groups.
+    """
+    found = aligned(rows, column.parts)
+    numbers = None if found is None else numbered(found.images, groups)
+    if found is None or len(found.images if numbers is None else np.unique(numbers)) < 2:
+        return np.empty((0, len(rows)))
+    return resampling.over_seeds(column.combine(resampling.means(found.values, numbers, seed=seed)), seed=seed)
 
 
 def difference(one: Row, other: Row, column: Column, groups: Mapping[str, str] | None = None) -> NDArray[np.float64]:
@@ -154,12 +183,8 @@ def difference(one: Row, other: Row, column: Column, groups: Mapping[str, str] |
     Returns:
         ``(RESAMPLES,)``; empty where the two share less than two images, or groups.
     """
-    pair = paired(one, other, column.parts)
-    numbers = None if pair is None else numbered(pair.images, groups)
-    if pair is None or len(pair.images if numbers is None else np.unique(numbers)) < 2:
-        return np.empty(0)
-    sides = [column.combine(resampling.means(side, numbers)) for side in (pair.one, pair.other)]
-    return resampling.over_seeds(sides[0] - sides[1])
+    drawn = resampled((one, other), column, groups)
+    return drawn[:, 0] - drawn[:, 1]
 
 
 def told_apart(one: Row, other: Row, column: Column, groups: Mapping[str, str] | None = None) -> bool:

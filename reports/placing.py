@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bench.reports.columns import QUALITY
-from bench.reports.pairs import paired
+from bench.reports.pairs import aligned
 from bench.reports.published import PaperRow, PaperTable, Published, named
 from bench.reports.reading import Found
 from bench.reports.rows import Row
@@ -136,7 +136,7 @@ def _gains(row: Row, of_base: Row) -> dict[str, float]:
     """By column: the mean over the seeds that both have."""
     gains = {}
     for column in QUALITY:
-        if pair := paired(row, of_base, column.parts):
-            refined, alone = (column.combine(side.mean(axis=0)) for side in (pair.one, pair.other))
-            gains[column.key] = float((refined - alone).mean())
+        if both := aligned((row, of_base), column.parts):
+            values = column.combine(both.values.mean(axis=0))  # a line a seed, then the two rows
+            gains[column.key] = float((values[:, 0] - values[:, 1]).mean())
     return gains

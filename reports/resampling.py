@@ -49,17 +49,17 @@ def over_seeds(values: Floats, *, seed: int = 0) -> Floats:
     """Means over resampled seeds: the second stage.
 
     Args:
-        values: ``(RESAMPLES, S)``, one column a seed.
+        values: ``(RESAMPLES, S, ...)``, one entry a seed.
 
     Returns:
-        ``(RESAMPLES,)``.
+        ``(RESAMPLES, ...)``.
     """
     seeds = values.shape[1]
     if seeds == 1:
         return values[:, 0]
     # A stream of its own: the images drawn stay those of one seed.
     weights = np.random.default_rng([seed, seeds]).multinomial(seeds, np.full(seeds, 1 / seeds), RESAMPLES) / seeds
-    return np.asarray((values * weights).sum(axis=1))
+    return np.asarray(np.einsum("rs...,rs->r...", values, weights))
 
 
 def interval(drawn: Floats) -> tuple[float, float]:

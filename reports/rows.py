@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+import numpy as np
+
 from bench.metrics.columns import IMAGE_METRICS
-from bench.reports.columns import COST, QUALITY, SPREAD, Column, Records, per_image, plugged_in
+from bench.reports.columns import COST, QUALITY, SPREAD, Column, Records, curves, per_image, plugged_in
 from bench.reports.notes import contaminated, contamination, remarks, tuning
 from bench.reports.selection import Selected, maps_of
 from bench.reports.statistics import Gain
@@ -76,12 +78,6 @@ def finished(base: str, refiner: str, cells: Sequence[Selected], records: Record
     columns = (*QUALITY, *more, SPREAD, *COST)
     values = {column.key: column.value(records, manifests) for column in columns if column.value is not None}
     images = len(per_image(records, QUALITY[0].key))
-    titles = {metric.key: metric.title for metric in (*IMAGE_METRICS, *more)}
-    undefined = (
-        f"{title} is undefined for {missing} of {images} images, which its mean leaves out"
-        for metric, title in titles.items()
-        if 0 < (missing := int(per_image(records, metric).isna().sum())) < images
-    )
     return Row(
         base,
         refiner,
@@ -92,7 +88,7 @@ def finished(base: str, refiner: str, cells: Sequence[Selected], records: Record
         values=values,
         plugged_in=more,
         contaminated=contaminated(done),
-        notes=(*contamination(done), *remarks(done), *tuning(done), *undefined),
+        notes=(*contamination(done), *remarks(done), *tuning(done), *_undefined(records, more, images)),
         records=records,
         maps={manifest.seed: maps_of(manifest) for manifest in done},
     )
@@ -122,10 +118,32 @@ def with_gaps(row: Row, cells: Sequence[Selected], *, seeds: set[int], images: i
 
 
 def _plugged_in(manifests: Sequence[Manifest]) -> tuple[Column, ...]:
-    """The metrics that every seed has been scored by."""
+    """The metrics that every seed has been scored by, with as many values an image; those that tables show."""
     first, *others = manifests
-    shared = (label for label in first.metrics if all(label in other.metrics for other in others))
-    return tuple(plugged_in(label, first.metrics[label]) for label in shared)
+    shared = {
+        label: metric
+        for label, metric in first.metrics.items()
+        if all(label in other.metrics and other.metrics[label].curve == metric.curve for other in others)
+    }
+    return tuple(plugged_in(label, metric) for label, metric in shared.items() if metric.summary != "none")
+
+
+def _undefined(records: Records, more: Sequence[Column], images: int) -> Iterator[str]:
+    """What the means leave out."""
+    numbers = {metric.key: metric.title for metric in (*IMAGE_METRICS, *(one for one in more if not one.curve))}
+    missing = {title: per_image(records, key).isna().to_numpy() for key, title in numbers.items()}
+    for column in more:
+        if column.curve:
+            nowhere = np.isnan(curves(records, column.key, column.curve)[0])
+            missing[column.title] = nowhere.all(axis=1)
+            if gaps := int((nowhere.any(axis=1) & ~nowhere.all(axis=1)).sum()):
+                yield (
+                    f"the curve of {column.title} has gaps for {gaps} of {images} images, which the means there leave "
+                    "out"
+                )
+    for title, images_without in missing.items():
+        if 0 < (count := int(images_without.sum())) < images:
+            yield f"{title} is undefined for {count} of {images} images, which its mean leaves out"
 
 
 def _first_line(manifest: Manifest) -> str:

@@ -56,7 +56,7 @@ def latest(manifests: Iterable[Manifest]) -> list[Selected]:
     """One cell for each name, in the order of their places in the grid."""
     named: dict[Name, list[Manifest]] = defaultdict(list)
     for manifest in manifests:
-        named[_name(manifest)].append(manifest)
+        named[name_of(manifest)].append(manifest)
     shown = [_choose(group) for group in named.values()]
     called = {kind: told_apart(_variant(manifest, kind) for manifest, _, _ in shown) for kind in KINDS}
     cells = []
@@ -84,7 +84,7 @@ def select(stored: Sequence[Manifest], baseline: str, keep: Callable[[Manifest],
 
 def comparable(one: Manifest, other: Manifest) -> bool:
     """Whether both refine the same maps of the same images: only then their records pair up."""
-    if _name(one)._replace(refiner="") != _name(other)._replace(refiner=""):
+    if name_of(one)._replace(refiner="") != name_of(other)._replace(refiner=""):
         return False
     return maps_of(one) == maps_of(other)
 
@@ -132,7 +132,8 @@ def _variant(manifest: Manifest, kind: Kind) -> VariantName:
     return manifest.names.get(kind) or VariantName(name=getattr(manifest, kind))
 
 
-def _name(manifest: Manifest) -> Name:
+def name_of(manifest: Manifest) -> Name:
+    """What the cell is known by."""
     dataset, base, refiner = (_in_full(_variant(manifest, kind)) for kind in KINDS)
     limit = manifest.limit, manifest.drawn
     return Name(manifest.layout, dataset, *limit, manifest.protocol, base, refiner, manifest.seed)

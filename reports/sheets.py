@@ -70,6 +70,7 @@ class Sheet:
         remarks: sentences that stand before the table, without full stops.
         notes: sentences that stand after it, without full stops; the columns' meanings follow them.
         repeated: number of leading columns that are left blank in a row where they repeat the row above.
+        bold: the cells that are marked as best, each as its row and its column, from 0.
     """
 
     key: str
@@ -79,6 +80,7 @@ class Sheet:
     remarks: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     repeated: int = 0
+    bold: frozenset[tuple[int, int]] = frozenset()
 
     @property
     def legend(self) -> tuple[str, ...]:

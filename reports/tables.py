@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from bench.reports import legend
-from bench.reports.captions import origin, remarks
+from bench.reports.captions import copies, origin, remarks
 from bench.reports.columns import COST, QUALITY, SPREAD, Column, headroom
 from bench.reports.pairs import told_apart, with_gains, with_headroom, with_inner
 from bench.reports.reading import Found
@@ -67,6 +67,7 @@ class Group:
         blocks: one for each base.
         remarks: sentences that hold for the whole group: images, seeds, protocol, what was left out.
         origin: more of them: device, version, commit, dates.
+        copies: what the dataset's copies held, where they were partial, see `bench.reports.captions.copies`.
     """
 
     dataset: str
@@ -77,6 +78,7 @@ class Group:
     blocks: tuple[Block, ...]
     remarks: tuple[str, ...]
     origin: tuple[str, ...] = ()
+    copies: tuple[str, ...] = ()
 
     @property
     def caption(self) -> str:
@@ -198,7 +200,7 @@ def assemble(found: Found, baseline: str, groups: Mapping[str, str] | None = Non
         blocks, shared = _without_shared_notes(_blocks(members, found.records, baseline, groups))
         rows = [row for block in blocks for row in block.rows]
         said = (*remarks(members, rows), *shared)
-        laid.append(Group(dataset, limit, layout, protocol, title, blocks, said, origin(members)))
+        laid.append(Group(dataset, limit, layout, protocol, title, blocks, said, origin(members), copies(members)))
     return Report(baseline, tuple(laid), tuple(map(str, found.damaged)))
 
 

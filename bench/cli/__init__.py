@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from bench.cli import (
     check,
+    compare,
     data,
     doctor,
     export,
@@ -28,7 +29,7 @@ from bench.contracts import UserError
 from bench.runtime.environment import DISTRIBUTION, version_of
 from bench.runtime.failures import DISK
 
-COMMANDS = (run, report, score, predict, refine, train, tune, export, data, store, list, new, check, doctor)
+COMMANDS = (run, report, compare, score, predict, refine, train, tune, export, data, store, list, new, check, doctor)
 """In the order of ``bench --help``."""
 
 FILE_SYSTEM = DISK | {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP}
@@ -38,7 +39,8 @@ FILE_SYSTEM = DISK | {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of ``bench``.
 
-    0 done, 2 the user can fix it, 3 done but for failed cells, 1 a defect of ours, 130 interrupted.
+    0 done, 2 the user can fix it, 3 done but for failed cells, 1 a defect of ours, or `compare` found a regression,
+    130 interrupted.
     """
     screen.write_anything()
     try:
@@ -70,7 +72,8 @@ def parser() -> Parser:
         description="Which refinement method improves my segmentation masks, by how much, and at what cost?",
         epilog="A name may carry parameters wherever one is taken: --refiner 'prn[size=128]'. "
         "Exit codes: 0 done, 2 you can fix it (one line on stderr says how), "
-        "3 done but for cells that failed under --on-error skip, 1 a defect of ours or of a plug-in.",
+        "3 done but for cells that failed under --on-error skip, 1 a defect of ours or of a plug-in; "
+        "of 'bench compare' 1 says that something regressed.",
     )
     version = f"{DISTRIBUTION} {version_of(DISTRIBUTION) or '(not installed)'}"
     whole.add_argument("--version", action="version", version=version, help="print the version and end")

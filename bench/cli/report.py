@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cli import options, screen
+from bench.cli import forms, options, screen
 from bench.cli.parser import Commands
 from bench.contracts import UserError
 
 if TYPE_CHECKING:
     from bench.commands.results import Results
 
-FORMS = {
-    "markdown": "Markdown tables with every column",
-    "latex": "a LaTeX document with booktabs tables",
-    "csv": "one plain row a cell, full precision",
+VIEWS = {
+    "tests": "paired tests of each refiner against its base, corrected for their family",
+    "ranks": "ranks over bases and datasets, which refiner beats which; with --out a critical-difference diagram",
+    "strata": "for which images it helps: by the base's IoU and by the columns of --images; gain over base quality",
+    "bias": "where maps are too high or too low, and what refiners leave of it; of cells run with --metric bias",
 }
+"""What is shown in place of the main tables."""
+
+STYLES = ("full", "paper")
+"""Of ``--latex``."""
 
 
 def add(commands: Commands) -> None:
@@ -28,48 +35,86 @@ def add(commands: Commands) -> None:
     report.add_argument("--experiment", metavar="E", help="only the cells of this experiment")
     options.parameters(report)
     screen.options(report)
-    for name, meaning in FORMS.items():
-        report.add_argument(f"--{name}", action="store_true", help=meaning)
-    text = "write report.md, .tex, .csv there instead of printing; Markdown where no form is named"
-    report.add_argument("--out", type=Path, metavar="DIR", help=text)
+    forms.options(report, "report")
+    text = "of --latex; paper: a booktabs table for each dataset and base, to \\input, without a document around"
+    report.add_argument("--style", choices=STYLES, default=STYLES[0], help=text)
+    text = "of --style paper: numbers in columns of siunitx, aligned at their points"
+    report.add_argument("--siunitx", action="store_true", help=text)
+    for name, meaning in VIEWS.items():
+        report.add_argument(f"--{name}", action="store_true", help=f"instead: {meaning}")
+    text = "a CSV with a line an image ('bench data describe', or yours): a column group is resampled whole"
+    report.add_argument("--images", type=Path, metavar="FILE", help=text)
 
 
 def _report(arguments: argparse.Namespace) -> int:
     from bench.commands.results import load
-    from bench.reports import FORMATS
-    from bench.runtime.files import OUT, writing
+    from bench.reports import BINARY, FORMATS
 
-    chosen = [name for name in FORMS if getattr(arguments, name)]
-    if (chosen or arguments.out) and (arguments.wide or arguments.legend):
-        given = "--wide" if arguments.wide else "--legend"
-        raise UserError("is of the printed tables alone: files have every column and a legend", given, "leave it out")
+    chosen = forms.chosen(arguments)
+    _check(arguments, chosen)
     results = load(
-        arguments.store, experiment=arguments.experiment, parameters=arguments.parameters, config=arguments.config
+        arguments.store,
+        experiment=arguments.experiment,
+        images=arguments.images,
+        parameters=arguments.parameters,
+        config=arguments.config,
     )
+    if views := _views(arguments):
+        return _show_views(results, views, chosen, arguments.out)
     if arguments.out is None and not chosen:
         screen.show(results, wide=arguments.wide, legend=arguments.legend)
         return 2 if results.damaged else 0
+    suffixes = {name: form.suffix for name, form in (*FORMATS.items(), *BINARY.items())}
     for name in chosen or ["markdown"]:
-        text = results.report(name)
-        if arguments.out is None:
-            print(text)
+        path = arguments.out and arguments.out / f"report{suffixes[name]}"
+        if name in BINARY:
+            forms.put(results.workbook(), path)
+        elif name == "latex" and arguments.style == "paper":
+            forms.put(results.paper(siunitx=arguments.siunitx, command=_command(arguments)), path)
         else:
-            path = arguments.out / f"report{FORMATS[name].suffix}"
-            with writing(path, OUT) as temporary:
-                temporary.write_text(text, encoding="utf-8")
-            print(path)
-    if "csv" in chosen and arguments.out is not None:
-        _write_sheets(results, arguments.out)
+            forms.put(results.report(name), path)
+    if "csv" in (chosen if arguments.out else ()):
+        forms.put_sheets(results.published(), ["csv"], arguments.out, "report")
     return 2 if results.damaged else 0
 
 
-def _write_sheets(results: Results, folder: Path) -> None:
-    """Each in a file of its own: a CSV holds one table."""
-    from bench.reports.formats.sheets import as_csv
-    from bench.runtime.files import OUT, writing
+def _views(arguments: argparse.Namespace) -> list[str]:
+    return [name for name in VIEWS if getattr(arguments, name)]
 
-    for sheet in results.sheets():
-        path = folder / f"{sheet.key}.csv"
-        with writing(path, OUT) as temporary:
-            temporary.write_text(as_csv([sheet]), encoding="utf-8")
-        print(path)
+
+def _show_views(results: Results, views: Sequence[str], chosen: Sequence[str], folder: Path | None) -> int:
+    # All of them are made before the first file is written: a view that cannot be leaves nothing half-done.
+    sheets = {view: getattr(results, view)() for view in views}
+    for view, found in sheets.items():
+        forms.put_sheets(found, chosen or ["markdown"], folder, view)
+    if "ranks" in views and folder is not None:
+        from bench.reports.figures import critical_difference
+
+        for form in ("pdf", "png"):
+            forms.put(critical_difference(results.ranking(), form), folder / f"ranks.{form}")
+    return 2 if results.damaged else 0
+
+
+def _check(arguments: argparse.Namespace, chosen: list[str]) -> None:
+    if (chosen or arguments.out) and (arguments.wide or arguments.legend):
+        given = "--wide" if arguments.wide else "--legend"
+        raise UserError("is of the printed tables alone: files have every column and a legend", given, "leave it out")
+    if views := _views(arguments):
+        for option in ("wide", "legend", "siunitx"):
+            if getattr(arguments, option):
+                raise UserError("is of the main tables alone", f"--{option}", f"leave it or --{views[0]} out")
+        if arguments.style == "paper":
+            raise UserError("is of the main tables alone", "--style paper", f"leave it or --{views[0]} out")
+    if arguments.style == "paper" and "latex" not in chosen:
+        raise UserError("is a style of LaTeX", "--style paper", "add --latex")
+    if arguments.siunitx and arguments.style != "paper":
+        raise UserError("is of the tables for a paper", "--siunitx", "add --latex --style paper")
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    """The call that gives the same tables."""
+    given = {"--store": arguments.store, "--experiment": arguments.experiment, "--config": arguments.config}
+    words = [word for option, value in given.items() if value is not None for word in (option, str(value))]
+    words += ["--set", *arguments.parameters] if arguments.parameters else []
+    words += ["--latex", "--style", "paper", *(["--siunitx"] if arguments.siunitx else [])]
+    return shlex.join(["bench", "report", *words])

@@ -32,9 +32,8 @@ def add(commands: Commands) -> None:
 
 
 def _score(arguments: argparse.Namespace) -> None:
-    from bench.commands.score import means, score
-    from bench.metrics.columns import COUNTS, METRICS, SET_IOU
-    from bench.redaction import cell
+    from bench.commands.score import flat, means, score, undefined
+    from bench.metrics.columns import METRICS, SET_IOU
     from bench.runtime.files import OUT, check_target, writing
 
     if arguments.out:
@@ -53,13 +52,13 @@ def _score(arguments: argparse.Namespace) -> None:
     )
     if arguments.out:
         with writing(arguments.out, OUT) as temporary:
-            scores.assign(id=scores["id"].map(cell)).drop(columns=[*COUNTS]).to_csv(temporary, index=False)
+            flat(scores).to_csv(temporary, index=False)
     print(f"{len(scores)} images")
     for remark in scores.attrs["remarks"]:
         print(remark)
     known = {metric.key: metric for metric in METRICS}
     for name, value in means(scores).items():
         title, meaning = (known[name].title, known[name].meaning) if name in known else (name, "")
-        undefined = int(scores[name].isna().sum()) if name != SET_IOU.key else 0
-        left_out = f"  ({undefined} undefined)" if undefined else ""
+        missing = undefined(scores, name) if name != SET_IOU.key else 0
+        left_out = f"  ({missing} undefined)" if missing else ""
         print(f"{title:12} {value:.4f}{left_out}  {meaning}".rstrip())

@@ -16,9 +16,12 @@ from bench.config import unknown
 from bench.contracts import UserError
 from bench.execution.experiments import in_experiment, refiners_of
 from bench.plugins.entry_points import check_parameters
-from bench.reports import placing, published, published_sheet
-from bench.reports.formats import markdown, terminal
-from bench.reports.formats import sheets as sheet_formats
+from bench.reports import bias, image_table, published_sheet, ranks, significance, strata
+from bench.reports.formats import json, latex, markdown, paper, terminal, xlsx
+from bench.reports.formats.sheets import as_markdown, fragment
+from bench.reports.placing import called
+from bench.reports.published import PaperTable
+from bench.reports.published import load as read_published
 from bench.reports.sheets import Sheet
 from bench.runtime.progress import note
 from bench.store import Manifest, Store
@@ -35,15 +38,18 @@ class Results:
         store: the folder that they are in.
         baseline: the refiner that stands for the base itself; gains are over it.
         keep: which cells; None for all. Finished cells of the baseline that they are compared with come along.
+        images: a table of the images, see `bench.reports.image_table.read_images`; its column ``group`` is resampled
+            whole for intervals and tests, the others split `strata`.
         otherwise: which cells where ``keep`` lets none through.
-        paper: the table of the paper that the cells are of.
+        table_of_paper: the one that the cells are of.
     """
 
     store: Store
     baseline: str = "identity"
     keep: Callable[[Manifest], bool] | None = field(default=None, repr=False)
+    images: pd.DataFrame | None = field(default=None, repr=False)
     otherwise: Callable[[Manifest], bool] | None = field(default=None, repr=False)
-    paper: published.PaperTable | None = field(default=None, repr=False)
+    table_of_paper: PaperTable | None = field(default=None, repr=False)
 
     def table(self) -> pd.DataFrame:
         """One row a dataset, base and refiner; the columns are those of ``bench report --csv``.
@@ -57,35 +63,114 @@ class Results:
         """One row an image and finished cell: dataset, base, refiner, seed, protocol, limit, key; then its record.
 
         The record is the image's ``id``, its metrics as fractions, its pixel counts and its costs, see
-        `bench.metrics.columns`; those of plugged-in metrics are NaN where a cell was not scored by them.
+        `bench.metrics.columns`; those of plugged-in metrics are NaN where a cell was not scored by them, and hold
+        arrays where they are curves.
 
         Raises:
             UserError: as `table`.
         """
         return reports.records(self._found)
 
-    def sheets(self) -> list[Sheet]:
-        """The tables beside the main ones: of an experiment that is a table of the paper, what that prints.
-
-        Raises:
-            UserError: as `table`.
-        """
-        return [] if self.paper is None else published_sheet.sheets(self._found, self.paper, self.baseline)
-
     def report(self, format: str = "markdown") -> str:
-        """The tables as text; in ``markdown`` and ``terminal`` the `sheets` follow them.
+        """The tables as text; what `published` has follows them, but for CSV, which holds one table.
 
         Args:
-            format: ``markdown``, ``latex`` (a whole document) or ``csv``; or ``terminal``: the short tables of 80
-                columns, best first, with the answer under each.
+            format: ``markdown``, ``latex`` (a whole document), ``csv`` or ``json``; or ``terminal``: the short tables
+                of 80 columns, best first, with the answer under each.
 
         Raises:
             UserError: no such format; else as `table`.
         """
+        if format in reports.BINARY:
+            raise UserError("a workbook is no text", f"report({format!r})", "take workbook(), which gives its bytes")
         if format not in reports.FORMATS:
             raise unknown("format", format, reports.FORMATS, "report()")
+        more = self.published()
+        if more and format == "json":
+            return json.render(self._report, more)
+        if more and format == "latex":
+            return latex.document(self._report, [fragment(more)])
         text = reports.FORMATS[format].render(self._report)
-        return f"{text}\n{self._sheets}" if format in ("markdown", "terminal") and self._sheets else text
+        return f"{text}\n{as_markdown(more)}" if more and format != "csv" else text
+
+    def paper(self, *, siunitx: bool = False, command: str = "") -> str:
+        r"""LaTeX to ``\input`` into a paper: one booktabs table for each dataset and base.
+
+        Args:
+            siunitx: numbers in columns of that package, aligned at their points.
+            command: what made it, for the comment on top; nothing where it is empty.
+
+        Raises:
+            UserError: as `table`.
+        """
+        return paper.render(self._report, siunitx=siunitx, command=command)
+
+    def workbook(self) -> bytes:
+        """The content of an XLSX file: a sheet for each kind of table and of `published`, numbers as numbers, a legend.
+
+        Raises:
+            UserError: as `table`.
+        """
+        return xlsx.render(self._report, self.published())
+
+    def published(self) -> list[Sheet]:
+        """Of an experiment that is a table of the paper, what that prints beside what was measured; else nothing.
+
+        Raises:
+            UserError: as `table`.
+        """
+        if self.table_of_paper is None:
+            return []
+        return published_sheet.sheets(self._found, self.table_of_paper, self.baseline)
+
+    def tests(self) -> list[Sheet]:
+        """Paired tests of each refiner against its base, corrected for their family: ``bench report --tests``.
+
+        Raises:
+            UserError: as `table`.
+        """
+        return significance.sheets(self._report)
+
+    def ranks(self) -> list[Sheet]:
+        """Ranks over bases and datasets, and which refiner beats which: ``bench report --ranks``.
+
+        Raises:
+            UserError: there are less than two blocks or three refiners; else as `table`.
+        """
+        return ranks.sheets(self._report)
+
+    def ranking(self) -> ranks.Ranking:
+        """What `ranks` shows, as arrays. Raises UserError as `ranks`."""
+        return ranks.ranking(self._report)
+
+    def strata(self) -> list[Sheet]:
+        """Gains by kind of image, and over the base's quality: ``bench report --strata``.
+
+        Raises:
+            UserError: no image is in the table of images; else as `table`.
+        """
+        return strata.sheets(self._report, self.images)
+
+    def bias(self) -> list[Sheet]:
+        """Where the maps are too high or too low, and what each refiner leaves of it: ``bench report --bias``.
+
+        Of the cells that were scored with ``--metric bias``; where one name has others that are newer, they are passed
+        over.
+
+        Raises:
+            UserError: there is none; else as `table`.
+        """
+
+        def keep(manifest: Manifest) -> bool:
+            return bias.measured(manifest) and (self.keep is None or self.keep(manifest))
+
+        manifests, _ = self.store.readable()
+        # No refiner is called "": of the base's own cells only those come along that have the bias, too.
+        found = reports.read(self.store, "", keep) if any(map(keep, manifests)) else None
+        sheets = bias.sheets(found, reports.assemble(found, self.baseline)) if found else []
+        if not sheets:
+            raise bias.missing(self.store.address)
+        return sheets
 
     def shown(self, *, width: int = terminal.WIDTH, wide: bool = False, legend: bool = False) -> Text:
         """What ``bench run`` and ``bench report`` print, with the bold and the colours of a terminal.
@@ -102,7 +187,8 @@ class Results:
             tables = Text(markdown.render(self._report, legend=legend).rstrip("\n"))
         else:
             tables = terminal.text(self._report, width=width, explained=legend)
-        return tables.append("\n\n" + self._sheets.rstrip("\n")) if self._sheets else tables
+        more = as_markdown(self.published()).rstrip("\n")
+        return tables.append(f"\n\n{more}") if more else tables
 
     def __str__(self) -> str:
         """The short tables: ``report("terminal")``."""
@@ -117,13 +203,8 @@ class Results:
         return self._found.damaged
 
     @cached_property
-    def _sheets(self) -> str:
-        """In Markdown, which a screen can show, too."""
-        return sheet_formats.as_markdown(self.sheets())
-
-    @cached_property
     def _report(self) -> reports.Report:
-        return reports.assemble(self._found, self.baseline)
+        return reports.assemble(self._found, self.baseline, image_table.groups_of(self.images))
 
     @cached_property
     def _found(self) -> reports.Found:
@@ -139,6 +220,7 @@ def load(
     store: Path | str | None = None,
     *,
     experiment: str | None = None,
+    images: Path | None = None,
     parameters: Sequence[str] = (),
     config: Path | None = None,
 ) -> Results:
@@ -148,6 +230,7 @@ def load(
         store: a folder or bucket that ``bench run`` filled; None takes bench.toml's.
         experiment: only the cells of this experiment of bench.toml; None for all. Of a table of the paper (``table1``
             to ``table7``), where there is none of them, its refiners' cells on other data, bases, sizes or limits.
+        images: a CSV with a line an image, see `bench.reports.image_table`.
         parameters: ``"prn.size=96"``: as they were given to the run of the experiment.
         config: settings instead of ``./bench.toml``.
 
@@ -158,11 +241,12 @@ def load(
     check_parameters(settings)
     found = Store(store or settings.defaults.store)
     found.open_for_reading()
-    results = Results(store=found, baseline=settings.defaults.baseline)
+    table = image_table.read_images(images) if images else None
+    results = Results(store=found, baseline=settings.defaults.baseline, images=table)
     if experiment:
         results.keep = in_experiment(settings, experiment)
-        results.paper = published.load().of_experiment(experiment)
-    if experiment and results.paper:
-        names, alike = refiners_of(settings, experiment), published.load().alike
-        results.otherwise = lambda cell: any(alike(name, placing.called(cell, "refiner")) for name in names)
+        results.table_of_paper = read_published().of_experiment(experiment)
+    if experiment and results.table_of_paper:
+        names, alike = refiners_of(settings, experiment), read_published().alike
+        results.otherwise = lambda cell: any(alike(name, called(cell, "refiner")) for name in names)
     return results

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from bench.config import load
@@ -23,9 +25,12 @@ from bench.images import resize as resized
 from bench.metrics import iou_dataset
 from bench.metrics.columns import COSTS, COUNTS, IMAGE_METRICS, METRICS, SET_IOU
 from bench.metrics.columns import score as score_map
+from bench.metrics.curves import mean_curve, summarised
 from bench.plugins import metrics as plugged_in
+from bench.redaction import cell
 from bench.runtime.names import match, need_partners, side
 from bench.runtime.progress import note, track
+from bench.store import PluggedMetric
 
 SCORE_COLUMNS = ("id", *(facts.key for facts in (*METRICS, *COSTS)))
 """Columns of ``bench score --out``. Those that one image's map cannot tell (its cost, a split's IoU) stay empty."""
@@ -61,15 +66,16 @@ def score(
         config: settings instead of ``./bench.toml``.
 
     Returns:
-        One row an image with `SCORE_COLUMNS` but ``iou_dataset``, a column for each of ``metric``, and `COUNTS`. Its
-        ``attrs["remarks"]`` are sentences that belong beside the numbers.
+        One row an image with `SCORE_COLUMNS` but ``iou_dataset``, a column for each of ``metric``, of lists where it
+        is a curve, and `COUNTS`. Its ``attrs["remarks"]`` are sentences that belong beside the numbers,
+        ``attrs["metrics"]`` what each of ``metric`` says of its column.
 
     Raises:
         UserError: a folder is missing or empty, names do not match, a map has no mask, is of another size or not a
             map; or a plug-in is unknown or fails.
     """
     metrics = plugged_in.made(plugged_in.chosen(metric, load(config)))
-    plugged_in.columns(metrics)  # one that declares them wrongly would fail in a run
+    said = plugged_in.columns(metrics)
     mask_files = side(masks, IMAGE_SUFFIXES, "masks", "--masks", "--mask-pattern", mask_pattern)
     map_files = side(maps, MAP_SUFFIXES, "maps", "--maps", "--map-pattern", map_pattern)
     found = match(mask_files, map_files)
@@ -105,16 +111,36 @@ def score(
     scores = pd.DataFrame(rows).reindex(columns=[*SCORE_COLUMNS, *metrics, *COUNTS])
     rule = "area averaging where a map shrinks, else bilinear"
     scores.attrs["remarks"] = [f"{other_sizes} maps resized to their masks' sizes ({rule})"] if other_sizes else []
+    scores.attrs["metrics"] = said
     return scores
 
 
-def plugged_in_columns(scores: pd.DataFrame) -> list[str]:
-    """The columns of the metrics that `score` was given."""
-    return [column for column in map(str, scores.columns) if column not in (*SCORE_COLUMNS, *COUNTS)]
-
-
 def means(scores: pd.DataFrame) -> dict[str, float]:
-    """Mean over the images of each metric (undefined ones left out), and the IoU of the summed pixel counts."""
-    columns = [*(metric.key for metric in IMAGE_METRICS), *plugged_in_columns(scores)]
-    of_the_split = iou_dataset(*(scores[count].tolist() for count in COUNTS))
-    return {**{column: float(scores[column].mean()) for column in columns}, SET_IOU.key: of_the_split}
+    """Mean over the images of each metric (undefined ones left out), and the IoU of the summed pixel counts.
+
+    Of a curve it is the summary of the mean curve, see `bench.contracts.Metric`; one without a summary is left out.
+    """
+    found = {metric.key: float(scores[metric.key].mean()) for metric in IMAGE_METRICS}
+    for name, metric in _said(scores).items():
+        if metric.summary != "none":
+            mean = mean_curve(scores[name].tolist()) if metric.curve else [scores[name].mean()]
+            found[name] = summarised(mean, metric.summary)
+    return {**found, SET_IOU.key: iou_dataset(*(scores[count].tolist() for count in COUNTS))}
+
+
+def undefined(scores: pd.DataFrame, name: str) -> int:
+    """The number of images for which a metric that each image has of its own is undefined, a curve all along."""
+    metric = _said(scores).get(name)
+    if metric is None or not metric.curve:
+        return int(scores[name].isna().sum())
+    return int(np.isnan(scores[name].tolist()).all(axis=1).sum())
+
+
+def flat(scores: pd.DataFrame) -> pd.DataFrame:
+    """The scores as a CSV file holds them: a curve as a JSON list in its field; without the `COUNTS`."""
+    curves = {name: scores[name].map(json.dumps) for name, metric in _said(scores).items() if metric.curve}
+    return scores.assign(id=scores["id"].map(cell), **curves).drop(columns=[*COUNTS])
+
+
+def _said(scores: pd.DataFrame) -> dict[str, PluggedMetric]:
+    return dict(scores.attrs["metrics"])

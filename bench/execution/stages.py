@@ -192,7 +192,8 @@ class _Scoring:
             returned, cost = self.meter(_refining(self.refiner, sample, probs))
         (refined,) = taken(returned, [probs.shape], where)
         seen = {_TRUTH: bool(sample.mask.any()), _FOUND: bool((refined >= DECISION).any())}
-        record = {"id": sample_id, **seen, **score(refined, sample.mask, ignore=sample.ignore), **cost.columns()}
+        record: dict[str, Any] = {"id": sample_id, **seen, **cost.columns()}
+        record |= score(refined, sample.mask, ignore=sample.ignore)
         record |= plugged_in.values(self.metrics, refined, sample.mask, where, sample.ignore)
         unchanged(returned, [refined], where)
         return record | {BASE + name: value for name, value in self.cache.cost(sample_id).items()}

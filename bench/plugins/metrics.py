@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from numbers import Real
+from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from bench.config import Settings
@@ -59,8 +61,8 @@ def columns(metrics: Mapping[str, Metric]) -> dict[str, PluggedMetric]:
 
 def values(
     metrics: Mapping[str, Metric], probs: ProbabilityMap, mask: Mask, where: str, ignore: Mask | None = None
-) -> dict[str, float]:
-    """The metrics of one image, by column; NaN where one is undefined.
+) -> dict[str, float | list[float]]:
+    """The metrics of one image, by column; NaN where one is undefined. A curve is a list of its length.
 
     Args:
         probs: ``(H, W)`` float32 in [0, 1]. The metrics see it and the mask as read-only arrays.
@@ -69,8 +71,8 @@ def values(
         ignore: ``(H, W)`` bool, void pixels; None for none.
 
     Raises:
-        UserError: a metric raises, or returns what is neither a finite number nor NaN; or there are void pixels, which
-            it would count.
+        UserError: a metric raises, or returns what is neither a finite number nor NaN, or no curve of them where it
+            is one; or there are void pixels, which it would count.
     """
     if not metrics:
         return {}
@@ -80,21 +82,49 @@ def values(
     return {label: _value(label, metric, read_only(probs), read_only(mask), where) for label, metric in metrics.items()}
 
 
-def _value(label: str, metric: Metric, probs: ProbabilityMap, mask: Mask, where: str) -> float:
+def finite(value: object, length: int) -> float | list[float] | None:
+    """What a metric returned, as records keep it; None where it is not what the contract asks for.
+
+    Args:
+        length: that of its curve; 0 where it is a number.
+    """
+    if not length:
+        number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.inf
+        return None if math.isinf(number) else number
+    if not isinstance(value, np.ndarray) or value.shape != (length,) or value.dtype.kind != "f":
+        return None
+    return None if np.isinf(value).any() else [float(number) for number in value]
+
+
+def asked(length: int) -> str:
+    """What `finite` takes, in words."""
+    form = f"a numpy vector of {length} floats" if length else "a float"
+    return f"it must return {form}, NaN where it is undefined"
+
+
+def _value(label: str, metric: Metric, probs: ProbabilityMap, mask: Mask, where: str) -> float | list[float]:
+    length = getattr(metric, "curve", 0)
     try:
         with calling(f"metric {label!r}, {where}", probs, mask):
             value = metric(probs, mask)
-        number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.inf
+        found = finite(value, length)
     except UserError:
         raise
     except Exception as error:
         # Whatever a foreign metric raises is its author's to mend: it must not look like a defect of the harness.
         said = f"metric {label!r} failed: {summarised(error)}"
         raise UserError(said, where, "repair that plug-in, or leave it out of --metric") from error
-    if math.isinf(number):
-        said = f"metric {label!r} returned {value!r:.60}"
-        raise UserError(said, where, "it must return a float, NaN where it is undefined")
-    return number
+    if found is None:
+        raise UserError(f"metric {label!r} returned {told(value)}", where, asked(length))
+    return found
+
+
+def told(value: Any) -> str:
+    """A returned value in an error line."""
+    if not isinstance(value, np.ndarray):
+        return f"{value!r:.60} ({type(value).__name__})"
+    infinite = " with an infinity in it" if value.dtype.kind == "f" and np.isinf(value).any() else ""
+    return f"an array {value.shape} of {value.dtype}{infinite}"
 
 
 def _column(label: str, metric: Metric) -> PluggedMetric:

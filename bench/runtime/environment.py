@@ -33,6 +33,8 @@ PACKAGES = (
     "onnxruntime",
     "optuna",
     "ray",
+    "pysodmetrics",
+    "scikit-image",
 )
 
 

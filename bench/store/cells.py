@@ -85,6 +85,8 @@ class Cells:
     def records(self, cell: Manifest) -> pd.DataFrame:
         """One row an image, with `bench.metrics.columns.RECORD_COLUMNS` and the columns of `Manifest.metrics`.
 
+        That of a curve holds float64 arrays ``(PluggedMetric.curve,)``.
+
         Raises:
             UserError: the file is missing or damaged.
         """
@@ -107,7 +109,8 @@ class Cells:
             manifest: with the run's generation.
             check: is called when all is ready; what it raises keeps the cell out of the store.
         """
-        columns = {**RECORD_COLUMNS, **dict.fromkeys(manifest.metrics, "float64")}
+        plugged_in = {name: "object" if metric.curve else "float64" for name, metric in manifest.metrics.items()}
+        columns = {**RECORD_COLUMNS, **plugged_in}
         buffer = io.BytesIO()
         records.astype(columns)[list(columns)].to_parquet(buffer, index=False)
         content = buffer.getvalue()

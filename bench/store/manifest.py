@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bench.contracts import UserError
+from bench.contracts import Summary, UserError
 from bench.metrics.columns import Better
 from bench.runtime.sealed import SEAL, unsealed
 
@@ -25,6 +25,9 @@ class PluggedMetric(BaseModel):
     better: Better
     scale: float = Field(gt=0, allow_inf_nan=False)
     digits: int = Field(ge=0, le=15)
+    # Earlier versions knew numbers alone, and wrote neither.
+    curve: int = Field(default=0, ge=0)
+    summary: Summary = "mean"
 
 
 LAYOUT = 3

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from bench.contracts import Budget, Image, MapDataset, ProbabilityMap, Refiner, SearchSpace, Span, UserError
 from bench.images import resize, resize_mask, to_uint16
+from bench.patches import patch_optimal
 from bench.refiners.prn.loss import EPSILON, TERMS, prn_loss
 from bench.refiners.prn.network import Branches, PrnNetwork, patch_sides
-from bench.refiners.prn.pseudo_labels import patch_optimal
 from bench.training import (
     Batch,
     Recipe,

@@ -3,7 +3,7 @@ r"""Tables in LaTeX, written for ``\usepackage{booktabs}`` and ``\usepackage{gra
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from bench.reports.columns import NOT_AVAILABLE, QUALITY, Column
 from bench.reports.formats import layout
@@ -11,7 +11,7 @@ from bench.reports.tables import Block, Group, Report, Section
 from bench.reports.verdict import visible
 
 ROWS_PER_TABLE = 40
-"""More do not fit a page; the next base then starts a new table."""
+"""More do not fit a page."""
 
 _SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
@@ -24,6 +24,7 @@ _SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "`": "'",
     "†": r"$\dagger$",
     "‡": r"$\ddagger$",
+    "§": r"\S{}",
 }
 _ARROWS = {"up": r"$\uparrow$\,", "down": r"$\downarrow$\,", "none": ""}
 
@@ -50,10 +51,15 @@ def render(report: Report) -> str:
     return "\n".join(_group(group, report) for group in report.groups)
 
 
-def document(report: Report) -> str:
-    """A whole document that pdflatex compiles, with the tables of `render`."""
-    groups = "\\clearpage\n".join(_group(group, report) for group in report.groups)
-    return f"{_PREAMBLE}{groups}\\end{{document}}\n"
+def document(report: Report, more: Sequence[str] = ()) -> str:
+    """A whole document that pdflatex compiles, with the tables of `render`, then more such fragments."""
+    return whole((*(_group(group, report) for group in report.groups), *more))
+
+
+def whole(parts: Iterable[str]) -> str:
+    """A document of fragments, each on a new page."""
+    pages = "\\clearpage\n".join(parts)
+    return f"{_PREAMBLE}{pages}\\end{{document}}\n"
 
 
 class _Latex:
@@ -99,7 +105,7 @@ def _tables(group: Group, section: Section, baseline: str) -> list[str]:
         part = f" ({index + 1} of {len(chunks)})" if len(chunks) > 1 else ""
         caption = f"{section.title} on {group.title}{part}: {group.caption}."
         tabular = _tabular(blocks, section.columns, names, baseline)
-        tables.append(_table(caption, tabular, _notes(group, blocks, section.legend)))
+        tables.append(floating(caption, tabular, _notes(group, blocks, section.legend)))
     return tables
 
 
@@ -113,7 +119,14 @@ def _chunks(blocks: Sequence[Block]) -> Iterator[list[Block]]:
     yield chunk
 
 
-def _table(caption: str, tabular: str, notes: str) -> str:
+def floating(caption: str, tabular: str, notes: str) -> str:
+    """A table float.
+
+    Args:
+        caption: plain text.
+        tabular: LaTeX.
+        notes: LaTeX, for the small print below the table.
+    """
     # Narrow tables keep their size, wide ones shrink to the line: \width is the natural width.
     return rf"""\begin{{table}}[tp]
 \centering

@@ -15,7 +15,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from scipy.ndimage import gaussian_filter
 from scipy.special import expit
 
-from bench.refiners.prn.pseudo_labels import patch_optimal
+from bench.patches import patch_optimal
 from tests.benchmarks.conftest import Tables
 from tests.benchmarks.grid_as_written import grid_as_written, iou_of_booleans
 

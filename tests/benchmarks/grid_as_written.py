@@ -1,6 +1,6 @@
 """The released code's pseudo-labels as one would write them down.
 
-What `bench.refiners.prn.pseudo_labels` is timed against. Patch by patch, threshold by threshold (t / 20 for t = 1..20),
+What `bench.patches` is timed against. Patch by patch, threshold by threshold (t / 20 for t = 1..20),
 ``map > threshold`` in numpy, intersection and union by sums, 1 added to both, the first maximum. Nothing is slowed on
 purpose; nothing is shared between thresholds.
 """

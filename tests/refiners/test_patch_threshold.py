@@ -5,11 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from bench.contracts import ProbabilityMap, Sample, UserError
-from bench.refiners.patch_threshold import PatchThreshold, patch_features, patch_targets
+from bench.refiners.patch_threshold import PatchThreshold, patch_features
 from tests.toys import Pair, ToyMaps
 
 PATCH = 8
@@ -52,34 +50,6 @@ def test_thresholds_that_the_patch_tells_are_learned_and_kept(tmp_path: Path) ->
     for refiner in (again, pickle.loads(pickle.dumps(again))):
         for one, two in zip(refined(refiner, unseen), results, strict=True):
             np.testing.assert_array_equal(one, two)
-
-
-def best_iou(probs: np.ndarray, mask: np.ndarray) -> float:
-    return max(iou(probs >= threshold, mask) for threshold in [*np.unique(probs), 2.0])
-
-
-def iou(pred: np.ndarray, mask: np.ndarray) -> float:
-    union = (pred | mask).sum()
-    return float((pred & mask).sum() / union) if union else 1.0
-
-
-@settings(deadline=None)
-@given(st.integers(0, 10_000), st.integers(1, 9), st.integers(1, 9), st.integers(1, 5))
-def test_targets_are_best_of_all_thresholds_and_one_half_where_that_is(
-    seed: int, height: int, width: int, patch: int
-) -> None:
-    draw = np.random.default_rng(seed)
-    probs = (np.rint(draw.random((height, width)) * 12) / 12 * 0.98 + 0.01).astype(np.float32)
-    mask = draw.random((height, width)) < draw.choice([0.0, 0.5, 1.0])
-    targets = patch_targets(probs, mask, patch)
-    assert targets.shape == (-(-height // patch), -(-width // patch))
-    for (row, column), target in np.ndenumerate(targets):
-        here = (slice(row * patch, (row + 1) * patch), slice(column * patch, (column + 1) * patch))
-        reached = iou(probs[here] >= target, mask[here])
-        assert reached == best_iou(probs[here], mask[here])
-        if np.array_equal(probs[here] >= target, probs[here] >= 0.5):
-            assert target == 0.5
-        assert 0 < target < 1
 
 
 def test_what_the_trees_see_of_a_patch() -> None:

@@ -379,3 +379,47 @@ def test_one_that_holds_another_is_measured_by_it(store: Store) -> None:
         "alone 50 %; the right choice every time would gain +10.0",
     )
     assert found["unet", "gated[refiner=other]"].notes == found["unet", "fast"].notes == ()
+
+
+@pytest.mark.parametrize(("summary", "expected"), [("max", 0.75), ("mean", 0.5)])
+def test_a_curve_is_averaged_over_images_then_summed_up_then_averaged_over_seeds(
+    store: Store, summary: str, expected: float
+) -> None:
+    said = {"title": "F", "meaning": "F", "better": "higher", "scale": 1, "digits": 3, "curve": 2, "summary": summary}
+    first = [[0.2, 0.8], [0.4, NAN], [NAN, NAN]]  # alone: 0.3, 0.8
+    second = [[0.6, 0.2], [0.8, 0.4], [0.5, 0.5]]  # where the first has values: 0.7, 0.2
+    for seed, curves in enumerate((first, second)):
+        add(store, "identity", records([0.5] * 3, f=curves), seed=seed, metrics={"f": said})
+    report = build(store)
+    row = rows(report)["unet", "identity"]
+    assert row.values["f"] == pytest.approx(expected)
+    assert "F is undefined for 1 of 3 images, which its mean leaves out" in row.notes
+    assert "the curve of F has gaps for 1 of 3 images, which the means there leave out" in row.notes
+    (column,) = report.plugged_in
+    taken = {"max": "largest", "mean": "mean"}[summary]
+    assert column.meaning.endswith(f"higher is better; the {taken} of a curve of 2 values, each a mean over images)")
+
+
+def test_a_curve_without_a_summary_stays_in_the_records(store: Store) -> None:
+    said = {"title": "bins", "meaning": "counts", "better": "higher", "scale": 1, "digits": 3, "curve": 2}
+    add(store, "identity", records([0.5], bins=[[1.0, 2.0]]), metrics={"bins": {**said, "summary": "none"}})
+    report = build(store)
+    assert not report.plugged_in and "bins" not in rows(report)["unet", "identity"].values
+    (cell,) = store.manifests()
+    assert store.records(cell)["bins"][0].tolist() == [1, 2]
+
+
+def test_the_best_of_a_curve_goes_by_resampled_images(store: Store) -> None:
+    """A constant gap at the peak is told apart; a better peak of one image among many is not."""
+    said = {"title": "F", "meaning": "F", "better": "higher", "scale": 1, "digits": 3, "curve": 2, "summary": "max"}
+    base = [[0.1, 0.2 + i / 100] for i in range(40)]
+    for name, step in {"identity": 0.0, "prn": 0.1}.items():
+        curves = [[low, high + step] for low, high in base]
+        add(store, name, records([0.5] * 40, f=curves), metrics={"f": said})
+    lucky = [[low, high + (2 if i == 7 else 0)] for i, (low, high) in enumerate(base)]
+    add(store, "identity", records([0.5] * 40, f=base), metrics={"f": said}, base="psp")
+    add(store, "lucky", records([0.5] * 40, f=lucky), metrics={"f": said}, base="psp")
+    blocks = {block.base: block for group in build(store).groups for block in group.blocks}
+    (column,) = build(store).plugged_in
+    assert blocks["unet"].best(column) == "prn"
+    assert blocks["psp"].best(column) == ""

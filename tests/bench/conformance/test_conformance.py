@@ -496,6 +496,28 @@ class Texts(Precision):
         return str(super().__call__(probs, mask))
 
 
+class PrecisionCurve(Precision):
+    curve = 3
+
+    def __call__(self, probs: ProbabilityMap, mask: Mask) -> Any:
+        return np.array([mask[probs >= at].mean() if (probs >= at).any() else np.nan for at in (0.2, 0.5, 0.8)])
+
+
+class Short(PrecisionCurve):
+    curve = 4
+
+
+class Unsummed(PrecisionCurve):
+    summary: Any = "median"
+
+
+def test_a_good_curve_passes() -> None:
+    lines = {line.what: line for line in check_metric(PrecisionCurve)}
+    assert {line.status for line in lines.values()} == {"ok"}
+    assert "a curve of 3, of which tables show: mean" in lines["declarations"].detail
+    assert lines["which end is good"].detail == "perfect 1.0000, inverted 0.0000, and higher is better"
+
+
 def test_a_good_metric_may_be_undefined() -> None:
     lines = {line.what: line for line in check_metric(Precision)}
     assert {line.status for line in lines.values()} == {"ok"}
@@ -510,6 +532,8 @@ def test_a_good_metric_may_be_undefined() -> None:
         (Infinite, "hard cases", "inf"),
         (Nameless, "declarations", "title"),
         (Texts, "ordinary map", "str"),
+        (Short, "ordinary map", "must return a numpy vector of 4 floats"),
+        (Unsummed, "declarations", "summary is 'median'"),
     ],
 )
 def test_a_metric_that_breaks_its_contract_is_told_where(factory: type, what: str, says: str) -> None:

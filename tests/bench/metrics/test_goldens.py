@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,28 +10,10 @@ import pytest
 
 from bench.contracts import Mask, ProbabilityMap
 from bench.metrics import boundary_accuracy, boundary_iou, counts, iou, iou_dataset, mae, score
+from tests.bench.metrics.pairs import Pair
 
 BOTH_EMPTY = "32_emptygt_300x260"
 NO_CONTOUR = {BOTH_EMPTY, "36_fullgt_512x512"}
-
-
-@dataclass(frozen=True)
-class Pair:
-    name: str
-    probs: ProbabilityMap
-    mask: Mask
-    expected: pd.Series
-
-
-@pytest.fixture(scope="module")
-def pairs(shared: Path) -> list[Pair]:
-    found = []
-    for _, row in pd.read_csv(shared / "goldens" / "expected.csv").iterrows():
-        with np.load(shared / "goldens" / "pairs" / f"{row['name']}.npz") as arrays:
-            probs = (arrays["prob"] / 255).astype(np.float32)
-            found.append(Pair(str(row["name"]), probs, arrays["gt"].astype(bool), row))
-    assert len(found) == 34
-    return found
 
 
 def test_pixel_counts_are_exact(pairs: list[Pair]) -> None:

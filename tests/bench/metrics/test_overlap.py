@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from bench.metrics import counts, iou, iou_dataset
+from bench.metrics import counts, dice, iou, iou_dataset, miou_fgbg, precision, recall
+from tests.bench.metrics.pairs import Pair, drawn
 from tests.bench.metrics.shapes import UNHURRIED, MaskPair, empty, full, mask_pairs
 
 
@@ -72,3 +73,33 @@ def test_dataset_iou_of_empty_masks_and_of_no_images() -> None:
 def test_dataset_iou_refuses(intersections: Any, unions: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         iou_dataset(intersections, unions)
+
+
+def test_goldens_of_dice_and_of_both_classes(pairs: list[Pair]) -> None:
+    for pair in pairs:
+        assert miou_fgbg(pair.probs, pair.mask) == pytest.approx(pair.expected["miou_fgbg"], rel=0, abs=1e-12)
+        # MONAI computes in single precision.
+        assert dice(pair.probs, pair.mask) == pytest.approx(pair.expected["dice_monai_noignore"], rel=0, abs=1e-7)
+        if not np.isnan(pair.expected["dice_medpy"]):
+            assert dice(pair.probs, pair.mask) == pytest.approx(pair.expected["dice_medpy"], rel=0, abs=1e-12)
+
+
+def test_drawn_pairs_against_scikit_learn() -> None:
+    from sklearn import metrics
+
+    for probs, mask in drawn():
+        pred = probs >= 0.5
+        flat = mask.ravel(), pred.ravel()
+        both_empty = float(not pred.any() and not mask.any())
+        *shares, f1, _ = metrics.precision_recall_fscore_support(*flat, average="binary", zero_division=both_empty)
+        found = [metric(probs, mask) for metric in (precision, recall, dice)]
+        assert found == pytest.approx([*shares, f1], rel=0, abs=1e-12)
+        classes = metrics.jaccard_score(*flat, labels=[False, True], average=None, zero_division=1)
+        assert miou_fgbg(probs, mask) == pytest.approx(np.mean(classes), rel=0, abs=1e-12)
+
+
+def test_dice_precision_and_recall_of_empty_masks() -> None:
+    for metric in (dice, precision, recall):
+        assert metric(empty(3, 3), empty(3, 3)) == 1
+        assert metric(full(3, 3), empty(3, 3)) == metric(empty(3, 3), full(3, 3)) == 0
+    assert miou_fgbg(full(3, 3), full(3, 3)) == 1 and miou_fgbg(full(3, 3), empty(3, 3)) == 0

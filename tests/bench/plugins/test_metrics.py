@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,13 @@ from bench.contracts import UserError
 from bench.execution import plan
 from bench.images import write_map
 from bench.plugins import metrics as plugged_in
-from bench.store import Manifest, Store
+from bench.store import Manifest, PluggedMetric, Store
 
 METRICS = '''
+from pathlib import Path
+
+import numpy as np
+
 from bench.contracts import Metric
 
 
@@ -52,6 +57,28 @@ class Odd(Dice):
         return {"text": "0.5", "none": None, "bool": True, "infinite": float("inf"), "whole": 1}[self.wrong]
 
 
+class Recall(Metric):
+    """Recall at three thresholds: undefined without a foreground, and at the last one where no pixel is so sure."""
+
+    title, meaning, better, scale, digits = "recall", "recall at three thresholds", "higher", 100.0, 1
+
+    def __init__(self, *, summary: str = "max", returned: str = "curve"):
+        self.summary, self.returned, self.curve = summary, returned, 3
+
+    def __call__(self, probs, mask):
+        with Path("calls").open("a") as calls:
+            calls.write("x")
+        if mask.all() and Path("broken").exists():
+            raise RuntimeError("broken")
+        found = [(probs[mask] >= threshold).mean() if mask.any() else np.nan for threshold in (0.25, 0.5, 1)]
+        if not (probs == 1).any():
+            found[-1] = np.nan
+        curve = np.array(found, np.float32)
+        wrong = {"short": curve[:2], "whole": np.array([1, 2, 3]), "list": found, "number": 0.5, "square": curve[None]}
+        wrong["infinite"] = np.array([0, np.inf, np.nan])
+        return wrong.get(self.returned, curve)
+
+
 class Nameless(Dice):
     """Says nothing about its column."""
 
@@ -65,7 +92,14 @@ def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     info = site / "toy_metrics-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-metrics\nVersion: 1.0\n")
-    names = {"dice": "Dice", "odd": "Odd", "nameless": "Nameless", "mae": "Dice", "images": "Dice"}
+    names = {
+        "toy-dice": "Dice",
+        "odd": "Odd",
+        "nameless": "Nameless",
+        "mae": "Dice",
+        "images": "Dice",
+        "toy-recall": "Recall",
+    }
     lines = "".join(f"{name} = toy_metrics:{target}\n" for name, target in names.items())
     (info / "entry_points.txt").write_text(f"[bench.metrics]\n{lines}")
     (site / "toy_metrics.py").write_text(METRICS)
@@ -106,46 +140,48 @@ def planned(folders: tuple[Path, Path], *metrics: str) -> Manifest:
     return cell.manifest
 
 
-def value(returned: object) -> float:
+def value(returned: object) -> object:
     made = plugged_in.made(plugged_in.chosen([f"odd[wrong={returned}]"], load()))
     (found,) = plugged_in.values(made, np.ones((2, 2), np.float32), np.ones((2, 2), np.bool_), "here").values()
     return found
 
 
 def test_records_carry_the_chosen_metrics_by_label(folders: tuple[Path, Path]) -> None:
-    result = run(folders, "dice", "dice[smooth=8]")
+    result = run(folders, "toy-dice", "toy-dice[smooth=8]")
     (cell,) = result.store.manifests()
-    assert list(cell.metrics) == ["dice", "dice[smooth=8.0]"]
-    assert cell.metrics["dice"].model_dump() == {
+    assert list(cell.metrics) == ["toy-dice", "toy-dice[smooth=8.0]"]
+    assert cell.metrics["toy-dice"].model_dump() == {
         "title": "Dice",
         "meaning": "twice the overlap over the sum of both",
         "better": "higher",
         "scale": 100.0,
         "digits": 1,
+        "curve": 0,
+        "summary": "mean",
     }
     records = result.store.records(cell).set_index("id")
-    assert records["dice"].dtype == np.float64
+    assert records["toy-dice"].dtype == np.float64
     # 2 * 4 / (4 + 8); nothing over nothing; all; all. With 8 on both sides: 16 / 20.
-    np.testing.assert_allclose(records["dice"][["a", "b", "c", "d"]], [2 / 3, math.nan, 1, 1])
-    np.testing.assert_allclose(records["dice[smooth=8.0]"][["a", "b", "c", "d"]], [16 / 20, 1, 1, 1])
+    np.testing.assert_allclose(records["toy-dice"][["a", "b", "c", "d"]], [2 / 3, math.nan, 1, 1])
+    np.testing.assert_allclose(records["toy-dice[smooth=8.0]"][["a", "b", "c", "d"]], [16 / 20, 1, 1, 1])
 
 
 def test_only_a_chosen_metric_is_part_of_the_identity(folders: tuple[Path, Path]) -> None:
-    plain, dice, smooth = (planned(folders, *names) for names in ((), ("dice",), ("dice[smooth=1]",)))
+    plain, dice, smooth = (planned(folders, *names) for names in ((), ("toy-dice",), ("toy-dice[smooth=1]",)))
     assert len({plain.key, dice.key, smooth.key}) == 3
     assert "plugged_in_metrics" not in plain.identity
     assert {**dice.identity, "plugged_in_metrics": None} == {**plain.identity, "plugged_in_metrics": None}
 
 
 def test_neither_order_nor_repetition_makes_another_cell(folders: tuple[Path, Path]) -> None:
-    names = ["dice", "odd[wrong=whole]"]
-    orders = (names, names[::-1], [*names, "dice"])
+    names = ["toy-dice", "odd[wrong=whole]"]
+    orders = (names, names[::-1], [*names, "toy-dice"])
     assert len({planned(folders, *order).key for order in orders}) == 1
 
 
 def test_an_experiment_chooses_metrics(folders: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "bench.toml").write_text(
-        '[variants.metric]\nsoft = "dice[smooth=8]"\n[experiments.softly]\nmetric = ["soft"]\n'
+        '[variants.metric]\nsoft = "toy-dice[smooth=8]"\n[experiments.softly]\nmetric = ["soft"]\n'
     )
     result = run(folders, experiment="softly")
     (cell,) = result.store.manifests()
@@ -178,8 +214,8 @@ def test_a_metric_cannot_change_what_others_see() -> None:
     [
         ("iou", "'iou' is scored always"),
         ("images", "has the name of another column"),
-        ("dyce", "did you mean 'dice'?"),
-        ("dice[smoth=1]", "did you mean 'smooth'?"),
+        ("toy-dyce", "did you mean 'toy-dice'?"),
+        ("toy-dice[smoth=1]", "did you mean 'smooth'?"),
     ],
 )
 def test_names_that_cannot_be_columns(name: str, says: str) -> None:
@@ -199,9 +235,63 @@ def test_score_adds_columns_to_the_file_and_means(
 ) -> None:
     masks, maps = map(str, folders)
     out = tmp_path / "scores.csv"
-    assert main(["score", "--masks", masks, "--maps", maps, "--metric", "dice", "--out", str(out)]) == 0
+    assert main(["score", "--masks", masks, "--maps", maps, "--metric", "toy-dice", "--out", str(out)]) == 0
     written = pd.read_csv(out).set_index("id")
-    np.testing.assert_allclose(written["dice"][["a", "b", "c", "d"]], [2 / 3, math.nan, 1, 1])
+    np.testing.assert_allclose(written["toy-dice"][["a", "b", "c", "d"]], [2 / 3, math.nan, 1, 1])
     assert "intersection" not in written
-    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("dice"))
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("toy-dice"))
     assert line.split()[1:] == ["0.8889", "(1", "undefined)"]  # (2/3 + 1 + 1) / 3
+
+
+RECALLS: dict[str, list[float]] = {"a": [0.5, 0.5, 0.5], "b": [math.nan] * 3, "c": [1, 1, 1], "d": [1, 1, 1]}
+
+
+def test_a_curve_is_a_list_in_the_records_and_its_summary_in_the_table(folders: tuple[Path, Path]) -> None:
+    result = run(folders, "toy-recall", "toy-recall[summary=mean]", "toy-recall[summary=none]")
+    (cell,) = result.store.manifests()
+    said = [(metric.curve, metric.summary) for metric in cell.metrics.values()]
+    assert said == [(3, "max"), (3, "mean"), (3, "none")]
+    records = result.records().set_index("id")
+    for name in cell.metrics:
+        np.testing.assert_allclose(np.stack(records.loc[[*RECALLS], name].to_list()), [*RECALLS.values()])
+    (row,) = result.table().to_dict("records")
+    assert row["toy-recall"] == row["toy-recall[summary=mean]"] == pytest.approx(2.5 / 3)
+    assert "toy-recall[summary=none]" not in row
+    assert "recall is undefined for 1 of 4 images, which its mean leaves out" in row["notes"]
+
+
+def test_a_cell_that_is_gone_on_with_keeps_the_curves_of_its_log(folders: tuple[Path, Path]) -> None:
+    Path("broken").touch()
+    (failed,) = run(folders, "toy-recall", on_error="skip").store.manifests()
+    assert failed.status == "failed" and Path("calls").read_text() == "xxx"  # the third image's mask is full
+    Path("broken").unlink()
+    records = run(folders, "toy-recall").records().set_index("id")
+    assert Path("calls").read_text() == "xxx" + "xx"
+    np.testing.assert_allclose(np.stack(records.loc[[*RECALLS], "toy-recall"].to_list()), [*RECALLS.values()])
+
+
+@pytest.mark.parametrize("returned", ["short", "whole", "list", "number", "square", "infinite"])
+def test_what_is_no_curve_of_its_length_is_refused(returned: str) -> None:
+    made = plugged_in.made(plugged_in.chosen([f"toy-recall[returned={returned}]"], load()))
+    with pytest.raises(UserError, match=r"returned .*: it must return a numpy vector of 3 floats, NaN where"):
+        plugged_in.values(made, np.ones((2, 2), np.float32), np.ones((2, 2), np.bool_), "here")
+
+
+def test_a_metric_of_an_earlier_version_is_a_number() -> None:
+    said = {"title": "Dice", "meaning": "overlap", "better": "higher", "scale": 100.0, "digits": 1}
+    found = PluggedMetric.model_validate(said)
+    assert (found.curve, found.summary) == (0, "mean")
+
+
+def test_score_writes_curves_and_prints_their_summary(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    masks, maps = map(str, folders)
+    out = tmp_path / "scores.csv"
+    options = ["--metric", "toy-recall", "toy-recall[summary=none]", "--out", str(out)]
+    assert main(["score", "--masks", masks, "--maps", maps, *options]) == 0
+    written = pd.read_csv(out).set_index("id")
+    for name in ("toy-recall", "toy-recall[summary=none]"):
+        np.testing.assert_allclose([json.loads(str(written.loc[key, name])) for key in RECALLS], [*RECALLS.values()])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("toy-recall")]
+    assert lines == [["toy-recall", "0.8333", "(1", "undefined)"]]

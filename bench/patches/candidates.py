@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from bench.contracts import Mask
@@ -66,14 +65,13 @@ def histogram(codes: np.ndarray, mask: Mask, patch: int, levels: int) -> np.ndar
     columns = -(-codes.shape[1] // patch)
     bins = 2 * levels * columns
     # One count a pixel, of (patch column, in the mask, code). A row of patches at a time keeps the counts in the
-    # processor's cache and the keys narrow, and torch counts narrow integers as they are: numpy would widen them.
+    # processor's cache and the keys narrow.
     keys: NDArray[np.signedinteger[Any]] = mask.astype(np.int16 if bins <= 1 << 15 else np.int32)
     keys *= levels
     keys += (np.arange(codes.shape[1]) // patch * (2 * levels) + levels - 1).astype(keys.dtype)
     keys -= codes
-    rows = torch.from_numpy(keys).split(patch)
-    counts = torch.stack([torch.bincount(row.reshape(-1), minlength=bins) for row in rows])
-    return counts.numpy().reshape(-1, 2, levels)
+    rows = (keys[top : top + patch] for top in range(0, len(keys), patch))
+    return np.stack([np.bincount(row.ravel(), minlength=bins) for row in rows]).reshape(-1, 2, levels)
 
 
 def by_histogram(codes: np.ndarray, mask: Mask, patch: int, levels: int) -> tuple[Candidates, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Patch-optimal binarisation: what PatchRefineNet learns to predict.
+"""Patch-optimal binarisation: what PatchRefineNet learns to predict, and what tells where a map is biased.
 
 Every patch of a probability map gets the threshold that maximises its IoU with the ground truth (the paper's
 section 3.1). Here all of a patch's distinct values are tried, so the optimum is exact: with the empty mask they make
@@ -13,8 +13,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts import Mask
-from bench.refiners.prn.candidates import (
+from bench.contracts import DECISION, Mask, ProbabilityMap
+from bench.patches.candidates import (
     COARSE,
     KEYS,
     Candidates,
@@ -24,9 +24,6 @@ from bench.refiners.prn.candidates import (
     histogram,
     spread,
 )
-from bench.refiners.prn.multiclass import patch_optimal_multiclass
-
-__all__ = ["PatchLabels", "Probabilities", "image_optimal", "patch_optimal", "patch_optimal_multiclass"]
 
 Probabilities: TypeAlias = NDArray[np.float32] | NDArray[np.float64] | NDArray[np.uint8] | NDArray[np.uint16]
 """``(H, W)``: floats in [0, 1], or integer codes of which the type's largest stands for 1."""
@@ -109,6 +106,54 @@ def image_optimal(
 ) -> PatchLabels:
     """`patch_optimal` with the whole map as one patch: the best that one threshold an image can do."""
     return patch_optimal(probs, mask, max(probs.shape), smooth=smooth, thresholds=thresholds)
+
+
+def patch_targets(probs: ProbabilityMap, mask: Mask, patch: int) -> NDArray[np.float64]:
+    """Each patch's best threshold by IoU, that of `patch_optimal`, as `middle_thresholds` has it.
+
+    Args:
+        probs: float32 ``(H, W)`` in [0, 1].
+        mask: bool ``(H, W)``, the ground truth.
+        patch: side of a patch, pixels.
+
+    Returns:
+        float64 ``(rows, columns)`` in [0, 1].
+    """
+    return middle_thresholds(probs, patch_optimal(probs, mask, patch).labels, patch)
+
+
+def middle_thresholds(probs: ProbabilityMap, labels: Mask, patch: int) -> NDArray[np.float64]:
+    """Of all thresholds that make a patch's labels one: 0.5 where that will do, else the one in the middle.
+
+    Where one half makes the same labels, in an all-background or all-foreground patch too, it is one half. Else it is
+    halfway between the highest probability that the labels leave out and the lowest that they take in: any threshold
+    between makes them. Where they take none, 1 stands for the lowest; where they take all, 0 for the highest.
+
+    Args:
+        probs: float32 ``(H, W)`` in [0, 1].
+        labels: bool ``(H, W)``, each patch of ``probs`` at some threshold.
+        patch: side of a patch, pixels.
+
+    Returns:
+        float64 ``(rows, columns)`` in [0, 1].
+    """
+    middle = np.full([-(-side // patch) for side in probs.shape], DECISION)
+    for cell, here in windows(probs.shape, patch):
+        values, taken = probs[here], labels[here]
+        if not np.array_equal(taken, values >= DECISION):
+            highest = values[~taken].max(initial=0)
+            lowest = values[taken].min(initial=1)
+            middle[cell] = (float(highest) + float(lowest)) / 2
+    return middle
+
+
+def windows(shape: tuple[int, ...], patch: int) -> list[tuple[tuple[int, int], tuple[slice, slice]]]:
+    """Each patch's row and column, and where its pixels are."""
+    return [
+        ((row, column), (slice(row * patch, (row + 1) * patch), slice(column * patch, (column + 1) * patch)))
+        for row in range(-(-shape[0] // patch))
+        for column in range(-(-shape[1] // patch))
+    ]
 
 
 def _exact(probs: np.ndarray, mask: Mask, patch: int, smooth: float) -> PatchLabels:

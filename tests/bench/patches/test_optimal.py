@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.refiners.prn.pseudo_labels import image_optimal, patch_optimal
+from bench.patches import image_optimal, patch_optimal, patch_targets
 from tests.benchmarks.grid_as_written import grid_as_written, iou_of_booleans, iou_of_floats
 
 
@@ -190,6 +190,34 @@ def test_a_patch_without_foreground_is_background() -> None:
     found = patch_optimal(np.full((2, 2), 0.9, np.float32), np.zeros((2, 2), bool), 2)
     assert not found.labels.any()
     assert (found.thresholds[0, 0], found.ious[0, 0]) == (np.inf, 1.0)
+
+
+def best_iou(probs: np.ndarray, mask: np.ndarray) -> float:
+    return max(iou(probs >= threshold, mask) for threshold in [*np.unique(probs), 2.0])
+
+
+def iou(pred: np.ndarray, mask: np.ndarray) -> float:
+    union = (pred | mask).sum()
+    return float((pred & mask).sum() / union) if union else 1.0
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 9), st.integers(1, 9), st.integers(1, 5))
+def test_targets_are_best_of_all_thresholds_and_one_half_where_that_is(
+    seed: int, height: int, width: int, patch: int
+) -> None:
+    draw = np.random.default_rng(seed)
+    probs = (np.rint(draw.random((height, width)) * 12) / 12 * 0.98 + 0.01).astype(np.float32)
+    mask = draw.random((height, width)) < draw.choice([0.0, 0.5, 1.0])
+    targets = patch_targets(probs, mask, patch)
+    assert targets.shape == (-(-height // patch), -(-width // patch))
+    for (row, column), target in np.ndenumerate(targets):
+        here = (slice(row * patch, (row + 1) * patch), slice(column * patch, (column + 1) * patch))
+        reached = iou(probs[here] >= target, mask[here])
+        assert reached == best_iou(probs[here], mask[here])
+        if np.array_equal(probs[here] >= target, probs[here] >= 0.5):
+            assert target == 0.5
+        assert 0 < target < 1
 
 
 def test_the_inputs_are_not_changed() -> None:
