@@ -131,7 +131,7 @@ def _fields(column: _Column, used: set[str]) -> list[Field]:
         Field(
             key="difference",
             title="difference",
-            meaning=f"measured minus published{points}; where dataset and base are the paper's alone",
+            meaning=f"measured minus published{points}, only where dataset and base are the paper's",
             **gains,
         ),
         Field(key="gain", title=column.change, meaning=f"measured over the base, on the same maps{points}", **gains),
