@@ -19,7 +19,7 @@ def remarks(cells: Sequence[Selected], rows: Sequence[Row]) -> tuple[str, ...]:
         images(rows),
         _few(rows),
         *map(partial, copies(cells)),
-        protocol(manifests[0].protocol),
+        protocol(manifests[0].rules, manifests[0].protocol),
         seeds(rows),
         _workers([manifest for manifest in manifests if manifest.status == "done"]),
         _earlier(manifests[0]),
@@ -40,9 +40,9 @@ def partial(copy: str) -> str:
     return f"partial copy: {copy}"
 
 
-def protocol(name: str) -> str:
-    """The remark on what was trained on what."""
-    return f"protocol {name} ({PROTOCOLS[name]})"
+def protocol(rules: str, name: str) -> str:
+    """The remark on the rules, and on what was trained on what."""
+    return f"{rules}, protocol {name} ({PROTOCOLS[name]})"
 
 
 def origin(cells: Sequence[Selected]) -> tuple[str, ...]:

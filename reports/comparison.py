@@ -234,7 +234,7 @@ def _change(metric: Metric, old: pd.Series[float], new: pd.Series[float], images
     one_sided = int((old.notna() != new.notna()).sum())
     if not both.any():
         return Change(metric, None, None, None, images, one_sided, tolerance)
-    before, after = (side[both].to_numpy(dtype=np.float64) for side in (old, new))
+    before, after = (np.asarray(side[both], dtype=np.float64) for side in (old, new))
     gain = paired_gain(after, before)
     return Change(metric, float(before.mean()), float(after.mean()), gain, images, one_sided, tolerance)
 

@@ -9,6 +9,7 @@ from bench.contracts import UserError
 from bench.reports.selection import Selected, name_of
 
 _NAMED = {
+    "rules": "the rules of the benchmark",
     "protocol": "the protocol",
     "limit": "the limit",
     "drawn": "how a limit takes its samples",
@@ -81,16 +82,19 @@ def _refuse_names(one: Selected, other: Selected) -> None:
     for part, said in _NAMED.items():
         own, its = (getattr(cell.manifest, part) for cell in (one, other))
         if own != its:
-            raise UserError(f"{said} differs: {_shown(own)} in A, {_shown(its)} in B", one.manifest.title, _FIX)
+            raise _refused(said, own, its, one)
 
 
 def _refuse_identities(one: Selected, other: Selected) -> None:
     for part, said in _IDENTITY.items():
         own, its = (cell.manifest.identity.get(part) for cell in (one, other))
         if own != its:
-            verb = "differ" if said.endswith("images") else "differs"
-            raise UserError(f"{said} {verb}: {_shown(own)} in A, {_shown(its)} in B", one.manifest.title, _FIX)
+            raise _refused(said, own, its, one)
+
+
+def _refused(said: str, own: object, its: object, cell: Selected) -> UserError:
+    return UserError(f"not comparable, {said}: {_shown(own)} in A, {_shown(its)} in B", cell.manifest.title, _FIX)
 
 
 def _shown(value: object) -> str:
-    return "none" if value is None else str(value)[:12]
+    return "none" if value is None else str(value)[:16]  # enough of a fingerprint

@@ -26,6 +26,7 @@ class Name(NamedTuple):
     limit: int | None
     drawn: bool
     protocol: str
+    rules: str
     base: str
     refiner: str
     seed: int
@@ -136,7 +137,7 @@ def name_of(manifest: Manifest) -> Name:
     """What the cell is known by."""
     dataset, base, refiner = (_in_full(_variant(manifest, kind)) for kind in KINDS)
     limit = manifest.limit, manifest.drawn
-    return Name(manifest.layout, dataset, *limit, manifest.protocol, base, refiner, manifest.seed)
+    return Name(manifest.layout, dataset, *limit, manifest.protocol, manifest.rules, base, refiner, manifest.seed)
 
 
 def _place(cell: Selected) -> tuple[int, str, str, str, int]:

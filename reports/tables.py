@@ -61,8 +61,8 @@ class Group:
     """One dataset under one limit and one protocol.
 
     Attributes:
-        dataset, limit, layout, protocol: what it is; limit is the cap on samples per split, or None; layout that of the
-            store's version, see `bench.store.LAYOUT`.
+        dataset, limit, layout, rules, protocol: what it is; limit is the cap on samples per split, or None; layout that
+            of the store's version, see `bench.store.LAYOUT`; rules the id of `bench.metrics.columns.RULES`.
         title: for headings.
         blocks: one for each base.
         remarks: sentences that hold for the whole group: images, seeds, protocol, what was left out.
@@ -73,6 +73,7 @@ class Group:
     dataset: str
     limit: int | None
     layout: int
+    rules: str
     protocol: str
     title: str
     blocks: tuple[Block, ...]
@@ -183,24 +184,29 @@ def assemble(found: Found, baseline: str, groups: Mapping[str, str] | None = Non
         groups: image id -> the group (video, patient, tile) that is resampled whole for intervals; None to resample
             images.
     """
-    grouped: dict[tuple[str, int | None, bool, int, str], list[Selected]] = defaultdict(list)
+    grouped: dict[tuple[str, int | None, bool, int, str, str], list[Selected]] = defaultdict(list)
     for cell in found.cells:
         one = cell.manifest
-        grouped[cell.dataset, one.limit, one.drawn, one.layout, one.protocol].append(cell)
+        grouped[cell.dataset, one.limit, one.drawn, one.layout, one.rules, one.protocol].append(cell)
     names = [name[:-1] for name in grouped]
     laid = []
-    for (dataset, limit, drawn, layout, protocol), members in grouped.items():
+    several = len({cell.manifest.rules for cell in found.cells}) > 1
+    for (dataset, limit, drawn, layout, rules, protocol), members in grouped.items():
         # A run of an earlier version took the first ones.
         part = "a random sample of" if drawn else "first"
         title = dataset if limit is None else f"{dataset} ({part} {limit})"
         if layout != LAYOUT:
             title += ", earlier version"
-        if names.count((dataset, limit, drawn, layout)) > 1:
+        if several:
+            title += f", {rules}"
+        if names.count((dataset, limit, drawn, layout, rules)) > 1:
             title += f", protocol {protocol}"
         blocks, shared = _without_shared_notes(_blocks(members, found.records, baseline, groups))
         rows = [row for block in blocks for row in block.rows]
         said = (*remarks(members, rows), *shared)
-        laid.append(Group(dataset, limit, layout, protocol, title, blocks, said, origin(members), copies(members)))
+        laid.append(
+            Group(dataset, limit, layout, rules, protocol, title, blocks, said, origin(members), copies(members))
+        )
     return Report(baseline, tuple(laid), tuple(map(str, found.damaged)))
 
 

@@ -1,4 +1,4 @@
-"""``bench data list``, ``bench data prepare`` and ``bench data verify``."""
+"""``bench data list``, ``prepare``, ``verify`` and ``describe``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench.cli import options
 from bench.cli.parser import Commands
+from bench.contracts import SPLITS
 
 
 def add(commands: Commands) -> None:
@@ -30,6 +31,21 @@ def add(commands: Commands) -> None:
         "data verify", "read every file and list what is wrong; exit code 2 where there are errors", _verify
     )
     verify.add_argument("dataset", nargs="*", metavar="D", help="default: every dataset found here")
+    text = "what the images of a split and their masks are like, as a CSV for 'bench report --images'"
+    describe = commands.add("data describe", text, _describe)
+    describe.add_argument("dataset", metavar="DATASET", help="see 'bench list datasets'")
+    describe.add_argument("--split", choices=SPLITS, default="test", help="test where not given")
+    describe.add_argument("--out", required=True, type=Path, metavar="FILE", help="the CSV")
+
+
+def _describe(arguments: argparse.Namespace) -> None:
+    from bench.commands.data import describe
+    from bench.runtime.files import OUT, writing
+
+    table = describe(options.settings_of(arguments), arguments.dataset, arguments.split)
+    with writing(arguments.out, OUT) as temporary:
+        table.to_csv(temporary, index=False)
+    print(f"{arguments.out}: {len(table)} images by {', '.join(table.columns[1:])}")
 
 
 def _list(arguments: argparse.Namespace) -> None:

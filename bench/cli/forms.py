@@ -20,9 +20,6 @@ FORMS = {
     "xlsx": "a workbook for spreadsheets; needs --out",
 }
 
-BINARY = ("xlsx",)
-"""Those that no screen can show."""
-
 
 def options(command: argparse.ArgumentParser, stem: str) -> None:
     """One for each form, and ``--out``.
@@ -38,6 +35,8 @@ def options(command: argparse.ArgumentParser, stem: str) -> None:
 
 def chosen(arguments: argparse.Namespace) -> list[str]:
     """The forms that are asked for. Raises UserError where one of them can only be written, and nothing says where."""
+    from bench.reports import BINARY
+
     found = [name for name in FORMS if getattr(arguments, name)]
     for name in found:
         if name in BINARY and arguments.out is None:
@@ -57,6 +56,13 @@ def put(content: str | bytes, path: Path | None) -> None:
     print(path)
 
 
+def suffix(name: str) -> str:
+    """Of the form's file."""
+    from bench.reports import BINARY, FORMATS
+
+    return BINARY[name].suffix if name in BINARY else FORMATS[name].suffix
+
+
 def put_sheets(sheets: Sequence[Sheet], names: Sequence[str], folder: Path | None, stem: str) -> None:
     """Print sheets in the named forms, or write a file of each; of CSV one a sheet, so that other programs read it.
 
@@ -65,15 +71,14 @@ def put_sheets(sheets: Sequence[Sheet], names: Sequence[str], folder: Path | Non
         folder: where to; None to print.
         stem: of the files.
     """
-    from bench.reports import BINARY, FORMATS
     from bench.reports.formats import xlsx
     from bench.reports.formats.sheets import RENDERERS
 
-    for name in names:
-        if name in BINARY:
-            put(xlsx.workbook(sheets), folder and folder / f"{stem}{BINARY[name].suffix}")
-        elif name == "csv" and folder:
+    for name in names if sheets else ():
+        if name == "csv" and folder:
             for sheet in sheets:
-                put(RENDERERS[name]([sheet]), folder / f"{stem}-{sheet.key}{FORMATS[name].suffix}")
+                own = sheet.key if sheet.key.startswith(stem) else f"{stem}-{sheet.key}"
+                put(RENDERERS[name]([sheet]), folder / f"{own}{suffix(name)}")
         else:
-            put(RENDERERS[name](sheets), folder and folder / f"{stem}{FORMATS[name].suffix}")
+            content = RENDERERS[name](sheets) if name in RENDERERS else xlsx.workbook(sheets)
+            put(content, folder and folder / f"{stem}{suffix(name)}")

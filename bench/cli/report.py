@@ -48,7 +48,7 @@ def add(commands: Commands) -> None:
 
 def _report(arguments: argparse.Namespace) -> int:
     from bench.commands.results import load
-    from bench.reports import BINARY, FORMATS
+    from bench.reports import BINARY
 
     chosen = forms.chosen(arguments)
     _check(arguments, chosen)
@@ -64,17 +64,18 @@ def _report(arguments: argparse.Namespace) -> int:
     if arguments.out is None and not chosen:
         screen.show(results, wide=arguments.wide, legend=arguments.legend)
         return 2 if results.damaged else 0
-    suffixes = {name: form.suffix for name, form in (*FORMATS.items(), *BINARY.items())}
     for name in chosen or ["markdown"]:
-        path = arguments.out and arguments.out / f"report{suffixes[name]}"
+        path = arguments.out and arguments.out / f"report{forms.suffix(name)}"
         if name in BINARY:
             forms.put(results.workbook(), path)
         elif name == "latex" and arguments.style == "paper":
             forms.put(results.paper(siunitx=arguments.siunitx, command=_command(arguments)), path)
         else:
             forms.put(results.report(name), path)
-    if "csv" in (chosen if arguments.out else ()):
-        forms.put_sheets(results.published(), ["csv"], arguments.out, "report")
+    # Markdown has them at its end; of the other forms each has files of its own for them.
+    if arguments.out is not None and (others := [name for name in chosen if name != "markdown"]):
+        beside = results.sheets()
+        forms.put_sheets(beside, others, arguments.out, beside[0].key.partition("-")[0] if beside else "")
     return 2 if results.damaged else 0
 
 
@@ -113,7 +114,8 @@ def _check(arguments: argparse.Namespace, chosen: list[str]) -> None:
 
 def _command(arguments: argparse.Namespace) -> str:
     """The call that gives the same tables."""
-    given = {"--store": arguments.store, "--experiment": arguments.experiment, "--config": arguments.config}
+    named = ("store", "experiment", "images", "config")
+    given = {f"--{name}": getattr(arguments, name) for name in named}
     words = [word for option, value in given.items() if value is not None for word in (option, str(value))]
     words += ["--set", *arguments.parameters] if arguments.parameters else []
     words += ["--latex", "--style", "paper", *(["--siunitx"] if arguments.siunitx else [])]

@@ -14,7 +14,7 @@ from bench.contracts import UserError
 from bench.execution.experiments import in_experiment
 from bench.plugins.entry_points import check_parameters
 from bench.reports import changes
-from bench.reports.comparison import TOLERANCE, Comparison
+from bench.reports.comparison import TOLERANCE
 from bench.reports.comparison import compare as compared
 from bench.reports.formats import xlsx
 from bench.reports.formats.sheets import RENDERERS
@@ -92,10 +92,10 @@ def compare(
     settings = configuration.load(config, parameters)
     check_parameters(settings)
     keep = in_experiment(settings, experiment) if experiment else None
-    found = [reports.read(Store(store), settings.defaults.baseline, keep) for store in (before, after)]
-    damaged = tuple(error for store in found for error in store.damaged)
+    one, other = (reports.read(Store(store), settings.defaults.baseline, keep) for store in (before, after))
+    damaged = (*one.damaged, *other.damaged)
     for error in damaged:
         note(f"error: {error}")
-    comparison: Comparison = compared(*found, tolerance)
-    sheets = changes.sheets(comparison, *found, names=(str(before), str(after)))
+    comparison = compared(one, other, tolerance)
+    sheets = changes.sheets(comparison, one, other, names=(str(before), str(after)))
     return Changes(sheets, comparison.regressed, changes.sentence(comparison), damaged)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.config import Settings
 from bench.contracts import SPLITS, DatasetSource, Finding, Published, Split, TellsReading, UserError
@@ -19,7 +19,10 @@ from bench.registry import load_dataset
 from bench.runtime.archives import opened
 from bench.runtime.files import building
 from bench.runtime.isolation import LostError, isolated
-from bench.runtime.progress import note
+from bench.runtime.progress import note, track
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DATASET_SECONDS = 60.0
 """A foreign dataset that takes longer than this to list its splits counts as broken."""
@@ -40,6 +43,35 @@ def verify(settings: Settings, names: Sequence[str]) -> Iterator[tuple[str, list
         if isinstance(source, TellsReading) and not any(finding.error for finding in findings):
             note(f"{name}: {source.reading()}")
         yield name, findings
+
+
+def describe(settings: Settings, name: str, split: Split) -> pd.DataFrame:
+    """One row an image: its ``id``, then `bench.images.facts.facts`; and its ``group`` where ids hold folders.
+
+    The group is what stands before the last ``/`` of an id: the class of few-shot sets, the video of sequences.
+
+    Raises:
+        UserError: no such dataset, it is not here, or the split is empty.
+    """
+    import pandas as pd
+
+    from bench.images.facts import facts
+
+    samples = load_dataset(name, settings=settings).split(split)
+    if not len(samples):
+        raise UserError(f"its {split} split is empty", name, "name another one: --split")
+    rows = []
+    for index in track(range(len(samples)), f"describe {name}"):
+        sample = samples[index]
+        folder = sample.id.rpartition("/")[0]
+        rows.append(
+            {
+                "id": sample.id,
+                **({"group": folder} if folder else {}),
+                **facts(sample.image, sample.mask, sample.ignore),
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,10 @@ from bench.config import unknown
 from bench.contracts import UserError
 from bench.execution.experiments import in_experiment, refiners_of
 from bench.plugins.entry_points import check_parameters
-from bench.reports import bias, image_table, published_sheet, ranks, significance, strata
-from bench.reports.formats import json, latex, markdown, paper, terminal, xlsx
-from bench.reports.formats.sheets import as_markdown, fragment
-from bench.reports.placing import called
-from bench.reports.published import PaperTable
-from bench.reports.published import load as read_published
+from bench.reports import bias, image_table, placing, published, published_sheet, ranks, significance, strata
+from bench.reports.formats import markdown, paper, terminal
+from bench.reports.formats import sheets as sheet_formats
+from bench.reports.ranks import Ranking
 from bench.reports.sheets import Sheet
 from bench.runtime.progress import note
 from bench.store import Manifest, Store
@@ -41,7 +39,7 @@ class Results:
         images: a table of the images, see `bench.reports.image_table.read_images`; its column ``group`` is resampled
             whole for intervals and tests, the others split `strata`.
         otherwise: which cells where ``keep`` lets none through.
-        table_of_paper: the one that the cells are of.
+        table_of_paper: the table of the paper that the cells are of.
     """
 
     store: Store
@@ -49,7 +47,7 @@ class Results:
     keep: Callable[[Manifest], bool] | None = field(default=None, repr=False)
     images: pd.DataFrame | None = field(default=None, repr=False)
     otherwise: Callable[[Manifest], bool] | None = field(default=None, repr=False)
-    table_of_paper: PaperTable | None = field(default=None, repr=False)
+    table_of_paper: published.PaperTable | None = field(default=None, repr=False)
 
     def table(self) -> pd.DataFrame:
         """One row a dataset, base and refiner; the columns are those of ``bench report --csv``.
@@ -70,6 +68,18 @@ class Results:
             UserError: as `table`.
         """
         return reports.records(self._found)
+
+    def sheets(self) -> list[Sheet]:
+        """The tables beside the main ones: of an experiment that is a table of the paper, what that prints.
+
+        Raises:
+            UserError: as `table`.
+        """
+        return (
+            []
+            if self.table_of_paper is None
+            else published_sheet.sheets(self._found, self.table_of_paper, self.baseline)
+        )
 
     def report(self, format: str = "markdown") -> str:
         """The tables as text; what `published` has follows them, but for CSV, which holds one table.
@@ -139,7 +149,7 @@ class Results:
         """
         return ranks.sheets(self._report)
 
-    def ranking(self) -> ranks.Ranking:
+    def ranking(self) -> Ranking:
         """What `ranks` shows, as arrays. Raises UserError as `ranks`."""
         return ranks.ranking(self._report)
 
@@ -167,7 +177,7 @@ class Results:
         manifests, _ = self.store.readable()
         # No refiner is called "": of the base's own cells only those come along that have the bias, too.
         found = reports.read(self.store, "", keep) if any(map(keep, manifests)) else None
-        sheets = bias.sheets(found, reports.assemble(found, self.baseline)) if found else []
+        sheets = bias.sheets(found, self._assembled(found)) if found else []
         if not sheets:
             raise bias.missing(self.store.address)
         return sheets
@@ -204,7 +214,10 @@ class Results:
 
     @cached_property
     def _report(self) -> reports.Report:
-        return reports.assemble(self._found, self.baseline, image_table.groups_of(self.images))
+        return self._assembled(self._found)
+
+    def _assembled(self, found: reports.Found) -> reports.Report:
+        return reports.assemble(found, self.baseline, image_table.groups_of(self.images))
 
     @cached_property
     def _found(self) -> reports.Found:
@@ -228,9 +241,10 @@ def load(
 
     Args:
         store: a folder or bucket that ``bench run`` filled; None takes bench.toml's.
+        experiment: only the cells of this experiment of bench.toml; None for all.
+        images: a CSV with a line an image, see `bench.reports.image_table`.
         experiment: only the cells of this experiment of bench.toml; None for all. Of a table of the paper (``table1``
             to ``table7``), where there is none of them, its refiners' cells on other data, bases, sizes or limits.
-        images: a CSV with a line an image, see `bench.reports.image_table`.
         parameters: ``"prn.size=96"``: as they were given to the run of the experiment.
         config: settings instead of ``./bench.toml``.
 
@@ -245,8 +259,8 @@ def load(
     results = Results(store=found, baseline=settings.defaults.baseline, images=table)
     if experiment:
         results.keep = in_experiment(settings, experiment)
-        results.table_of_paper = read_published().of_experiment(experiment)
+        results.table_of_paper = published.load().of_experiment(experiment)
     if experiment and results.table_of_paper:
-        names, alike = refiners_of(settings, experiment), read_published().alike
-        results.otherwise = lambda cell: any(alike(name, called(cell, "refiner")) for name in names)
+        names, alike = refiners_of(settings, experiment), published.load().alike
+        results.otherwise = lambda cell: any(alike(name, placing.called(cell, "refiner")) for name in names)
     return results

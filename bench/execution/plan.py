@@ -25,6 +25,7 @@ from bench.datasets.splits import drawn
 from bench.datasets.subset import Joined, Part, Subset
 from bench.execution.contamination import corpora, overlap, seen
 from bench.metrics import METRIC_VERSION
+from bench.metrics.columns import RULES
 from bench.plugins import metrics as plugged_in
 from bench.plugins.variants import Variant, digest, resolve
 from bench.runtime.failures import summarised
@@ -324,6 +325,7 @@ class _Context:
             names={"dataset": self.dataset.name, "base": self.base.name, "refiner": refiner.name},
             seed=self.seed,
             protocol=self.protocol,
+            rules=RULES,
             limit=self.limit,
             drawn=self.limit is not None,
             largest=self.largest,

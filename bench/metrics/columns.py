@@ -19,6 +19,10 @@ from bench.metrics.error import mae
 from bench.metrics.overlap import count_ratio, counts
 
 METRIC_VERSION = 1
+
+RULES = "refinebench-v1"
+"""The id of all that makes numbers comparable: splits, metrics and their versions, threshold, tuning on val alone, as
+docs/protocol.md states them. A change of any of these is a new id; cells of two ids never stand in one table."""
 """Part of each cell's identity: raise it when a change changes a number, or when a metric joins."""
 
 Better: TypeAlias = Literal["higher", "lower"]

@@ -15,8 +15,8 @@ from bench.metrics.thin import skeleton
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-TOLERANCE = 5.0
-"""How far the prediction's centreline may lie from a point of the true one, in pixels."""
+TOLERANCE = 10.0
+"""How far the prediction's centreline may lie from the true one, in pixels: half the width of a wide road."""
 
 DEVIATION = 0.05
 """Share of a path's length by which it may be longer or shorter."""

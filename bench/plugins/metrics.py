@@ -19,8 +19,8 @@ from bench.runtime.failures import summarised
 from bench.store import PluggedMetric
 
 _OF_REPORTS = (
-    "dataset limit layout protocol base refiner status problem baseline uses_ground_truth contaminated seeds images "
-    "notes iou_spread fit_seconds"
+    "dataset limit layout rules protocol base refiner status problem baseline uses_ground_truth contaminated seeds "
+    "images notes iou_spread fit_seconds"
 )
 BUILT_IN = {metric.key for metric in METRICS}
 TAKEN = {*RECORD_COLUMNS, *BUILT_IN, *_OF_REPORTS.split()}

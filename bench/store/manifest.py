@@ -93,6 +93,7 @@ class Manifest(BaseModel):
         names: the same by parts: ``dataset``, ``base`` and ``refiner``; empty in layout 1.
         seed, protocol, limit: the rest of the cell's name; limit is the cap on samples per split, or None where it cuts
             nothing.
+        rules: see `bench.metrics.columns.RULES`; those that knew no id had the first.
         drawn: the samples under a limit are a random sample; in files of earlier versions they were the first ones.
         largest: number of samples of the largest split that the cell uses, limit aside; 0 in files of earlier versions.
         position: place in the grid it was planned in; reports keep that order.
@@ -129,6 +130,7 @@ class Manifest(BaseModel):
     names: dict[str, VariantName] = {}
     seed: int
     protocol: str
+    rules: str = "refinebench-v1"
     limit: int | None = None
     drawn: bool = False
     largest: int = 0

@@ -37,6 +37,14 @@ ERRORS = (
         "the signed error, patches err in both directions",
         points=False,
     ),
+    *_mean(
+        "change",
+        "change",
+        "of patch bias from the base's own map to the row's, mean over the images that both have: below 0, with an "
+        "interval that excludes 0, the refiner takes bias away",
+        points=False,
+        signed=True,
+    ),
     *_mean("down", "% down", f"patches that are too low by more than {BIASED:g}, in percent of an image's patches"),
     *_mean("up", "% up", f"patches that are too high by more than {BIASED:g}"),
     *_mean("neither", "% neither", "the other patches"),

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from bench.metrics.bias import THRESHOLDS, UNBIASED, Parts, parts
 from bench.reports.sheets import Value
-from bench.reports.statistics import spread
+from bench.reports.statistics import paired_gain, spread
 
 Floats = NDArray[np.float64]
 
@@ -29,21 +30,19 @@ class Figures:
     """What the maps of one base and one refiner are like.
 
     Attributes:
-        vectors: ``(N, 156)`` for each seed, of the same images in the same order.
+        vectors: ``(S, N, 156)`` of S seeds.
+        images: the ids of the N images.
         groups: ``(N,)``, the number of each image's group; None where images are resampled, not groups.
     """
 
-    vectors: Sequence[Floats]
+    vectors: Floats
+    images: pd.Index[str]
     groups: NDArray[np.int64] | None = None
-
-    @property
-    def images(self) -> int:
-        return len(self.vectors[0])
 
     @cached_property
     def positions(self) -> Floats:
         """``(8, 8)``: signed error at each position, averaged over the images; NaN where one of them lacks it."""
-        return self._errors.mean(axis=0)
+        return self._by_place.mean(axis=0)
 
     @cached_property
     def patches(self) -> Floats:
@@ -70,12 +69,26 @@ class Figures:
         positions, chance = self._of_place()
         ece = float(np.mean([_calibration_error(seed) for seed in self._seeds]))
         means = self._means(_errors)
-        return {"images": self.images, **means, "positions": positions, "chance": chance, "ece": ece}
+        return {"images": len(self.images), **means, "positions": positions, "chance": chance, "ece": ece}
+
+    def change(self, base: Figures) -> dict[str, Value]:
+        """How much more biased the patches are than the base's own, paired by image and seed; below 0 is less.
+
+        Args:
+            base: of the same seeds in the same order; of the images, those count that both have.
+        """
+        shared = self.images.intersection(base.images)
+        if shared.empty:
+            return {}
+        one, other = (figures._absolute[figures.images.get_indexer(shared)] for figures in (self, base))
+        groups = None if self.groups is None else self.groups[self.images.get_indexer(shared)]
+        found = paired_gain(one, other, groups=groups)
+        return {"change": found.mean, "change_low": found.low, "change_high": found.high}
 
     def of_thresholds(self) -> dict[str, Value]:
         """By key of `bench.reports.bias.columns.THRESHOLDS`; images without a patch of both classes have no share."""
         mixed = self._pooled.patches[0] / len(self._seeds)
-        found: dict[str, Value] = {"images": self.images, "mixed": round(mixed)}
+        found: dict[str, Value] = {"images": len(self.images), "mixed": round(mixed)}
         if mixed:
             reached = np.concatenate([[0], self.thresholds.cumsum()])
             found |= {key: float(np.interp(share, reached, THRESHOLDS)) for key, share in QUARTILES.items()}
@@ -94,6 +107,11 @@ class Figures:
                 found |= {key: float(values[known].mean()), f"{key}_low": low, f"{key}_high": high}
         return found
 
+    @property
+    def _absolute(self) -> Floats:
+        """``(N, S)``: mean over each image's patches of their bias without its sign."""
+        return np.stack([_errors(seed)["absolute"] for seed in self._seeds], axis=1)
+
     @cached_property
     def _seeds(self) -> list[Parts]:
         return [parts(vectors) for vectors in self.vectors]
@@ -101,10 +119,10 @@ class Figures:
     @cached_property
     def _pooled(self) -> Parts:
         """Sums over images and seeds."""
-        return parts(np.sum([vectors.sum(axis=0) for vectors in self.vectors], axis=0))
+        return parts(self.vectors.sum(axis=(0, 1)))
 
     @cached_property
-    def _errors(self) -> Floats:
+    def _by_place(self) -> Floats:
         """``(N, 8, 8)``, averaged over the seeds."""
         return np.asarray(np.mean([seed.error for seed in self._seeds], axis=0))
 
@@ -114,11 +132,11 @@ class Figures:
         An image's errors, less their mean, are then zero on average at each position. So the means over N images
         have the variance of one image's, divided by N; how neighbouring positions hang together does not matter.
         """
-        errors = self._errors.reshape(self.images, -1)
-        if self.images < 2 or np.isnan(errors).any():
+        errors = self._by_place.reshape(len(self.images), -1)
+        if len(errors) < 2 or np.isnan(errors).any():
             return None, None
         centred = errors - errors.mean(axis=1, keepdims=True)
-        by_chance = np.sqrt(centred.var(axis=0, ddof=1).sum() / self.images / (errors.shape[1] - 1))
+        by_chance = np.sqrt(centred.var(axis=0, ddof=1).sum() / len(errors) / (errors.shape[1] - 1))
         return float(self.positions.std(ddof=1)), float(by_chance)
 
 

@@ -11,7 +11,7 @@ from bench.reports.pairs import GAINS
 from bench.reports.rows import Row
 from bench.reports.tables import Group, Report
 
-TEXT = ("dataset", "protocol", "base", "refiner", "status", "problem", "contaminated", "seeds", "notes")
+TEXT = ("dataset", "rules", "protocol", "base", "refiner", "status", "problem", "contaminated", "seeds", "notes")
 """The columns that hold no number and no truth value."""
 
 
@@ -44,6 +44,7 @@ def _line(group: Group, row: Row, report: Report) -> dict[str, object]:
         "dataset": group.dataset,
         "limit": group.limit,
         "layout": group.layout,
+        "rules": group.rules,
         "protocol": group.protocol,
         "base": row.base,
         "refiner": row.refiner,

@@ -25,6 +25,7 @@ _STATE = (
     Field(key="status", title="Status"),
     Field(key="images", title="Images", digits=0),
     Field(key="seeds", title="Seeds"),
+    Field(key="rules", title="Rules"),
 )
 _NOTES = (Field(key="problem", title="Problem"), Field(key="notes", title="Notes"))
 

@@ -15,7 +15,7 @@ ROWS_PER_TABLE = 40
 
 _SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
+    "~": r"$\sim$",  # the other one hangs so high that it reads as an accent
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
@@ -127,20 +127,24 @@ def floating(caption: str, tabular: str, notes: str) -> str:
         tabular: LaTeX.
         notes: LaTeX, for the small print below the table.
     """
-    # Narrow tables keep their size, wide ones shrink to the line: \width is the natural width.
     return rf"""\begin{{table}}[tp]
 \centering
 \caption{{{escape(caption)}}}
 \smallskip
 \small
-\resizebox{{\ifdim\width>\linewidth\linewidth\else\width\fi}}{{!}}{{%
-{tabular}}}
+{fitting(tabular)}
 \par\smallskip
 \begin{{minipage}}{{\linewidth}}\footnotesize\raggedright
 {notes}
 \end{{minipage}}
 \end{{table}}
 """
+
+
+def fitting(tabular: str) -> str:
+    """A narrow table keeps its size, a wide one shrinks to the line."""
+    # \width is the natural width.
+    return f"\\resizebox{{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}}{{!}}{{%\n{tabular}}}"
 
 
 def _tabular(

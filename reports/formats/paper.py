@@ -12,7 +12,7 @@ from functools import cached_property
 from bench.redaction import printable
 from bench.reports import captions
 from bench.reports.columns import NOT_AVAILABLE, QUALITY, Column
-from bench.reports.formats.latex import escape
+from bench.reports.formats.latex import escape, fitting
 from bench.reports.formats.terminal import fitted
 from bench.reports.pairs import GAINS
 from bench.reports.resampling import CONFIDENCE
@@ -27,7 +27,7 @@ SHOWN = ("iou", "boundary_iou", "mae")
 WITH_INTERVAL = "iou"
 """The metric whose gain stands with its interval."""
 
-NAME_WIDTH = 24
+NAME_WIDTH = 22
 """Characters. A longer name is cut as on the screen, and a comment gives it in full."""
 
 _BETTER = {"higher": r" $\uparrow$", "lower": r" $\downarrow$", None: ""}
@@ -46,14 +46,15 @@ def render(report: Report, *, siunitx: bool = False, command: str = "") -> str:
     """
     program = f"{DISTRIBUTION} {version_of(DISTRIBUTION)}".strip()
     made = f"made by {program}: {command}" if command else f"made by {program}"
-    packages = "booktabs, siunitx (version 3)" if siunitx else "booktabs"
+    packages = "booktabs, graphicx, siunitx (version 3)" if siunitx else "booktabs, graphicx"
     tables = [(group, block) for group in report.groups for block in group.blocks if _finished(block)]
     labels = _labels([(_slug(group, block), f"{group.title}\0{block.base}") for group, block in tables])
-    columns = [column for column in QUALITY if column.key in SHOWN] + list(report.plugged_in)
     parts = [f"{_comment(made)}{_comment(f'packages: {packages}')}"]
     for (group, block), label in zip(tables, labels, strict=True):
-        table = _Table(group, block, columns, report.baseline, siunitx)
-        parts.append(_table(table, label))
+        known = {key for row in block.rows for key, value in row.values.items() if value is not None}
+        more = [column for column in report.plugged_in if column.key in known]
+        columns = [*(column for column in QUALITY if column.key in SHOWN), *more]
+        parts.append(_table(_Table(group, block, columns, report.baseline, siunitx), label))
     return "\n".join(parts)
 
 
@@ -99,8 +100,7 @@ def _table(table: _Table, label: str) -> str:
             f"\\caption{{{escape(_caption(table))}}}\n\\label{{{label}}}\n\\smallskip\n",
             # Both versions of siunitx know detect-weight: what is bold around a number makes its digits bold.
             "\\sisetup{detect-weight=true, retain-explicit-plus=true}\n" if table.siunitx else "",
-            _tabular(table),
-            "\\end{table}\n",
+            f"{fitting(_tabular(table))}\n\\end{{table}}\n",
         ]
     )
 
@@ -110,7 +110,7 @@ def _caption(table: _Table) -> str:
     measured = [
         captions.images(rows),
         *map(captions.partial, group.copies),
-        captions.protocol(group.protocol),
+        captions.protocol(group.rules, group.protocol),
         captions.seeds(rows),
     ]
     few = any(row.gains[WITH_INTERVAL].few for row in rows if WITH_INTERVAL in row.gains)
@@ -148,7 +148,7 @@ def _tabular(table: _Table) -> str:
         written = [_written(cell, kind) for cell, kind in zip(own, kinds, strict=True)]
         lines.append(f"{name} & {' & '.join(written)} \\\\")
         before = row
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
 
 
 def _headings(column: Column) -> Iterator[str]:
@@ -171,7 +171,7 @@ def _cells(row: Row, column: Column, table: _Table) -> Iterator[_Cell]:
             yield _Cell(none)
         else:
             mark = r"\sim" if gain.few else ""
-            yield _Cell(rf"${mark}[{points(gain.low)},\,{points(gain.high)}]$")
+            yield _Cell(rf"\scriptsize${mark}[{points(gain.low)},\,{points(gain.high)}]$")
 
 
 def _written(cell: _Cell, kind: str) -> str:
@@ -186,7 +186,7 @@ def _written(cell: _Cell, kind: str) -> str:
 
 def _plain(text: str) -> str:
     """Text that is no number: a dash, an interval in LaTeX, or words to be escaped."""
-    return text if text == "--" or text.startswith("$") else escape(text)
+    return text if text == "--" or text.startswith("\\scriptsize") else escape(text)
 
 
 def _kind(cells: Sequence[_Cell]) -> str:

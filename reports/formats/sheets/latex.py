@@ -3,6 +3,7 @@ r"""Sheets in LaTeX, with the packages of `bench.reports.formats.latex`."""
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 
 from bench.reports.formats.latex import ROWS_PER_TABLE, escape, floating, whole
@@ -59,7 +60,7 @@ def _line(sheet: Sheet, place: int, row: Sequence[str], wide: Sequence[bool]) ->
         shown = _shown(text, sheet.fields[column])
         if (place, column) in sheet.bold:
             shown = rf"\textbf{{{shown}}}"
-        cells.append(rf"\raggedright {shown}\strut" if wide[column] else shown)
+        cells.append(rf"\raggedright {_breakable(text)}\strut" if wide[column] else shown)
     return " & ".join(cells) + r" \tabularnewline"  # \raggedright makes \\ end the line of a paragraph
 
 
@@ -67,6 +68,11 @@ def _shown(text: str, field: Field) -> str:
     if field.digits is not None and text.startswith("-"):
         return f"$-${escape(text[1:])}"
     return escape(text)
+
+
+def _breakable(text: str) -> str:
+    """A name that has no blanks goes on in the next line after one of its marks."""
+    return r"\allowbreak{}".join(map(escape, re.findall(r"[^_,=/\[\]]*(?:[_,=/\[\]]+|$)", text)))
 
 
 def _pages(lines: Sequence[tuple[int, str]], most: int) -> Iterator[list[str]]:

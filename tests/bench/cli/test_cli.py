@@ -18,6 +18,7 @@ from tests.bench.conftest import Toy
 COMMANDS = [
     "run",
     "report",
+    "compare",
     "score",
     "predict",
     "refine",

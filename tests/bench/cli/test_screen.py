@@ -44,7 +44,7 @@ def run(toy: Toy, *more: str) -> list[str]:
 def test_a_report_is_short_and_wide_has_every_column(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", "--store", "store"]) == 0
     short = capsys.readouterr().out
-    assert "Take crf: +10.0 [+10.0, +10.0]" in short and "BndAcc" not in short and "W/T/L:" not in short
+    assert "Take crf: +10.0 ~[+10.0, +10.0]" in short and "BndAcc" not in short and "W/T/L:" not in short
     assert short == str(bench.load("store"))
     assert main(["report", "--store", "store", "--wide", "--legend"]) == 0
     wide = capsys.readouterr().out
@@ -95,7 +95,7 @@ def test_any_encoding_of_the_screen_will_do(store: Store, encoding: str) -> None
     rows = [line for line in shown.splitlines() if "[+" in line and not line.startswith("Take")]
     assert len({len(row) for row in rows}) == 1  # columns stand below one another
     if encoding == "ascii":
-        assert "| + 10.0 [+10.0,+10.0] |" in output("report", "--store", "store", "--wide")
+        assert "| + 10.0 ~[+10.0,+10.0] |" in output("report", "--store", "store", "--wide")
         output("report", "--store", "store", "--out", "files")
         assert "↑ 10.0" in Path("files/report.md").read_text(encoding="utf-8")
 
@@ -164,7 +164,7 @@ def test_scores_go_into_a_new_folder_and_never_onto_one(toy: Toy, capsys: pytest
 def test_a_run_ends_with_a_summary(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(run(toy)) == 0
     out, err = capsys.readouterr()
-    assert "Take threshold: " in out and "of only 2 images an interval means little" in " ".join(out.split())
+    assert "Take threshold: " in out and "of only 2 images an interval covers less" in " ".join(out.split())
     store = Path.cwd() / "runs"
     summary = err.splitlines()[-2:]
     assert summary[0] == f"bench: 2 cells computed, 0 reused, 0 failed; kept in {store}"

@@ -114,11 +114,12 @@ def test_lower_is_better_for_some() -> None:
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"protocol": "B"}, "the protocol differs: A in A, B in B"),
-        ({"limit": 20}, "the limit differs: none in A, 20 in B"),
-        ({"layout": 2}, "the layout of the store differs: 3 in A, 2 in B"),
-        ({"identity": {"test": "files", "metrics": 2}}, "the version of the metrics differs: 1 in A, 2 in B"),
-        ({"identity": {"test": "others", "metrics": 1}}, "the test images differ: files in A, others in B"),
+        ({"protocol": "B"}, "not comparable, the protocol: A in A, B in B"),
+        ({"rules": "mine"}, "not comparable, the rules of the benchmark: refinebench-v1 in A, mine in B"),
+        ({"limit": 20}, "not comparable, the limit: none in A, 20 in B"),
+        ({"layout": 2}, "not comparable, the layout of the store: 3 in A, 2 in B"),
+        ({"identity": {"test": "files", "metrics": 2}}, "not comparable, the version of the metrics: 1 in A, 2 in B"),
+        ({"identity": {"test": "others", "metrics": 1}}, "not comparable, the test images: files in A, others in B"),
     ],
     ids=lambda value: str(value)[:30],
 )

@@ -245,10 +245,10 @@ def test_no_advice_where_it_would_not_hold(toy: Toy, capsys: pytest.CaptureFixtu
 def test_few_test_images_are_warned_of(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
     result = run(toy)
     warning = "warning: 10 test images of folder"
-    assert warning in (said := capsys.readouterr().err) and "with fewer than 30 the intervals mean little" in said
-    assert "fewer than 30 images: intervals mean little" in result.report()
+    assert warning in (said := capsys.readouterr().err) and "with fewer than 100 a 95 % interval covers less" in said
+    assert "fewer than 100 images: a 95 % interval (~) covers less" in result.report()
     for folder in (toy.images, toy.masks, toy.maps):
-        for number in range(10, 30):
+        for number in range(10, 100):
             shutil.copy(folder / f"disc{number % 10}.png", folder / f"disc{number}.png")
     result = run(toy)
-    assert "fewer than 30" not in capsys.readouterr().err + result.report()
+    assert "fewer than 100 images: a" not in result.report() and "fewer than 100" not in capsys.readouterr().err

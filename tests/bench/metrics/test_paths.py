@@ -103,7 +103,7 @@ def test_drawn_pairs_against_networkx() -> None:
         if kinds:
             seen += 1
             wanted = np.bincount(kinds, minlength=4) / len(kinds)
-            np.testing.assert_allclose(path_shares(probs, mask), wanted, rtol=0, atol=1e-12)
+            np.testing.assert_allclose(path_shares(probs, mask, tolerance=5), wanted, rtol=0, atol=1e-12)
     assert seen >= 20
 
 

@@ -76,7 +76,7 @@ def test_errors_by_hand(store: Store) -> None:
     )
     put(store, "identity", [both, vector()])
     put(store, "prn", [vector(), vector()])
-    base, refined = rows(tables(store)["bias"])
+    base, refined = rows(tables(store)["errors"])
     assert (base["dataset"], base["base"], base["refiner"], refined["refiner"]) == ("roads", "unet", "identity", "prn")
     assert base["images"] == 2
     assert base["error"] == pytest.approx((10 - 8) / 20 / 2)
@@ -94,7 +94,7 @@ def test_thresholds_by_hand(store: Store) -> None:
     ten = vector(patches=[10, 0, 0], thresholds=at(4, 6, 10, 2, 12, 1, 19, 1), gain=[0.8], bias=at(10, 10))
     put(store, "identity", [ten, vector()])
     found = tables(store)
-    (row,) = rows(found["bias_thresholds"])
+    (row,) = rows(found["thresholds"])
     assert (row["images"], row["mixed"]) == (2, 10)
     # The image without a patch of both classes has no share; the other one stands alone, without an interval.
     assert (row["near"], row["below"], row["above"], row["gain"]) == pytest.approx((0.3, 0.6, 0.1, 0.08))
@@ -103,7 +103,7 @@ def test_thresholds_by_hand(store: Store) -> None:
     assert row["threshold_q1"] == pytest.approx(0.2 + 0.05 * 2.5 / 6)
     assert row["threshold_median"] == pytest.approx(0.2 + 0.05 * 5 / 6)
     assert row["threshold_q3"] == pytest.approx(0.5)
-    bins = rows(found["bias_threshold_bins"])
+    bins = rows(found["threshold_bins"])
     assert [(line["from"], line["to"], line["identity"]) for line in bins if line["identity"]] == [
         (0.2, 0.25, 0.6),
         (0.5, 0.5, 0.2),
@@ -122,13 +122,13 @@ def test_positions_and_what_they_would_be_by_chance(store: Store) -> None:
         [vector(error=left), vector(error=left.T), vector(error=left[:, ::-1]), vector(error=left.T[::-1])],
     )
     found = tables(store)
-    base, refined = rows(found["bias"])
+    base, refined = rows(found["errors"])
     assert base["positions"] == pytest.approx(float(np.std([0.2, 0.0] * 32, ddof=1)))
     assert base["chance"] == pytest.approx(0.0)  # all images alike
     # Each position is too high in two of the four: the means are all 0.1.
     assert refined["positions"] == pytest.approx(0.0)
     assert refined["chance"] == pytest.approx(float(np.sqrt(64 / 63 * np.var([0.1, 0.1, -0.1, -0.1], ddof=1) / 4)))
-    grid = rows(found["bias_positions"])
+    grid = rows(found["positions"])
     assert [row["row"] for row in grid] == list(range(1, 9))  # of the base alone
     assert [grid[0][f"column_{place}"] for place in range(1, 9)] == pytest.approx([0.2] * 4 + [0.0] * 4)
 
@@ -136,7 +136,7 @@ def test_positions_and_what_they_would_be_by_chance(store: Store) -> None:
 def test_chance_is_what_images_without_a_bias_of_place_have_on_average(store: Store) -> None:
     rng = np.random.default_rng(0)
     put(store, "identity", [vector(error=rng.normal(rng.normal(), 0.3, (8, 8))) for _ in range(200)])
-    (row,) = rows(tables(store)["bias"])
+    (row,) = rows(tables(store)["errors"])
     assert row["chance"] == pytest.approx(0.3 / 200**0.5, rel=0.05)
     assert row["positions"] == pytest.approx(row["chance"], rel=0.3)
 
@@ -150,10 +150,10 @@ def test_histogram_of_patches_and_calibration(store: Store) -> None:
     put(store, "identity", [vector(patches=[0, 3, 1], bias=at(0, 1, 10, 3), **pixels)])
     put(store, "prn", [vector(bias=at(20))], base="pspnet")
     found = tables(store)
-    shown = {(line["base"], line["bias"]): (line["identity"], line["prn"]) for line in rows(found["bias_patches"])}
+    shown = {(line["base"], line["bias"]): (line["identity"], line["prn"]) for line in rows(found["patches"])}
     assert shown["unet", -1.0] == (0.25, None) and shown["unet", 0.0] == (0.75, None)
     assert shown["pspnet", 1.0] == (None, 1.0)
-    levels = [line for line in rows(found["bias_calibration"]) if line["base"] == "unet"]
+    levels = [line for line in rows(found["calibration"]) if line["base"] == "unet"]
     assert len(levels) == 15
     assert (levels[0]["share"], levels[0]["confidence"], levels[0]["accuracy"]) == pytest.approx((0.75, 0.02, 0.0))
     assert (levels[14]["share"], levels[14]["confidence"], levels[14]["accuracy"]) == pytest.approx((0.25, 0.96, 1.0))
@@ -165,7 +165,7 @@ def test_seeds_are_averaged_and_images_paired_by_id(store: Store) -> None:
     put(store, "identity", [vector(), low], seed=0)
     frame = records([0.5] * 3, id=["image1", "image0", "other"], bias=[low, low, low])
     add(store, "identity", frame, metrics={"bias": METRIC}, seed=1)
-    (row,) = rows(tables(store)["bias"])
+    (row,) = rows(tables(store)["errors"])
     assert row["images"] == 2  # those that both seeds have
     assert row["down"] == pytest.approx((0.5 + 1) / 2)
 
@@ -180,25 +180,49 @@ def test_groups_are_resampled_whole(store: Store) -> None:
     assert grouped["down_high"] is None  # of a single group there is nothing to draw
 
 
+def test_the_change_is_paired_with_the_bases_own_maps(store: Store) -> None:
+    levels = {"image0": 0.1, "image1": 0.5, "image2": 0.9}
+    for seed in (0, 1):
+        put(store, "identity", [vector(absolute=[level]) for level in levels.values()], seed=seed)
+    # In another order, with an image that the base lacks: less by 0.04 in one seed and by 0.08 in the other.
+    for seed, less in enumerate([0.04, 0.08]):
+        ids = ["image2", "image1", "other"]
+        vectors = [vector(absolute=[levels.get(image, 1.0) - less]) for image in ids]
+        add(store, "prn", records([0.5] * 3, id=ids, bias=vectors), metrics={"bias": METRIC}, seed=seed)
+    # The maps of another training of the base: nothing to compare with.
+    put(store, "threshold", [vector()], identity={"base": "others", "test": "files", "metrics": 1})
+    base, refined, alone = rows(tables(store)["errors"])
+    assert refined["change"] == pytest.approx(-0.06)
+    assert (refined["change_low"], refined["change_high"]) == pytest.approx((-0.08, -0.04))  # the seeds are drawn, too
+    assert (base["change"], alone["change"]) == (None, None)
+
+
+def test_seeds_that_share_no_image_have_no_row(store: Store) -> None:
+    put(store, "identity", [vector()])
+    for seed in (0, 1):
+        add(store, "prn", records([0.5], id=[f"only{seed}"], bias=[vector()]), metrics={"bias": METRIC}, seed=seed)
+    assert [row["refiner"] for row in rows(tables(store)["errors"])] == ["identity"]
+
+
 def test_a_newer_cell_without_the_metric_hides_nothing(store: Store) -> None:
     put(store, "identity", [vector()], written="2026-01-01T00:00:00")
     add(store, "identity", [0.9], written="2026-02-01T00:00:00")
-    assert len(rows(tables(store)["bias"])) == 1
+    assert len(rows(tables(store)["errors"])) == 1
 
 
 def test_oracles_are_marked_and_stand_last(store: Store) -> None:
     put(store, "oracle-patch", [vector()], uses_ground_truth=True)
     put(store, "identity", [vector()])
     put(store, "prn", [vector()])
-    assert [row["refiner"] for row in rows(tables(store)["bias"])] == ["identity", "prn", "oracle-patch †"]
+    assert [row["refiner"] for row in rows(tables(store)["errors"])] == ["identity", "prn", "oracle-patch †"]
 
 
 def test_each_dataset_and_each_side_of_patches_has_tables_of_its_own(store: Store) -> None:
     put(store, "identity", [vector()])
     put(store, "identity", [vector()], label="bias[patch=32]", dataset="kvasir")
     found = tables(store)
-    assert {key.partition("_")[2].partition("_")[0] for key in found} == {"1", "2"}
-    titles = {found[key].title.partition(":")[0] for key in ("bias_1", "bias_2")}
+    assert len(found) == 12 and {key[-2:] for key in found} == {"_1", "_2"}
+    titles = {found[key].title.partition(":")[0] for key in ("errors_1", "errors_2")}
     assert titles == {"roads", "kvasir, bias[patch=32]"}
 
 

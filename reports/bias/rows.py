@@ -1,0 +1,119 @@
+"""The rows of the bias report: what the store has of each base and refiner, and how much a refiner changes it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from bench.metrics.bias import SIZE
+from bench.reports.bias.figures import Figures
+from bench.reports.pairs import numbered
+from bench.reports.reading import Found
+from bench.reports.selection import Selected, comparable
+from bench.reports.sheets import Value
+from bench.reports.tables import Block, Group, Report
+from bench.store import Manifest
+
+METRIC = "bias"
+"""The plug-in whose vectors are shown."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One base with one refiner, whose name has a dagger where it sees the truth.
+
+    Attributes:
+        figures: of its maps.
+        is_base: its maps are the base's own.
+        change: from those to its own, see `Figures.change`; empty where they are the same, or no finished cell of the
+            base's has the same maps.
+    """
+
+    base: str
+    refiner: str
+    figures: Figures
+    is_base: bool
+    change: Mapping[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Table:
+    """The finished rows of one dataset by one metric, in the report's order.
+
+    Attributes:
+        number: tells the keys of its sheets from those of others; "" where it is the only one.
+        dataset: as the report calls it.
+        title: what the titles of its sheets begin with.
+        remarks: the report's, of the dataset.
+    """
+
+    number: str
+    dataset: str
+    title: str
+    remarks: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def labels(manifest: Manifest) -> list[str]:
+    """The columns of a cell's records that hold bias vectors: one for each side of patches."""
+    return [
+        label
+        for label, metric in manifest.metrics.items()
+        if label.partition("[")[0] == METRIC and metric.curve == SIZE
+    ]
+
+
+def tables(found: Found, report: Report) -> list[Table]:
+    """One a dataset and side of patches; see `bench.reports.bias.sheets`."""
+    cells = [(group, _finished(group, found)) for group in report.groups]
+    named = [
+        (group, label, [cell for cell in finished if label in labels(cell.manifest)])
+        for group, finished in cells
+        for label in dict.fromkeys(label for cell in finished for label in labels(cell.manifest))
+    ]
+    return [
+        Table(
+            "" if len(named) == 1 else f"_{number}",
+            group.dataset,
+            group.title if label == METRIC else f"{group.title}, {label}",
+            group.remarks,
+            tuple(row for block in group.blocks for row in _rows(block, label, scored, found, report.baseline)),
+        )
+        for number, (group, label, scored) in enumerate(named, 1)
+    ]
+
+
+def _finished(group: Group, found: Found) -> list[Selected]:
+    place = group.dataset, group.limit, group.layout, group.protocol
+    return [
+        cell
+        for cell in found.cells
+        if cell.manifest.status == "done"
+        and (cell.dataset, cell.manifest.limit, cell.manifest.layout, cell.manifest.protocol) == place
+    ]
+
+
+def _rows(block: Block, label: str, cells: Sequence[Selected], found: Found, baseline: str) -> Iterator[Row]:
+    def figures(of: Sequence[Selected]) -> Figures:
+        # Only images that every seed has, as in the other tables.
+        frames = [found.records[cell.manifest.key].set_index("id")[label] for cell in of]
+        seeds = pd.concat(frames, axis=1, join="inner")
+        vectors = np.array(seeds.to_numpy().T.tolist(), np.float64).reshape(len(of), len(seeds), SIZE)
+        return Figures(vectors, seeds.index, numbered(seeds.index, block.groups))
+
+    base = [cell for cell in cells if (cell.base, cell.refiner) == (block.base, baseline)]
+    for row in block.rows:
+        own = [cell for cell in cells if (cell.base, cell.refiner) == (block.base, row.refiner)]
+        if not own or (shown := figures(own)).images.empty:
+            continue
+        same = [pair for pair in itertools.product(own, base) if comparable(*(cell.manifest for cell in pair))]
+        change: Mapping[str, Value] = {}
+        if same and row.refiner != baseline:
+            refined, unrefined = (figures(side) for side in zip(*same, strict=True))
+            change = refined.change(unrefined)
+        name = f"{row.refiner} †" if row.oracle else row.refiner
+        yield Row(row.base, name, shown, row.refiner == baseline, change)
