@@ -82,7 +82,7 @@ class Results:
         )
 
     def report(self, format: str = "markdown") -> str:
-        """The tables as text; what `published` has follows them, but for CSV, which holds one table.
+        """The tables as text; in ``markdown`` and ``terminal`` the `sheets` follow them.
 
         Args:
             format: ``markdown``, ``latex`` (a whole document), ``csv`` or ``json``; or ``terminal``: the short tables
@@ -95,13 +95,8 @@ class Results:
             raise UserError("a workbook is no text", f"report({format!r})", "take workbook(), which gives its bytes")
         if format not in reports.FORMATS:
             raise unknown("format", format, reports.FORMATS, "report()")
-        more = self.published()
-        if more and format == "json":
-            return json.render(self._report, more)
-        if more and format == "latex":
-            return latex.document(self._report, [fragment(more)])
         text = reports.FORMATS[format].render(self._report)
-        return f"{text}\n{as_markdown(more)}" if more and format != "csv" else text
+        return f"{text}\n{self._sheets}" if format in ("markdown", "terminal") and self._sheets else text
 
     def paper(self, *, siunitx: bool = False, command: str = "") -> str:
         r"""LaTeX to ``\input`` into a paper: one booktabs table for each dataset and base.
@@ -116,22 +111,12 @@ class Results:
         return paper.render(self._report, siunitx=siunitx, command=command)
 
     def workbook(self) -> bytes:
-        """The content of an XLSX file: a sheet for each kind of table and of `published`, numbers as numbers, a legend.
+        """The content of an XLSX file: a sheet for each kind of table, numbers as numbers, and a legend.
 
         Raises:
             UserError: as `table`.
         """
-        return xlsx.render(self._report, self.published())
-
-    def published(self) -> list[Sheet]:
-        """Of an experiment that is a table of the paper, what that prints beside what was measured; else nothing.
-
-        Raises:
-            UserError: as `table`.
-        """
-        if self.table_of_paper is None:
-            return []
-        return published_sheet.sheets(self._found, self.table_of_paper, self.baseline)
+        return reports.BINARY["xlsx"].render(self._report)
 
     def tests(self) -> list[Sheet]:
         """Paired tests of each refiner against its base, corrected for their family: ``bench report --tests``.
@@ -197,8 +182,7 @@ class Results:
             tables = Text(markdown.render(self._report, legend=legend).rstrip("\n"))
         else:
             tables = terminal.text(self._report, width=width, explained=legend)
-        more = as_markdown(self.published()).rstrip("\n")
-        return tables.append(f"\n\n{more}") if more else tables
+        return tables.append("\n\n" + self._sheets.rstrip("\n")) if self._sheets else tables
 
     def __str__(self) -> str:
         """The short tables: ``report("terminal")``."""
@@ -211,6 +195,11 @@ class Results:
     def damaged(self) -> tuple[UserError, ...]:
         """The files of the store that could not be read; the tables show the rest. Raises UserError as `table`."""
         return self._found.damaged
+
+    @cached_property
+    def _sheets(self) -> str:
+        """In Markdown, which a screen can show, too."""
+        return sheet_formats.as_markdown(self.sheets())
 
     @cached_property
     def _report(self) -> reports.Report:
