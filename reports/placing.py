@@ -136,7 +136,7 @@ def _gains(row: Row, of_base: Row) -> dict[str, float]:
     """By column: the mean over the seeds that both have."""
     gains = {}
     for column in QUALITY:
-        if pair := aligned((row, of_base), column.parts):
-            by_seed = column.combine(pair.values.mean(axis=0))
-            gains[column.key] = float((by_seed[:, 0] - by_seed[:, 1]).mean())
+        if both := aligned((row, of_base), column.parts):
+            values = column.combine(both.values.mean(axis=0))  # a line a seed, then the two rows
+            gains[column.key] = float((values[:, 0] - values[:, 1]).mean())
     return gains

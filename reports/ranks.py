@@ -19,7 +19,7 @@ from bench.contracts import UserError
 from bench.reports import resampling
 from bench.reports.columns import QUALITY
 from bench.reports.pairs import resampled
-from bench.reports.sheets import Field, Sheet, sheet
+from bench.reports.sheets import Field, Sheet, Value, sheet
 from bench.reports.tables import Block, Report
 
 FEWEST = 3
@@ -134,7 +134,7 @@ def _ranks(found: Ranking) -> Sheet:
     leading = found.drawn == found.drawn.min(axis=1, keepdims=True)
     first = (leading / leading.sum(axis=1, keepdims=True)).mean(axis=0)
     won = (found.ranks == found.ranks.min(axis=1, keepdims=True)).sum(axis=0)
-    rows = []
+    rows: list[dict[str, Value]] = []
     for place, refiner in enumerate(found.refiners):
         low, high = resampling.interval(found.drawn[:, place])
         rows.append(
@@ -176,8 +176,8 @@ def _ranks(found: Ranking) -> Sheet:
 
 
 def _claims(found: Ranking) -> Sheet:
-    p = nemenyi(found)
-    rows = []
+    p = nemenyi(found).to_numpy(np.float64)
+    rows: list[dict[str, Value]] = []
     for better, worse in itertools.combinations(range(len(found.refiners)), 2):
         drawn = found.values_drawn[:, better] - found.values_drawn[:, worse]
         low, high = resampling.interval(drawn)
@@ -189,7 +189,7 @@ def _claims(found: Ranking) -> Sheet:
                 "low": low,
                 "high": high,
                 "wrong": float((drawn <= 0).mean()),
-                "nemenyi": float(p.loc[found.refiners[better], found.refiners[worse]]),
+                "nemenyi": float(p[better, worse]),
             }
         )
     notes = (

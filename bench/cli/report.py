@@ -72,10 +72,8 @@ def _report(arguments: argparse.Namespace) -> int:
             forms.put(results.paper(siunitx=arguments.siunitx, command=_command(arguments)), path)
         else:
             forms.put(results.report(name), path)
-    # Markdown has them at its end; of the other forms each has files of its own for them.
-    if arguments.out is not None and (others := [name for name in chosen if name != "markdown"]):
-        beside = results.sheets()
-        forms.put_sheets(beside, others, arguments.out, beside[0].key.partition("-")[0] if beside else "")
+    if "csv" in (chosen if arguments.out else ()):
+        forms.put_sheets(results.published(), ["csv"], arguments.out, "report")
     return 2 if results.damaged else 0
 
 

@@ -16,9 +16,12 @@ from bench.config import unknown
 from bench.contracts import UserError
 from bench.execution.experiments import in_experiment, refiners_of
 from bench.plugins.entry_points import check_parameters
-from bench.reports import bias, image_table, placing, published, published_sheet, ranks, significance, strata
-from bench.reports.formats import markdown, paper, terminal
-from bench.reports.formats import sheets as sheet_formats
+from bench.reports import bias, image_table, published_sheet, ranks, significance, strata
+from bench.reports.formats import json, latex, markdown, paper, terminal, xlsx
+from bench.reports.formats.sheets import as_markdown, fragment
+from bench.reports.placing import called
+from bench.reports.published import PaperTable
+from bench.reports.published import load as read_published
 from bench.reports.ranks import Ranking
 from bench.reports.sheets import Sheet
 from bench.runtime.progress import note
@@ -39,7 +42,7 @@ class Results:
         images: a table of the images, see `bench.reports.image_table.read_images`; its column ``group`` is resampled
             whole for intervals and tests, the others split `strata`.
         otherwise: which cells where ``keep`` lets none through.
-        table_of_paper: the table of the paper that the cells are of.
+        table_of_paper: the one that the cells are of.
     """
 
     store: Store
@@ -47,7 +50,7 @@ class Results:
     keep: Callable[[Manifest], bool] | None = field(default=None, repr=False)
     images: pd.DataFrame | None = field(default=None, repr=False)
     otherwise: Callable[[Manifest], bool] | None = field(default=None, repr=False)
-    table_of_paper: published.PaperTable | None = field(default=None, repr=False)
+    table_of_paper: PaperTable | None = field(default=None, repr=False)
 
     def table(self) -> pd.DataFrame:
         """One row a dataset, base and refiner; the columns are those of ``bench report --csv``.
@@ -69,20 +72,8 @@ class Results:
         """
         return reports.records(self._found)
 
-    def sheets(self) -> list[Sheet]:
-        """The tables beside the main ones: of an experiment that is a table of the paper, what that prints.
-
-        Raises:
-            UserError: as `table`.
-        """
-        return (
-            []
-            if self.table_of_paper is None
-            else published_sheet.sheets(self._found, self.table_of_paper, self.baseline)
-        )
-
     def report(self, format: str = "markdown") -> str:
-        """The tables as text; in ``markdown`` and ``terminal`` the `sheets` follow them.
+        """The tables as text; what `published` has follows them, but for CSV, which holds one table.
 
         Args:
             format: ``markdown``, ``latex`` (a whole document), ``csv`` or ``json``; or ``terminal``: the short tables
@@ -95,8 +86,13 @@ class Results:
             raise UserError("a workbook is no text", f"report({format!r})", "take workbook(), which gives its bytes")
         if format not in reports.FORMATS:
             raise unknown("format", format, reports.FORMATS, "report()")
+        more = self.published()
+        if more and format == "json":
+            return json.render(self._report, more)
+        if more and format == "latex":
+            return latex.document(self._report, [fragment(more)])
         text = reports.FORMATS[format].render(self._report)
-        return f"{text}\n{self._sheets}" if format in ("markdown", "terminal") and self._sheets else text
+        return f"{text}\n{as_markdown(more)}" if more and format != "csv" else text
 
     def paper(self, *, siunitx: bool = False, command: str = "") -> str:
         r"""LaTeX to ``\input`` into a paper: one booktabs table for each dataset and base.
@@ -111,12 +107,22 @@ class Results:
         return paper.render(self._report, siunitx=siunitx, command=command)
 
     def workbook(self) -> bytes:
-        """The content of an XLSX file: a sheet for each kind of table, numbers as numbers, and a legend.
+        """The content of an XLSX file: a sheet for each kind of table and of `published`, numbers as numbers, a legend.
 
         Raises:
             UserError: as `table`.
         """
-        return reports.BINARY["xlsx"].render(self._report)
+        return xlsx.render(self._report, self.published())
+
+    def published(self) -> list[Sheet]:
+        """Of an experiment that is a table of the paper, what that prints beside what was measured; else nothing.
+
+        Raises:
+            UserError: as `table`.
+        """
+        if self.table_of_paper is None:
+            return []
+        return published_sheet.sheets(self._found, self.table_of_paper, self.baseline)
 
     def tests(self) -> list[Sheet]:
         """Paired tests of each refiner against its base, corrected for their family: ``bench report --tests``.
@@ -182,7 +188,8 @@ class Results:
             tables = Text(markdown.render(self._report, legend=legend).rstrip("\n"))
         else:
             tables = terminal.text(self._report, width=width, explained=legend)
-        return tables.append("\n\n" + self._sheets.rstrip("\n")) if self._sheets else tables
+        more = as_markdown(self.published()).rstrip("\n")
+        return tables.append(f"\n\n{more}") if more else tables
 
     def __str__(self) -> str:
         """The short tables: ``report("terminal")``."""
@@ -195,11 +202,6 @@ class Results:
     def damaged(self) -> tuple[UserError, ...]:
         """The files of the store that could not be read; the tables show the rest. Raises UserError as `table`."""
         return self._found.damaged
-
-    @cached_property
-    def _sheets(self) -> str:
-        """In Markdown, which a screen can show, too."""
-        return sheet_formats.as_markdown(self.sheets())
 
     @cached_property
     def _report(self) -> reports.Report:
@@ -230,10 +232,9 @@ def load(
 
     Args:
         store: a folder or bucket that ``bench run`` filled; None takes bench.toml's.
-        experiment: only the cells of this experiment of bench.toml; None for all.
-        images: a CSV with a line an image, see `bench.reports.image_table`.
         experiment: only the cells of this experiment of bench.toml; None for all. Of a table of the paper (``table1``
             to ``table7``), where there is none of them, its refiners' cells on other data, bases, sizes or limits.
+        images: a CSV with a line an image, see `bench.reports.image_table`.
         parameters: ``"prn.size=96"``: as they were given to the run of the experiment.
         config: settings instead of ``./bench.toml``.
 
@@ -248,8 +249,8 @@ def load(
     results = Results(store=found, baseline=settings.defaults.baseline, images=table)
     if experiment:
         results.keep = in_experiment(settings, experiment)
-        results.table_of_paper = published.load().of_experiment(experiment)
+        results.table_of_paper = read_published().of_experiment(experiment)
     if experiment and results.table_of_paper:
-        names, alike = refiners_of(settings, experiment), published.load().alike
-        results.otherwise = lambda cell: any(alike(name, placing.called(cell, "refiner")) for name in names)
+        names, alike = refiners_of(settings, experiment), read_published().alike
+        results.otherwise = lambda cell: any(alike(name, called(cell, "refiner")) for name in names)
     return results

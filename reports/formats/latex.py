@@ -51,9 +51,9 @@ def render(report: Report) -> str:
     return "\n".join(_group(group, report) for group in report.groups)
 
 
-def document(report: Report) -> str:
-    """A whole document that pdflatex compiles, with the tables of `render`."""
-    return whole(_group(group, report) for group in report.groups)
+def document(report: Report, more: Sequence[str] = ()) -> str:
+    """A whole document that pdflatex compiles, with the tables of `render`, then more such fragments."""
+    return whole((*(_group(group, report) for group in report.groups), *more))
 
 
 def whole(parts: Iterable[str]) -> str:

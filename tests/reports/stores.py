@@ -25,7 +25,9 @@ def records(iou: Sequence[float] | NDArray[np.float64], **columns: Any) -> pd.Da
     return frame.assign(**columns)
 
 
-def add(store: Store, refiner: str, iou: Sequence[float] | pd.DataFrame | None, **fields: Any) -> Manifest:
+def add(
+    store: Store, refiner: str, iou: Sequence[float] | NDArray[np.float64] | pd.DataFrame | None, **fields: Any
+) -> Manifest:
     """Write a cell: done where there are values, else as ``status`` says."""
     frame = iou if iou is None or isinstance(iou, pd.DataFrame) else records(iou)
     defaults = {

@@ -182,7 +182,7 @@ def test_remarks_say_what_the_numbers_come_from(store: Store) -> None:
         "2 test images",
         "fewer than 100 images: a 95 % interval (~) covers less, see docs/statistics.md",
         "partial copy: 6 of 6226 pairs",
-        "protocol A (base on train, refiners on val)",
+        "refinebench-v1, protocol A (base on train, refiners on val)",
         "seed 0",
         "left out: 1 earlier cell of the same names, with other data or parameters",
         "device H100",

@@ -36,7 +36,7 @@ def test_a_small_run_of_a_table_stands_beside_it(tmp_path: Path, monkeypatch: py
     )
     # The report need not be told with which options the table was run.
     results = bench.load("store", experiment="table4")
-    (miou, mba) = results.sheets()
+    (miou, mba) = results.published()
     assert (miou.key, mba.key) == ("table4-miou", "table4-mba")
     table = results.table().set_index("refiner")
     column = [field.key for field in miou.fields].index("measured")
@@ -62,13 +62,19 @@ def test_it_is_printed_after_the_tables_and_written_beside_them(
         out = capsys.readouterr().out
         assert 0 < out.index("prn") < out.index("## Table 3 of the paper, mIoU") < out.index("U-Net + PRN")
     assert main([*report, "--csv", "--markdown", "--out", "written"]) == 0
-    names = ["report.csv", "report.md", "table3-mba.csv", "table3-miou.csv"]
+    names = ["report-table3-mba.csv", "report-table3-miou.csv", "report.csv", "report.md"]
     assert sorted(path.name for path in (tmp_path / "written").iterdir()) == names
-    sheet = pd.read_csv(tmp_path / "written" / "table3-miou.csv")
+    sheet = pd.read_csv(tmp_path / "written" / "report-table3-miou.csv")
     rows = sheet[sheet.measured.notna()]
     assert list(rows.row) == ["U-Net", "U-Net + PRN"] and list(rows.measured) == [0.375, 0.375]
     assert list(rows.difference) == pytest.approx([0.375 - 0.415, 0.375 - 0.478])
-    # One table a file, as before.
+    for form, suffix, says in (("--json", "json", '"key": "table3-miou"'), ("--latex", "tex", "Table 3 of the paper")):
+        assert main([*report, form, "--out", "more"]) == 0
+        assert says in (tmp_path / "more" / f"report.{suffix}").read_text()
+    assert main([*report, "--xlsx", "--out", "more"]) == 0
+    assert "table3-mba" in pd.ExcelFile(tmp_path / "more" / "report.xlsx").sheet_names
+    capsys.readouterr()
+    # One table a file.
     assert main([*report, "--csv"]) == 0
     assert "published" not in capsys.readouterr().out
 
@@ -90,5 +96,5 @@ def test_cells_of_the_experiment_come_before_those_of_other_options(
 
 def test_other_experiments_have_no_such_sheet(store: Store) -> None:
     add(store, "prn", [0.5], dataset="kvasir", base="unet")
-    assert bench.load(store.address, experiment="refiners").sheets() == []
-    assert bench.load(store.address).sheets() == []
+    assert bench.load(store.address, experiment="refiners").published() == []
+    assert bench.load(store.address).published() == []
