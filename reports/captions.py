@@ -23,7 +23,7 @@ def remarks(cells: Sequence[Selected], rows: Sequence[Row]) -> tuple[str, ...]:
         seeds(rows),
         _workers([manifest for manifest in manifests if manifest.status == "done"]),
         _earlier(manifests[0]),
-        f"left out: {_counted(superseded, 'earlier cell')} of the same names, with other data or parameters"
+        f"left out: {counted(superseded, 'earlier cell')} of the same names, with other data or parameters"
         if superseded
         else "",
     ]
@@ -74,7 +74,7 @@ def images(rows: Sequence[Row]) -> str:
         return ""
     if len(counts) > 1:
         return f"{counts[0]} to {counts[-1]} test images"
-    return _counted(counts[0], "test image")
+    return counted(counts[0], "test image")
 
 
 def _few(rows: Sequence[Row]) -> str:
@@ -109,5 +109,11 @@ def _distinct(values: Iterable[str | None]) -> list[str]:
     return [value for value in dict.fromkeys(values) if value]
 
 
-def _counted(count: int, noun: str) -> str:
+def listed(names: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``; "" of none."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 image``, ``2 images``."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

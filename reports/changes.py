@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bench.reports.captions import origin
+from bench.reports.captions import counted, origin
 from bench.reports.comparison import Change, Comparison, Unpaired, Verdict
 from bench.reports.reading import Found
 from bench.reports.resampling import CONFIDENCE
@@ -53,7 +53,7 @@ def sheets(comparison: Comparison, before: Found, after: Found, names: tuple[str
 
 def sentence(comparison: Comparison) -> str:
     """What a reader is to know, with its full stop."""
-    total = f"of {_counted(len(comparison.cells), 'compared cell')}"
+    total = f"of {counted(len(comparison.cells), 'compared cell')}"
     equal, better, other = (len(comparison.of(verdict)) for verdict in ("equal", "improved", "changed"))
     rest = f"{total}, {equal} equal bit for bit, {better} improved, {other} changed otherwise"
     worse = [
@@ -61,17 +61,17 @@ def sentence(comparison: Comparison) -> str:
     ]
     if not worse and not comparison.lost:
         if equal == len(comparison.cells):
-            return f"Nothing changed: {_counted(equal, 'compared cell')}, all equal bit for bit."
+            return f"Nothing changed: {counted(equal, 'compared cell')}, all equal bit for bit."
         return f"Nothing regressed by more than {comparison.tolerance:g} points: {rest}."
     said = []
     if worse:
         most, where = max(worse, key=lambda found: _size(found[0]))
         said.append(
-            f"{_counted(len(comparison.of('regressed')), 'cell')} regressed, the most {_title(where)}: "
+            f"{counted(len(comparison.of('regressed')), 'cell')} regressed, the most {_title(where)}: "
             f"{most.metric.title} {_interval(most)} points"
         )
     if comparison.lost:
-        said.append(f"{_counted(len(comparison.lost), 'cell')} of A failed in B: {_title(comparison.lost[0].cell)}")
+        said.append(f"{counted(len(comparison.lost), 'cell')} of A failed in B: {_title(comparison.lost[0].cell)}")
     return f"Worse: {'; '.join(said)}; {rest}."
 
 
@@ -180,7 +180,7 @@ def _summary(comparison: Comparison) -> Sheet:
         "finished in B alone": sum(cell.where == "B" for cell in comparison.unpaired),
     }
     newer = (
-        f"of {_counted(comparison.replaced, 'cell')} a newer one has failed, with other data or parameters: compared "
+        f"of {counted(comparison.replaced, 'cell')} a newer one has failed, with other data or parameters: compared "
         "is what finished"
     )
     rows: list[dict[str, Value]] = [{"what": what, "count": count} for what, count in counts.items()]
@@ -222,7 +222,3 @@ def _interval(change: Change) -> str:
 
 def _title(cell: Selected) -> str:
     return f"{cell.dataset} > {cell.base} > {cell.refiner} (seed {cell.manifest.seed})"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

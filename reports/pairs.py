@@ -99,25 +99,25 @@ def with_gains(row: Row, baseline: Row, groups: Mapping[str, str] | None = None)
     return replace(row, gains=gains, notes=tuple(notes))
 
 
-def with_headroom(row: Row, baseline: Row, oracles: Sequence[Row]) -> Row:
+def with_headroom(row: Row, baseline: Row, oracles: Mapping[str, pd.DataFrame]) -> Row:
     """The row with the part of each oracle's mIoU gain that it reaches, see `bench.reports.statistics.recovered`.
 
     Args:
         row: as `bench.reports.rows.finished` made it.
         baseline: the base's own row.
-        oracles: their rows. One that lacks a seed or an image of the row's gain gives no value.
+        oracles: by name their `differences` to the baseline. One that lacks a seed or an image of the row's gain gives
+            no value.
     """
     gain = differences(row, baseline)
     if gain.empty:
         return row
     found: dict[str, float | None] = {}
-    for oracle in oracles:
-        best = differences(oracle, baseline)
+    for oracle, best in oracles.items():
         if set(gain.columns) <= set(best.columns):
             best = best[gain.columns].reindex(gain.index)
             whole = bool(best.notna().all(axis=None))
             share = recovered(gain.to_numpy().mean(), best.to_numpy().mean()) if whole else None
-            found[headroom(oracle.refiner).key] = share
+            found[headroom(oracle).key] = share
     return replace(row, values={**row.values, **found})
 
 
@@ -172,21 +172,6 @@ def resampled(
     return resampling.over_seeds(column.combine(resampling.means(found.values, numbers, seed=seed)), seed=seed)
 
 
-def difference(one: Row, other: Row, column: Column, groups: Mapping[str, str] | None = None) -> NDArray[np.float64]:
-    """How much one is above the other by a column that is computed of images, over resampled images and seeds.
-
-    Args:
-        one, other: rows of one base.
-        column: with ``parts``.
-        groups: as `with_gains`.
-
-    Returns:
-        ``(RESAMPLES,)``; empty where the two share less than two images, or groups.
-    """
-    drawn = resampled((one, other), column, groups)
-    return drawn[:, 0] - drawn[:, 1]
-
-
 def told_apart(one: Row, other: Row, column: Column, groups: Mapping[str, str] | None = None) -> bool:
     """Whether the 95 % interval of their paired difference excludes zero, as it is shown.
 
@@ -194,8 +179,9 @@ def told_apart(one: Row, other: Row, column: Column, groups: Mapping[str, str] |
     """
     if not column.parts:
         return column.text(one.values.get(column.key)) != column.text(other.values.get(column.key))
-    drawn = difference(one, other, column, groups)
+    drawn = resampled((one, other), column, groups)
     if not len(drawn):
         return False
-    low, high = (round(end * column.scale, column.digits) for end in resampling.interval(drawn))
+    ends = resampling.interval(drawn[:, 0] - drawn[:, 1])
+    low, high = (round(end * column.scale, column.digits) for end in ends)
     return low > 0 or high < 0

@@ -116,8 +116,7 @@ def _measured(found: Found, baseline: str) -> list[Measured]:
     """In the order of the cells."""
     groups: dict[tuple[object, ...], dict[str, list[Selected]]] = defaultdict(lambda: defaultdict(list))
     for cell in found.cells:
-        one = cell.manifest
-        groups[cell.dataset, one.limit, one.drawn, one.layout, one.protocol, cell.base][cell.refiner].append(cell)
+        groups[cell.place, cell.base][cell.refiner].append(cell)
     measured = []
     for group in groups.values():
         rows = {refiner: _row(cells, found) for refiner, cells in group.items()}

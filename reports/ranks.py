@@ -50,11 +50,6 @@ class Ranking:
     values_drawn: NDArray[np.float64]
     left_out: tuple[str, ...] = ()
 
-    @property
-    def frame(self) -> pd.DataFrame:
-        """The values with their names, blocks down."""
-        return pd.DataFrame(self.values, self.blocks, self.refiners)
-
 
 def ranking(report: Report) -> Ranking:
     """The refiners of a report by mIoU.
@@ -81,17 +76,16 @@ def ranking(report: Report) -> Ranking:
         ranks.append(_ranked(np.array(values[-1], np.float64)))
         drawn.append(_ranked(means))
         values_drawn.append(means)
-    weights = np.random.default_rng(len(named)).multinomial(
-        len(named), np.full(len(named), 1 / len(named)), resampling.RESAMPLES
-    ) / len(named)
+    # Blocks are drawn as seeds are, by a seed that no block's images are drawn by: the same for ranks and values.
+    both = [resampling.over_seeds(np.stack(each, axis=1), seed=len(named)) for each in (drawn, values_drawn)]
     order = np.argsort(np.mean(ranks, axis=0), kind="stable")
     return Ranking(
         tuple(common[place] for place in order),
         tuple(name for name, _ in named),
         np.array(values, np.float64)[:, order],
         np.array(ranks)[:, order],
-        np.einsum("brk,rb->rk", np.stack(drawn), weights)[:, order],
-        np.einsum("brk,rb->rk", np.stack(values_drawn), weights)[:, order],
+        both[0][:, order],
+        both[1][:, order],
         short,
     )
 
@@ -116,9 +110,8 @@ CLAIMS = (
 )
 
 
-def sheets(report: Report) -> list[Sheet]:
-    """The mean ranks, and the claims. Raises UserError as `ranking`."""
-    found = ranking(report)
+def sheets(found: Ranking) -> list[Sheet]:
+    """The mean ranks, and the claims."""
     return [_ranks(found), _claims(found)]
 
 

@@ -49,7 +49,7 @@ def over_seeds(values: Floats, *, seed: int = 0) -> Floats:
     """Means over resampled seeds: the second stage.
 
     Args:
-        values: ``(RESAMPLES, S, ...)``, one entry a seed.
+        values: ``(RESAMPLES, S, ...)``, one entry a seed, or whatever else is drawn beside the images.
 
     Returns:
         ``(RESAMPLES, ...)``.

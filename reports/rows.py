@@ -53,6 +53,11 @@ class Row:
     records: Records = field(default_factory=dict, repr=False, compare=False)
     maps: Mapping[int, str] = field(default_factory=dict, repr=False, compare=False)
 
+    @property
+    def marked(self) -> str:
+        """The refiner, with a dagger where it is an oracle."""
+        return f"{self.refiner} †" if self.oracle else self.refiner
+
 
 def unfinished(base: str, refiner: str, cells: Sequence[Selected], *, oracle: bool) -> Row:
     """The row of cells of which none has finished, or of no cell at all."""

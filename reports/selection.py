@@ -32,6 +32,17 @@ class Name(NamedTuple):
     seed: int
 
 
+class Place(NamedTuple):
+    """Which table a cell stands in: cells that differ in any of these are never in one."""
+
+    dataset: str
+    limit: int | None
+    drawn: bool
+    layout: int
+    rules: str
+    protocol: str
+
+
 @dataclass(frozen=True, slots=True)
 class Selected:
     """The cell to show under a name.
@@ -51,6 +62,12 @@ class Selected:
     superseded: int = 0
     newer: Manifest | None = None
     damaged: bool = False
+
+    @property
+    def place(self) -> Place:
+        """The table that it stands in."""
+        one = self.manifest
+        return Place(self.dataset, one.limit, one.drawn, one.layout, one.rules, one.protocol)
 
 
 def latest(manifests: Iterable[Manifest]) -> list[Selected]:

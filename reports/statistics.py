@@ -100,7 +100,16 @@ def paired_gain(
         raise ValueError(
             f"expected two arrays (N,) or (N, S) of one shape, got shapes {refined.shape} and {base.shape}"
         )
-    differences = refined - base if refined.ndim == 2 else (refined - base)[:, None]
+    return mean_gain(refined - base, groups, seed=seed)
+
+
+def mean_gain(differences: NDArray[np.float64], groups: NDArray[np.int64] | None = None, *, seed: int = 0) -> Gain:
+    """As `paired_gain`, of the differences themselves, ``(N,)`` or ``(N, S)``.
+
+    Raises:
+        ValueError: none is defined.
+    """
+    differences = differences.reshape(len(differences), -1) if differences.size else np.empty((0, 1))
     known = ~np.isnan(differences).any(axis=1)
     differences = differences[known]
     if len(differences) == 0:
@@ -108,7 +117,7 @@ def paired_gain(
     if groups is not None:
         groups = np.unique(groups[known], return_inverse=True)[1]
     by_image = differences.mean(axis=1)
-    low, high, error = spread(differences, groups, seed=seed)
+    low, high, error = _spread(differences, groups, seed=seed)
     wins, losses = (int(np.sum(sign * by_image > LOSS + ROUNDING)) for sign in (1, -1))
     return Gain(
         mean=float(by_image.mean()),
@@ -123,8 +132,8 @@ def paired_gain(
     )
 
 
-def spread(
-    differences: NDArray[np.float64], groups: NDArray[np.int64] | None = None, *, seed: int = 0
+def _spread(
+    differences: NDArray[np.float64], groups: NDArray[np.int64] | None, *, seed: int
 ) -> tuple[float, float, float] | tuple[None, None, None]:
     """The ends of the 95 % interval of the mean of ``(N, S)`` differences, and its standard error.
 

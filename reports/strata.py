@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 
 from bench.contracts import UserError
-from bench.reports.columns import QUALITY
+from bench.reports.columns import QUALITY, per_image
 from bench.reports.image_table import GROUP
 from bench.reports.pairs import differences, numbered
-from bench.reports.rows import Row
 from bench.reports.sheets import Field, Sheet, Value, sheet
-from bench.reports.statistics import paired_gain
+from bench.reports.statistics import mean_gain
 from bench.reports.tables import Block, Group, Report
 
 FEWEST = 30
@@ -114,7 +113,7 @@ def _of_block(group: Group, block: Block, baseline: str, images: pd.DataFrame | 
     own = next((row for row in block.rows if row.refiner == baseline and row.status == "done"), None)
     if own is None:
         return
-    before = pd.concat([frame["iou"] for frame in own.records.values()], axis=1).mean(axis=1)
+    before = per_image(own.records, _DECIDES.key)
     strata = cut(before, _BASE_IOU)
     if images is not None:
         here = images.reindex(before.index[before.index.isin(images.index)])
@@ -126,15 +125,14 @@ def _of_block(group: Group, block: Block, baseline: str, images: pd.DataFrame | 
         for stratum in strata:
             inside = moved.loc[moved.index.isin(stratum.images)]
             if not inside.empty:
-                named = {"dataset": group.title, "base": block.base, "refiner": _name(row)}
+                named = {"dataset": group.title, "base": block.base, "refiner": row.marked}
                 yield {**named, **_stratum(stratum, inside, before, block.groups)}
 
 
 def _stratum(
     stratum: Stratum, moved: pd.DataFrame, before: pd.Series[float], groups: Mapping[str, str] | None
 ) -> dict[str, Value]:
-    values = moved.to_numpy()
-    gain = paired_gain(values, np.zeros_like(values), groups=numbered(moved.index, groups))
+    gain = mean_gain(moved.to_numpy(), numbered(moved.index, groups))
     low, high = (0.0, 0.0) if gain.low is None or gain.high is None else (gain.low, gain.high)
     if len(moved) < FEWEST:
         says = "too few images to tell"
@@ -178,7 +176,7 @@ def _curve(blocks: list[tuple[Group, Block]], baseline: str) -> Sheet:
                         "dataset": group.title,
                         "base": block.base,
                         "base_iou": base,
-                        "refiner": _name(row),
+                        "refiner": row.marked,
                         "gain": gain.mean,
                         "low": gain.low,
                         "high": gain.high,
@@ -186,10 +184,6 @@ def _curve(blocks: list[tuple[Group, Block]], baseline: str) -> Sheet:
                     }
                 )
     # Refiner by refiner, as the tables have them, from the weakest base to the strongest.
-    order = list(dict.fromkeys(_name(row) for _, block in blocks for row in block.rows))
+    order = list(dict.fromkeys(row.marked for _, block in blocks for row in block.rows))
     rows.sort(key=lambda row: (order.index(str(row["refiner"])), float(row["base_iou"] or 0)))
     return sheet("quality", "Gain over the base's quality", QUALITY_CURVE, rows, repeated=1)
-
-
-def _name(row: Row) -> str:
-    return f"{row.refiner} †" if row.oracle else row.refiner

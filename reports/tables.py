@@ -13,10 +13,10 @@ import pandas as pd
 from bench.reports import legend
 from bench.reports.captions import copies, origin, remarks
 from bench.reports.columns import COST, QUALITY, SPREAD, Column, headroom
-from bench.reports.pairs import told_apart, with_gains, with_headroom, with_inner
+from bench.reports.pairs import differences, told_apart, with_gains, with_headroom, with_inner
 from bench.reports.reading import Found
 from bench.reports.rows import Row, finished, unfinished, with_gaps
-from bench.reports.selection import Selected
+from bench.reports.selection import Place, Selected
 from bench.store import LAYOUT
 
 
@@ -61,8 +61,8 @@ class Group:
     """One dataset under one limit and one protocol.
 
     Attributes:
-        dataset, limit, layout, rules, protocol: what it is; limit is the cap on samples per split, or None; layout that
-            of the store's version, see `bench.store.LAYOUT`; rules the id of `bench.metrics.columns.RULES`.
+        place: what it is; limit is the cap on samples per split, or None; layout that of the store's version, see
+            `bench.store.LAYOUT`; rules the id of `bench.metrics.columns.RULES`.
         title: for headings.
         blocks: one for each base.
         remarks: sentences that hold for the whole group: images, seeds, protocol, what was left out.
@@ -70,11 +70,7 @@ class Group:
         copies: what the dataset's copies held, where they were partial, see `bench.reports.captions.copies`.
     """
 
-    dataset: str
-    limit: int | None
-    layout: int
-    rules: str
-    protocol: str
+    place: Place
     title: str
     blocks: tuple[Block, ...]
     remarks: tuple[str, ...]
@@ -184,29 +180,26 @@ def assemble(found: Found, baseline: str, groups: Mapping[str, str] | None = Non
         groups: image id -> the group (video, patient, tile) that is resampled whole for intervals; None to resample
             images.
     """
-    grouped: dict[tuple[str, int | None, bool, int, str, str], list[Selected]] = defaultdict(list)
+    grouped: dict[Place, list[Selected]] = defaultdict(list)
     for cell in found.cells:
-        one = cell.manifest
-        grouped[cell.dataset, one.limit, one.drawn, one.layout, one.rules, one.protocol].append(cell)
-    names = [name[:-1] for name in grouped]
+        grouped[cell.place].append(cell)
+    but_protocol = [place._replace(protocol="") for place in grouped]
     laid = []
-    several = len({cell.manifest.rules for cell in found.cells}) > 1
-    for (dataset, limit, drawn, layout, rules, protocol), members in grouped.items():
+    several = len({place.rules for place in grouped}) > 1
+    for place, members in grouped.items():
         # A run of an earlier version took the first ones.
-        part = "a random sample of" if drawn else "first"
-        title = dataset if limit is None else f"{dataset} ({part} {limit})"
-        if layout != LAYOUT:
+        part = "a random sample of" if place.drawn else "first"
+        title = place.dataset if place.limit is None else f"{place.dataset} ({part} {place.limit})"
+        if place.layout != LAYOUT:
             title += ", earlier version"
         if several:
-            title += f", {rules}"
-        if names.count((dataset, limit, drawn, layout, rules)) > 1:
-            title += f", protocol {protocol}"
+            title += f", {place.rules}"
+        if but_protocol.count(place._replace(protocol="")) > 1:
+            title += f", protocol {place.protocol}"
         blocks, shared = _without_shared_notes(_blocks(members, found.records, baseline, groups))
         rows = [row for block in blocks for row in block.rows]
         said = (*remarks(members, rows), *shared)
-        laid.append(
-            Group(dataset, limit, layout, rules, protocol, title, blocks, said, origin(members), copies(members))
-        )
+        laid.append(Group(place, title, blocks, said, origin(members), copies(members)))
     return Report(baseline, tuple(laid), tuple(map(str, found.damaged)))
 
 
@@ -230,7 +223,7 @@ def _blocks(
             for refiner in refiners
         }
         own = rows.get(baseline, Row(base, baseline, "missing"))
-        bounds = [row for row in rows.values() if row.oracle and row.status == "done"]
+        bounds = {name: differences(row, own) for name, row in rows.items() if row.oracle and row.status == "done"}
         compared = []
         for refiner, row in rows.items():
             if row.status == "done":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from bench.reports.captions import listed
 from bench.reports.columns import COST, NOT_AVAILABLE, QUALITY
 from bench.reports.pairs import told_apart
 from bench.reports.rows import Row
@@ -43,7 +44,7 @@ def verdict(block: Block, baseline: str, names: Mapping[str, str]) -> str:
         parts = [f"Take {said}", *_alike(best, helping[1:], block, names)]
     seen = [row for row in others if row.contaminated and _gains_more(row, best)]
     if seen:
-        parts.append(f"left out: {_listed([names[row.refiner] for row in seen])} (‡), trained on test images")
+        parts.append(f"left out: {listed([names[row.refiner] for row in seen])} (‡), trained on test images")
     images = best.gains[_DECIDES].images
     if images < FEW:
         parts.append(
@@ -103,10 +104,10 @@ def _alike(best: Row, others: Sequence[Row], block: Block, names: Mapping[str, s
     found.sort(key=lambda row: -_speed(row, best))
     if not found:
         return []
-    listed = [f"{names[row.refiner]}{_times(_speed(row, best))}" for row in found[:NAMED]]
+    alike = [f"{names[row.refiner]}{_times(_speed(row, best))}" for row in found[:NAMED]]
     if len(found) > NAMED:
-        listed.append(f"{len(found) - NAMED} more")
-    return [f"not told apart from it: {_listed(listed)}"]
+        alike.append(f"{len(found) - NAMED} more")
+    return [f"not told apart from it: {listed(alike)}"]
 
 
 def _speed(row: Row, best: Row) -> float:
@@ -123,7 +124,3 @@ def _times(speed: float) -> str:
 
 def _gains_more(row: Row, best: Row) -> bool:
     return _DECIDES in row.gains and row.gains[_DECIDES].mean > best.gains[_DECIDES].mean
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -90,7 +90,7 @@ def _show_views(results: Results, views: Sequence[str], chosen: Sequence[str], f
         from bench.reports.figures import critical_difference
 
         for form in ("pdf", "png"):
-            forms.put(critical_difference(results.ranking(), form), folder / f"ranks.{form}")
+            forms.put(critical_difference(results.ranking, form), folder / f"ranks.{form}")
     return 2 if results.damaged else 0
 
 

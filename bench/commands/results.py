@@ -138,8 +138,9 @@ class Results:
         Raises:
             UserError: there are less than two blocks or three refiners; else as `table`.
         """
-        return ranks.sheets(self._report)
+        return ranks.sheets(self.ranking)
 
+    @cached_property
     def ranking(self) -> Ranking:
         """What `ranks` shows, as arrays. Raises UserError as `ranks`."""
         return ranks.ranking(self._report)

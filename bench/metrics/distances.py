@@ -11,7 +11,11 @@ from bench.contracts import Mask, Metric, ProbabilityMap
 from bench.metrics.arguments import Prediction, binarised
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
+
+    Distances = NDArray[np.float64]
 
 
 def hd95(pred: Prediction, mask: Mask) -> float:
@@ -43,10 +47,7 @@ def hd95(pred: Prediction, mask: Mask) -> float:
         >>> hd95(np.zeros((1, 4), dtype=bool), mask)
         nan
     """
-    found, truth = _surface_distances(pred, mask)
-    if not found.size or not truth.size:
-        return 0.0 if found.size == truth.size else math.nan
-    return float(max(np.percentile(found, 95), np.percentile(truth, 95)))
+    return _between(pred, mask, lambda found, truth: float(max(np.percentile(found, 95), np.percentile(truth, 95))))
 
 
 def assd(pred: Prediction, mask: Mask) -> float:
@@ -73,10 +74,7 @@ def assd(pred: Prediction, mask: Mask) -> float:
         >>> assd(np.array([[True, False, False, True]]), np.array([[True, False, False, False]]))
         1.0
     """
-    found, truth = _surface_distances(pred, mask)
-    if not found.size or not truth.size:
-        return 0.0 if found.size == truth.size else math.nan
-    return float(np.concatenate([found, truth]).mean())
+    return _between(pred, mask, lambda found, truth: float(np.concatenate([found, truth]).mean()))
 
 
 class Hd95(Metric):
@@ -103,14 +101,15 @@ class Assd(Metric):
         return assd(probs, mask)
 
 
-def _surface_distances(pred: Prediction, mask: Mask) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of each contour pixel of the prediction, and of each of the ground truth, that to the other; empty if one is."""
+def _between(pred: Prediction, mask: Mask, summary: Callable[[Distances, Distances], float]) -> float:
+    """The summary of the distances of each contour pixel of the prediction, and of each of the ground truth, to the
+    other contour; 0 where both are empty, NaN where one is."""
     found, truth = (np.argwhere(_contour(one)) for one in (binarised(pred, mask), mask))
     if not len(found) or not len(truth):
-        return np.zeros(len(found)), np.zeros(len(truth))
+        return 0.0 if len(found) == len(truth) else math.nan
     from scipy.spatial import KDTree  # late: the command line reads the table of metrics, and must not wait for it
 
-    return KDTree(truth).query(found)[0], KDTree(found).query(truth)[0]
+    return summary(KDTree(truth).query(found)[0], KDTree(found).query(truth)[0])
 
 
 def _contour(mask: Mask) -> Mask:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bench.metrics.bias import THRESHOLDS, UNBIASED, Parts, parts
 from bench.reports.sheets import Value
-from bench.reports.statistics import paired_gain, spread
+from bench.reports.statistics import mean_gain, paired_gain
 
 Floats = NDArray[np.float64]
 
@@ -100,11 +100,9 @@ class Figures:
         found: dict[str, Value] = {}
         for key in by_seed[0]:
             values = np.stack([of_seed[key] for of_seed in by_seed], axis=1)
-            known = ~np.isnan(values).any(axis=1)
-            if known.any():
-                groups = None if self.groups is None else np.unique(self.groups[known], return_inverse=True)[1]
-                low, high, _ = spread(values[known], groups)
-                found |= {key: float(values[known].mean()), f"{key}_low": low, f"{key}_high": high}
+            if not np.isnan(values).any(axis=1).all():
+                mean = mean_gain(values, self.groups)
+                found |= {key: mean.mean, f"{key}_low": mean.low, f"{key}_high": mean.high}
         return found
 
     @property

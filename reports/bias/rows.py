@@ -78,7 +78,7 @@ def tables(found: Found, report: Report) -> list[Table]:
     return [
         Table(
             "" if len(named) == 1 else f"_{number}",
-            group.dataset,
+            group.place.dataset,
             group.title if label == METRIC else f"{group.title}, {label}",
             group.remarks,
             tuple(row for block in group.blocks for row in _rows(block, label, scored, found, report.baseline)),
@@ -88,13 +88,7 @@ def tables(found: Found, report: Report) -> list[Table]:
 
 
 def _finished(group: Group, found: Found) -> list[Selected]:
-    place = group.dataset, group.limit, group.layout, group.protocol
-    return [
-        cell
-        for cell in found.cells
-        if cell.manifest.status == "done"
-        and (cell.dataset, cell.manifest.limit, cell.manifest.layout, cell.manifest.protocol) == place
-    ]
+    return [cell for cell in found.cells if cell.manifest.status == "done" and cell.place == group.place]
 
 
 def _rows(block: Block, label: str, cells: Sequence[Selected], found: Found, baseline: str) -> Iterator[Row]:
@@ -115,5 +109,4 @@ def _rows(block: Block, label: str, cells: Sequence[Selected], found: Found, bas
         if same and row.refiner != baseline:
             refined, unrefined = (figures(side) for side in zip(*same, strict=True))
             change = refined.change(unrefined)
-        name = f"{row.refiner} †" if row.oracle else row.refiner
-        yield Row(row.base, name, shown, row.refiner == baseline, change)
+        yield Row(row.base, row.marked, shown, row.refiner == baseline, change)

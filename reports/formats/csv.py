@@ -41,11 +41,11 @@ def lines(report: Report) -> list[dict[str, object]]:
 
 def _line(group: Group, row: Row, report: Report) -> dict[str, object]:
     line: dict[str, object] = {
-        "dataset": group.dataset,
-        "limit": group.limit,
-        "layout": group.layout,
-        "rules": group.rules,
-        "protocol": group.protocol,
+        "dataset": group.place.dataset,
+        "limit": group.place.limit,
+        "layout": group.place.layout,
+        "rules": group.place.rules,
+        "protocol": group.place.protocol,
         "base": row.base,
         "refiner": row.refiner,
         "status": row.status,

@@ -60,11 +60,11 @@ def _column(column: Column) -> dict[str, Any]:
 def _group(group: Group, columns: Sequence[Column], baseline: str) -> dict[str, Any]:
     return {
         "title": group.title,
-        "dataset": group.dataset,
-        "limit": group.limit,
-        "layout": group.layout,
-        "rules": group.rules,
-        "protocol": group.protocol,
+        "dataset": group.place.dataset,
+        "limit": group.place.limit,
+        "layout": group.place.layout,
+        "rules": group.place.rules,
+        "protocol": group.place.protocol,
         "remarks": group.remarks,
         "origin": group.origin,
         "rows": [_row(row, block, columns, baseline) for block in group.blocks for row in block.rows],

@@ -110,14 +110,14 @@ def _caption(table: _Table) -> str:
     measured = [
         captions.images(rows),
         *map(captions.partial, group.copies),
-        captions.protocol(group.rules, group.protocol),
+        captions.protocol(group.place.rules, group.place.protocol),
         captions.seeds(rows),
     ]
     few = any(row.gains[WITH_INTERVAL].few for row in rows if WITH_INTERVAL in row.gains)
     percent = [column.title for column in table.columns if column.scale == 100]
     said = [
         f"Refinement of {table.block.base} on {group.title}: {'; '.join(filter(None, measured))}",
-        f"{_listed(percent)} in percent; gains over the base's own maps in percent points, "
+        f"{captions.listed(percent)} in percent; gains over the base's own maps in percent points, "
         f"with the {CONFIDENCE:.0%} bootstrap interval of the paired difference".replace("%", " %"),
         *([f"{FEW_MARK}: of fewer than {FEW} images, where it covers less"] if few else []),
         "Bold: best, where the paired differences to all others have intervals that exclude zero",
@@ -208,9 +208,9 @@ def _comment(text: str) -> str:
 
 def _slug(group: Group, block: Block) -> str:
     """Dataset, base and what else sets the table apart in ASCII, for its label."""
-    limit = "" if group.limit is None else f"-{group.limit}"
-    protocol = "" if group.protocol == "A" else f"-{group.protocol}"
-    return re.sub(r"[^a-z0-9]+", "-", f"{group.dataset}{limit}{protocol}-{block.base}".lower()).strip("-")
+    limit = "" if group.place.limit is None else f"-{group.place.limit}"
+    protocol = "" if group.place.protocol == "A" else f"-{group.place.protocol}"
+    return re.sub(r"[^a-z0-9]+", "-", f"{group.place.dataset}{limit}{protocol}-{block.base}".lower()).strip("-")
 
 
 def _labels(tables: Sequence[tuple[str, str]]) -> list[str]:
@@ -221,7 +221,3 @@ def _labels(tables: Sequence[tuple[str, str]]) -> list[str]:
         f"tab:{slug}" if counts[slug] == 1 else f"tab:{slug}-{digest}"
         for (slug, _), digest in zip(tables, hashes, strict=True)
     ]
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

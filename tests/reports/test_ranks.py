@@ -37,7 +37,7 @@ def lines(found: Sheet) -> list[dict[str, Any]]:
 
 
 def test_mean_ranks_by_hand(store: Store) -> None:
-    ranks, _ = sheets(build(store))
+    ranks, _ = sheets(ranking(build(store)))
     rows = {row["refiner"]: row for row in lines(ranks)}
     assert list(rows) == ["crf", "filter", "identity"]  # best first, no oracle
     assert [row["rank"] for row in rows.values()] == pytest.approx([1.25, 1.75, 3.0])
@@ -53,7 +53,7 @@ def test_mean_ranks_by_hand(store: Store) -> None:
 
 
 def test_claims_by_hand(store: Store) -> None:
-    _, claims = sheets(build(store))
+    _, claims = sheets(ranking(build(store)))
     rows = {(row["better"], row["worse"]): row for row in lines(claims)}
     assert len(rows) == 3
     crf = rows["crf", "filter"]
@@ -66,7 +66,7 @@ def test_claims_by_hand(store: Store) -> None:
 def test_only_refiners_of_every_block_are_ranked_and_poor_blocks_are_left_out(store: Store) -> None:
     add(store, "prn", [0.9] * IMAGES, base="net0")
     add(store, "identity", [0.5] * IMAGES, base="begun")
-    ranks, _ = sheets(build(store))
+    ranks, _ = sheets(ranking(build(store)))
     assert "prn" not in [row["refiner"] for row in lines(ranks)]
     assert any(remark.startswith("left out") and "begun" in remark for remark in ranks.remarks)
 
