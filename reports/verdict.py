@@ -61,8 +61,8 @@ def visible(block: Block) -> str:
         return ""
     groups, images = ({getattr(gain, which) for gain in fair} for which in ("groups", "images"))
     which = f"{max(groups)} groups" if None not in groups else f"{max(images)} images"
-    sizes = found[0] if len(found) == 1 else f"{found[0]} to {found[-1]}, by refiner"
-    return f"Smallest gain that {which} show with a chance of {POWER * 100:.0f} %: {sizes} points of mIoU."
+    sizes = f"{found[0]} points" if len(found) == 1 else f"{found[0]} to {found[-1]} points, by refiner"
+    return f"Smallest gain in mIoU that {which} show with a chance of {POWER * 100:.0f} %: {sizes}."
 
 
 def interval(gain: Gain) -> str:
