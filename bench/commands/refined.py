@@ -151,18 +151,20 @@ class Record:
             yield
             return
         with self.leases.keeping():
-            alone = not self.leases.live()
             own = f"{_PREFIX}{self.work.digest}.{uuid.uuid4().hex[:12]}"
             self.leases.take(own)
+            # A log is begun under a lease: so if nobody else holds one now, whoever wrote these logs has ended.
+            logs = self._logs(of_all=True)
+            alone = self.leases.live() == [own]
             others = self._begin(alone)
             try:
                 with Log(self.objects.local / f"{own}.jsonl") as self._log:
-                    self._hand_over(tasks, others, alone)
+                    self._hand_over(tasks, others, logs if alone else [])
                     yield
             finally:
                 self.objects.sweep()
                 names = {*self._known, *map(self._name, tasks)}
-                if alone and not any((self.out / name).is_file() for name in names):
+                if self.leases.live() == [own] and not any((self.out / name).is_file() for name in names):
                     shutil.rmtree(self.objects.local, ignore_errors=True)
 
     def shares(self, tasks: Sequence[Task], least: int) -> Iterator[list[Task]]:
@@ -231,8 +233,14 @@ class Record:
         self.objects.replace(_WORK, content)
         return list(dict.fromkeys(others))
 
-    def _hand_over(self, tasks: Sequence[Task], others: Sequence[str], alone: bool) -> None:
-        """Into the own log what earlier ones tell, so that they can go: nobody else writes them any more."""
+    def _hand_over(self, tasks: Sequence[Task], others: Sequence[str], logs: Sequence[str]) -> None:
+        """Into the own log what earlier ones tell, so that they can go.
+
+        Args:
+            tasks: those that are to be done.
+            others: the files of other work.
+            logs: all logs, if nobody writes them any more; else none.
+        """
         if self.force:
             for task in tasks:
                 if task.target.is_file():
@@ -241,13 +249,13 @@ class Record:
             left = [name for name in others if name not in named and (self.out / name).is_file()]
             if left:
                 note(f"warning: {len(left)} maps of earlier work stay in {self.out}, e.g. {left[0]}")
-        if alone:
+        if logs:
+            self._catch_up()  # on what was written between the first look and the end of those who wrote
             for name, lines in list(self._known.items()):
-                if self._log is not None and (self.out / name).is_file():
+                if (self.out / name).is_file():
                     self._add(name, self._of_now(name, list(lines.values())))
-            for log in self._logs(of_all=True):
-                if log in self._read or not log.startswith(f"{_PREFIX}{self.work.digest}"):
-                    self.objects.delete(log)
+            for log in logs:
+                self.objects.delete(log)
 
     def _of_now(self, name: str, lines: Sequence[dict[str, str]]) -> dict[str, str]:
         """Of several logs' lines on a file the one that tells of it as it is."""

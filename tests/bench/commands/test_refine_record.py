@@ -17,7 +17,7 @@ from PIL import Image
 
 import bench
 from bench.cli import main
-from bench.commands.refined import RECORD, Record, Task, Work
+from bench.commands.refined import RECORD, Made, Record, Task, Work, file_digest
 from bench.contracts import UserError
 from bench.images import read_map, write_map
 from bench.runtime.sealed import unsealed
@@ -252,6 +252,29 @@ def test_of_two_calls_that_begin_at_once_equal_ones_go_on(name: str, monkeypatch
         else:
             with pytest.raises(UserError, match="made by a, not b"):
                 opened.enter_context(slower.open(tasks))
+
+
+def test_what_others_end_between_the_first_look_and_the_start_is_done() -> None:
+    """The late one looks after the first map, and starts when the other has ended: its log goes, not what it tells."""
+    OUT.mkdir()
+    image, of_map = Path("image"), Path("map")
+    image.touch(), of_map.touch()
+    tasks = [Task(image, of_map, OUT / f"{n}.png") for n in range(3)]
+    work = Work("a", "a" * 32, "like")
+    early = Record(OUT, work, force=False)
+    with early.open(tasks):
+        for n, task in enumerate(tasks):
+            early.begun(task)
+            task.target.write_bytes(bytes([n]))
+            early.done(Made(task.target, *map(file_digest, (image, of_map, task.target))))
+            if n == 0:
+                late = Record(OUT, work, force=False)
+                left = late.todo(tasks)
+    assert left == tasks[1:]
+    with late.open(left):
+        assert list(late.shares(left, 1)) == []
+    assert Record(OUT, work, force=False).todo(tasks) == []
+    assert len(list((OUT / RECORD).glob("*.jsonl"))) == 1
 
 
 def test_python_gets_the_same(toy: Toy) -> None:
