@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 VIEWS = {
     "tests": "paired tests of each refiner against its base, corrected for their family",
     "ranks": "ranks over bases and datasets, which refiner beats which; with --out a critical-difference diagram",
-    "strata": "for which images it helps: by the base's IoU and by the columns of --images; gain over base quality",
+    "strata": "for which images it helps: by the base's IoU and by the columns of --images; gain over base quality, "
+    "with --out as a picture, too",
     "bias": "where maps are too high or too low, and what refiners leave of it; of cells run with --metric bias",
 }
 """What is shown in place of the main tables."""
@@ -86,11 +87,14 @@ def _show_views(results: Results, views: Sequence[str], chosen: Sequence[str], f
     sheets = {view: getattr(results, view)() for view in views}
     for view, found in sheets.items():
         forms.put_sheets(found, chosen or ["markdown"], folder, view)
-    if "ranks" in views and folder is not None:
-        from bench.reports.figures import critical_difference
+    if folder is not None and not {"ranks", "strata"}.isdisjoint(views):
+        from bench.reports.figures import FORMS, critical_difference, gain_over_quality
 
-        for form in ("pdf", "png"):
-            forms.put(critical_difference(results.ranking, form), folder / f"ranks.{form}")
+        for form in FORMS:
+            if "ranks" in views:
+                forms.put(critical_difference(results.ranking, form), folder / f"ranks.{form}")
+            if "strata" in views:
+                forms.put(gain_over_quality(sheets["strata"][-1], form), folder / f"strata-quality.{form}")
     return 2 if results.damaged else 0
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from bench.contracts import UserError
 from bench.reports import assemble, build, read
+from bench.reports.figures import Form, gain_over_quality
 from bench.reports.image_table import groups_of, read_images
 from bench.reports.sheets import Sheet
 from bench.reports.strata import cut, sheets
@@ -54,6 +55,18 @@ def test_gains_by_the_columns_of_the_table(store: Store, tmp_path: Path) -> None
     assert [row["n"] for (by, _), row in found.items() if by == "base IoU"] == [40, 40, 40]
     (point,) = lines(curve)
     assert (point["refiner"], point["base_iou"], point["gain"]) == ("crf", pytest.approx(0.5), pytest.approx(0.04))
+
+
+@pytest.mark.parametrize(("form", "begins"), [("png", b"\x89PNG"), ("pdf", b"%PDF")])
+def test_the_gains_over_the_quality_are_drawn(tmp_path: Path, form: Form, begins: bytes) -> None:
+    """Whatever the names: five panels take two lines, and a name between dollars is no formula."""
+    store = Store(tmp_path / "store")
+    add(store, "identity", [0.5, 0.6])
+    assert gain_over_quality(sheets(build(store))[1], form).startswith(begins)  # of nothing, an empty one
+    for name in ("threshold", "crf[$x_{$]", "c", "d", "e"):
+        add(store, name, [0.5, 0.7])
+    _, curve = sheets(build(store))
+    assert len(curve.rows) == 5 and gain_over_quality(curve, form).startswith(begins)
 
 
 def test_few_images_do_not_tell(store: Store, tmp_path: Path) -> None:

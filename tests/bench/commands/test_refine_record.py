@@ -258,7 +258,8 @@ def test_what_others_end_between_the_first_look_and_the_start_is_done() -> None:
     """The late one looks after the first map, and starts when the other has ended: its log goes, not what it tells."""
     OUT.mkdir()
     image, of_map = Path("image"), Path("map")
-    image.touch(), of_map.touch()
+    for file in (image, of_map):
+        file.touch()
     tasks = [Task(image, of_map, OUT / f"{n}.png") for n in range(3)]
     work = Work("a", "a" * 32, "like")
     early = Record(OUT, work, force=False)
