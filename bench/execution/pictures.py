@@ -1,0 +1,143 @@
+"""The last stage of a cell, where ``--keep-maps`` asks for it: the pictures of chosen images.
+
+The cell is finished before, and none of its numbers changes: the chosen images are refined once more, as they were when
+they were scored, and each refined map is held against the IoU that was recorded. So a cell that was finished without
+pictures gets them in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from bench.contracts import UserError
+from bench.execution.choosing import chosen
+from bench.execution.job import Job
+from bench.execution.refining import Refining
+from bench.images import webp
+from bench.metrics import score
+from bench.runtime.crew import crew
+from bench.runtime.progress import note, track
+from bench.runtime.sealed import Log
+from bench.store import KeptImage, Manifest
+from bench.store.kept import ALL, RULES
+
+_LOG = "kept.jsonl"
+"""In the stage's folder of work: the images so far, of which records, and what IoU their maps have now."""
+
+_TOLERANCE = 1e-4
+"""Of an IoU: what no table shows."""
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What a finished cell is to have.
+
+    Attributes:
+        cell: as it is stored.
+        records: its records, by id.
+        chosen: id -> why.
+        kept: the images that have all of their pictures in the store.
+    """
+
+    cell: Manifest
+    records: pd.DataFrame
+    chosen: dict[str, tuple[str, ...]]
+    kept: dict[str, KeptImage]
+
+    @classmethod
+    def of(cls, job: Job) -> _Wanted:
+        cell = job.store.find(job.cell.manifest, job.least)
+        if cell is None:
+            raise UserError("the cell is gone that was finished", job.cell.manifest.title, "run the same command again")
+        records = job.store.records(cell).set_index("id")
+        gains = None
+        if job.baseline is not None and job.baseline.key != cell.key:
+            base = job.store.records(job.baseline).set_index("id").iou
+            gains = (records.iou - base.reindex(records.index)).to_numpy()
+        kept = job.store.kept(cell.key)
+        there = job.store.pictures() if kept else set()
+        whole = {image.id: image for image in kept if there.issuperset(image.pictures)}
+        return cls(cell, records, chosen(job.keep_maps, list(records.index), gains), whole)
+
+    def why(self, sample_id: str) -> tuple[str, ...]:
+        """What speaks for an image, now or when it was kept before."""
+        before = self.kept[sample_id].why if sample_id in self.kept else ()
+        both = {*before, *self.chosen.get(sample_id, ())}
+        return (ALL,) if ALL in both else tuple(rule for rule in RULES if rule in both)
+
+    @property
+    def is_there(self) -> bool:
+        return all(
+            sample_id in self.kept and self.kept[sample_id].why == self.why(sample_id) for sample_id in self.chosen
+        )
+
+
+def are_kept(job: Job) -> bool:
+    """Whether a cell that is finished has the pictures that it is to have."""
+    return _Wanted.of(job).is_there
+
+
+def keep(job: Job) -> None:
+    """Make the pictures that a finished cell lacks, and say in its list which images have some."""
+    assert job.lease is not None
+    wanted = _Wanted.of(job)
+    cell, there = wanted.cell, job.store.pictures()
+    with Log(job.work / _LOG) as log:
+        made = {}
+        for line in log.lines:
+            if line["records"] == cell.records and there.issuperset(KeptImage.parsed(line["image"]).pictures):
+                made[line["image"]["id"]] = line
+        rest = [sample_id for sample_id in wanted.chosen if sample_id not in wanted.kept and sample_id not in made]
+        for image, iou in _made(job, rest):
+            made[image["id"]] = {"records": cell.records, "image": image, "iou": iou}
+            log.add(made[image["id"]])
+    job.check_splits("test")
+    _compare(wanted, {sample_id: line["iou"] for sample_id, line in made.items()})
+    new = {sample_id: KeptImage.parsed(line["image"]) for sample_id, line in made.items()}
+    found = {**wanted.kept, **new}
+    images = [replace(found[one], why=wanted.why(one)) for one in wanted.records.index if one in found]
+    job.store.keep_images(cell, images, job.lease)
+    job.store.clear(job.lease)
+
+
+def _made(job: Job, ids: Sequence[str]) -> Iterator[tuple[dict[str, Any], float]]:
+    """Of each image the entry of the list, and the IoU of its refined map."""
+    if ids:
+        with crew(partial(_Picturing, job), min(job.workers, len(ids))) as each:
+            yield from track(each(ids), f"pictures of {job.cell.manifest.refiner}", total=len(ids))
+
+
+class _Picturing:
+    """Puts the pictures of a test image into the store."""
+
+    def __init__(self, job: Job) -> None:
+        self.store, self.refine = job.store, Refining(job)
+
+    def __call__(self, sample_id: str) -> tuple[dict[str, Any], float]:
+        found = self.refine(sample_id)
+        sample = found.sample
+        pictures = {
+            "image": webp.image_bytes(sample.image),
+            "truth": webp.truth_bytes(sample.mask, sample.ignore),
+            "base": webp.map_bytes(found.probs),
+            "refined": webp.map_bytes(found.refined),
+        }
+        iou = score(found.refined, sample.mask, ignore=sample.ignore)["iou"]
+        found.check_unchanged()
+        names = {kind: self.store.add_picture(content) for kind, content in pictures.items()}
+        return {"id": sample_id, "why": [], **names}, float(iou)
+
+
+def _compare(wanted: _Wanted, ious: dict[str, float]) -> None:
+    """Warn where refined maps are not those that were scored."""
+    recorded = wanted.records.iou
+    others = [one for one, iou in ious.items() if not abs(iou - recorded[one]) <= _TOLERANCE]
+    if others:
+        first = f"{others[0]} has an IoU of {ious[others[0]]:.4f}, recorded is {recorded[others[0]]:.4f}"
+        what = f"{len(others)} of {len(ious)} refined maps are not those that were scored"
+        note(f"warning: {wanted.cell.title}: {what}: {first}; the numbers stay, the pictures show today's maps")
