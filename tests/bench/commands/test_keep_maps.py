@@ -15,6 +15,7 @@ from bench.commands.run import RunResult
 from bench.commands.store import check_store, collect_garbage
 from bench.contracts import UserError
 from bench.execution.choosing import chosen
+from bench.execution.refining import Refined, Refining
 from bench.images import read_image, webp
 from bench.metrics import score
 from bench.store import KeptImage, Manifest, Store
@@ -116,12 +117,13 @@ def test_only_what_is_missing_is_made_again(toy: Toy, tmp_path: Path, monkeypatc
     lost = next(iter(few.values()))
     (store / lost.refined).unlink()
     made: list[str] = []
-    from bench.execution import pictures
+    refine = Refining.__call__
 
-    original = pictures.Refining.__call__
-    monkeypatch.setattr(
-        pictures.Refining, "__call__", lambda self, one: made.append(f"{self.label} {one}") or original(self, one)
-    )
+    def counted(self: Refining, sample_id: str) -> Refined:
+        made.append(f"{self.label} {sample_id}")
+        return refine(self, sample_id)
+
+    monkeypatch.setattr(Refining, "__call__", counted)
     run(toy, store, "4")
     assert made == [f"half {lost.id}"] and kept(store, "half") == few
     made.clear()
