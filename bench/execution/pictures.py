@@ -2,15 +2,16 @@
 
 The cell is finished before, and none of its numbers changes: the chosen images are refined once more, as they were when
 they were scored, and each refined map is held against the IoU that was recorded. So a cell that was finished without
-pictures gets them in the same way.
+pictures gets them in the same way. The list of the pictures grows as they are made: a run that is killed goes on with
+those that it lacks.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import pandas as pd
 
@@ -22,12 +23,11 @@ from bench.images import webp
 from bench.metrics import score
 from bench.runtime.crew import crew
 from bench.runtime.progress import note, track
-from bench.runtime.sealed import Log
 from bench.store import KeptImage, Manifest
 from bench.store.kept import ALL, RULES
 
-_LOG = "kept.jsonl"
-"""In the stage's folder of work: the images so far, of which records, and what IoU their maps have now."""
+OFTEN = 10.0
+"""Seconds between two times that the list is written: so much work is lost with a process that is killed."""
 
 _TOLERANCE = 1e-4
 """Of an IoU: what no table shows."""
@@ -84,29 +84,31 @@ def are_kept(job: Job) -> bool:
 
 def keep(job: Job) -> None:
     """Make the pictures that a finished cell lacks, and say in its list which images have some."""
-    assert job.lease is not None
     wanted = _Wanted.of(job)
-    cell, there = wanted.cell, job.store.pictures()
-    with Log(job.work / _LOG) as log:
-        made = {}
-        for line in log.lines:
-            if line["records"] == cell.records and there.issuperset(KeptImage.parsed(line["image"]).pictures):
-                made[line["image"]["id"]] = line
-        rest = [sample_id for sample_id in wanted.chosen if sample_id not in wanted.kept and sample_id not in made]
-        for image, iou in _made(job, rest):
-            made[image["id"]] = {"records": cell.records, "image": image, "iou": iou}
-            log.add(made[image["id"]])
-    job.check_splits("test")
-    _compare(wanted, {sample_id: line["iou"] for sample_id, line in made.items()})
-    new = {sample_id: KeptImage.parsed(line["image"]) for sample_id, line in made.items()}
-    found = {**wanted.kept, **new}
-    images = [replace(found[one], why=wanted.why(one)) for one in wanted.records.index if one in found]
-    job.store.keep_images(cell, images, job.lease)
-    job.store.clear(job.lease)
+    images = dict(wanted.kept)
+
+    def write(found: dict[str, KeptImage]) -> None:
+        listed = [replace(found[one], why=wanted.why(one)) for one in wanted.records.index if one in found]
+        job.store.keep_images(wanted.cell, listed, job.lease)
+
+    comparison, written = _Comparison(wanted), time.monotonic()
+    for image, iou in _made(job, [one for one in wanted.chosen if one not in images]):
+        comparison.add(image.id, iou)
+        images[image.id] = image
+        if time.monotonic() - written > OFTEN:
+            write(images)
+            written = time.monotonic()
+    try:
+        job.check_splits("test")
+    except UserError:
+        write(wanted.kept)
+        raise
+    write(images)
+    comparison.end()
 
 
-def _made(job: Job, ids: Sequence[str]) -> Iterator[tuple[dict[str, Any], float]]:
-    """Of each image the entry of the list, and the IoU of its refined map."""
+def _made(job: Job, ids: Sequence[str]) -> Iterator[tuple[KeptImage, float]]:
+    """Of each image its pictures, and the IoU of its refined map."""
     if ids:
         with crew(partial(_Picturing, job), min(job.workers, len(ids))) as each:
             yield from track(each(ids), f"pictures of {job.cell.manifest.refiner}", total=len(ids))
@@ -118,7 +120,7 @@ class _Picturing:
     def __init__(self, job: Job) -> None:
         self.store, self.refine = job.store, Refining(job)
 
-    def __call__(self, sample_id: str) -> tuple[dict[str, Any], float]:
+    def __call__(self, sample_id: str) -> tuple[KeptImage, float]:
         found = self.refine(sample_id)
         sample = found.sample
         pictures = {
@@ -130,14 +132,26 @@ class _Picturing:
         iou = score(found.refined, sample.mask, ignore=sample.ignore)["iou"]
         found.check_unchanged()
         names = {kind: self.store.add_picture(content) for kind, content in pictures.items()}
-        return {"id": sample_id, "why": [], **names}, float(iou)
+        return KeptImage(sample_id, why=(), **names), float(iou)
 
 
-def _compare(wanted: _Wanted, ious: dict[str, float]) -> None:
-    """Warn where refined maps are not those that were scored."""
-    recorded = wanted.records.iou
-    others = [one for one, iou in ious.items() if not abs(iou - recorded[one]) <= _TOLERANCE]
-    if others:
-        first = f"{others[0]} has an IoU of {ious[others[0]]:.4f}, recorded is {recorded[others[0]]:.4f}"
-        what = f"{len(others)} of {len(ious)} refined maps are not those that were scored"
-        note(f"warning: {wanted.cell.title}: {what}: {first}; the numbers stay, the pictures show today's maps")
+class _Comparison:
+    """Warns where refined maps are not those that were scored: at once of the first, in the end of their number."""
+
+    def __init__(self, wanted: _Wanted) -> None:
+        self.title, self.recorded = wanted.cell.title, wanted.records.iou
+        self.images, self.others = 0, 0
+
+    def add(self, sample_id: str, iou: float) -> None:
+        self.images += 1
+        recorded = self.recorded[sample_id]
+        if not abs(iou - recorded) <= _TOLERANCE:
+            self.others += 1
+            if self.others == 1:
+                said = f"{sample_id} has an IoU of {iou:.4f} now, recorded is {recorded:.4f}"
+                note(f"warning: {self.title}: {said}: the numbers stay, its picture shows another map than was scored")
+
+    def end(self) -> None:
+        if self.others > 1:
+            said = f"{self.others} of {self.images} pictures show other maps than were scored"
+            note(f"warning: {self.title}: {said}, as the refiner gave others this time")

@@ -60,10 +60,16 @@ def check_pictures(toy: Toy, store: Path | str, refiner: str) -> None:
             assert again["iou"] == frame.iou[image.id]
 
 
-@pytest.mark.parametrize(("engine", "workers"), [("inline", 1), ("local", 2)])
-def test_the_pictures_are_of_the_maps_that_were_scored(toy: Toy, tmp_path: Path, engine: str, workers: int) -> None:
+def test_processes_side_by_side_make_the_same_pictures(toy: Toy, tmp_path: Path) -> None:
+    for name, options in (("one", {}), ("many", {"engine": "local", "workers": 2})):
+        run(toy, tmp_path / name, refiner=["half"])
+        run(toy, tmp_path / name, "worst:3", refiner=["half"], **options)
+    assert kept(tmp_path / "one", "half") == kept(tmp_path / "many", "half") != {}
+
+
+def test_the_pictures_are_of_the_maps_that_were_scored(toy: Toy, tmp_path: Path) -> None:
     store = tmp_path / "store"
-    run(toy, store, "8", engine=engine, workers=workers)
+    run(toy, store, "8")
     gains = {}
     for refiner in ("half", "threshold"):
         frames = [Store(store).records(cells(store)[name]).set_index("id").iou for name in (refiner, "identity")]
@@ -174,7 +180,7 @@ def test_a_map_that_is_not_the_one_that_was_scored_is_said(
     capsys.readouterr()
     after = run(toy, tmp_path / "store", "worst:3", refiner=["unsteady"]).records()
     said = capsys.readouterr().err
-    assert "3 of 3 refined maps are not those that were scored" in said and "recorded is 0.0000" in said
+    assert "3 of 3 pictures show other maps than were scored" in said and "now, recorded is 0.0000" in said
     pd.testing.assert_frame_equal(before, after)
 
 
