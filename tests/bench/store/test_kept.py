@@ -53,9 +53,16 @@ def test_pictures_come_back_and_equal_ones_are_one(store: Store) -> None:
 
 
 def test_a_run_keeps_pictures_in_either_kind_of_store(toy: Toy, store: Store) -> None:
-    options = {"dataset": [toy.dataset], "base": [toy.base], "refiner": ["threshold"], "device": "cpu"}
     for keep_maps in ("random:1", "all"):
-        bench.run(store=store.address, engine="inline", keep_maps=keep_maps, **options)
+        bench.run(
+            dataset=[toy.dataset],
+            base=[toy.base],
+            refiner=["threshold"],
+            store=store.address,
+            device="cpu",
+            engine="inline",
+            keep_maps=keep_maps,
+        )
         found = [store.kept(cell.key) for cell in store.manifests()]
         assert len(found) == 2 and all(found)
         for image in (image for images in found for image in images):
