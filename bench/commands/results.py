@@ -180,7 +180,8 @@ class Results:
             The files, as they are written.
 
         Raises:
-            UserError: there is nothing to draw, or a file cannot be written; else as `table`.
+            UserError: there is nothing to draw, or a file cannot be written; or, once the others are there, a picture
+                of the store is damaged; else as `table`.
         """
         biased = self._biased
         gathered = figures.Gathering(self.store, self._found, self._report, lambda: self.ranking, biased)

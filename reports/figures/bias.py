@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.metrics.bias import GRID, LEVELS
 from bench.reports.bias.rows import Row
-from bench.reports.figures.canvas import BLACK, BLUE, GREY, MINUS, VERMILLION, panels, signed
+from bench.reports.figures.canvas import ACROSS, BLACK, BLUE, GREY, MINUS, VERMILLION, panels, signed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,8 +20,8 @@ OF_RELIABILITY = (
     "area goes with the root of their share); grey: the base's own map"
 )
 OF_PLACES = (
-    f"signed error, map minus truth, at {GRID} x {GRID} positions of the image, averaged over the images: red (+) is "
-    f"too high, blue ({MINUS}) too low; all panels have one scale"
+    f"signed error, map minus truth, at {GRID} x {GRID} positions of the image, averaged over the images: orange (+) "
+    f"is too high, blue ({MINUS}) too low; all panels have one scale"
 )
 
 
@@ -48,8 +48,7 @@ def places(rows: Sequence[Row]) -> Figure:
 
     errors = [row.figures.positions for row in rows]
     most = max(0.01, *(float(np.nanmax(np.abs(each), initial=0)) for each in errors))
-    colours = LinearSegmentedColormap.from_list("bias", [BLUE, "white", VERMILLION])
-    colours.set_bad(GREY)
+    colours = LinearSegmentedColormap.from_list("bias", [BLUE, "white", VERMILLION]).with_extremes(bad=GREY)
     figure, all_axes = panels([row.refiner for row in rows], 1.45)
     for axes, each in zip(all_axes, errors, strict=True):
         drawn = axes.imshow(each, cmap=colours, vmin=-most, vmax=most)
@@ -58,5 +57,7 @@ def places(rows: Sequence[Row]) -> Figure:
             # A colour alone does not say which way: the sign does, where it is not faint.
             if abs(value) > most / 4:
                 axes.text(left, top, "+" if value > 0 else MINUS, ha="center", va="center", color=BLACK, fontsize=5)
-    figure.colorbar(drawn, ax=all_axes, shrink=min(1.0, 2 / -(-len(rows) // 4)), label="map minus truth", format=signed)
+    figure.colorbar(
+        drawn, ax=all_axes, shrink=0.7 if len(rows) <= ACROSS else 0.4, label="map minus truth", format=signed
+    )
     return figure

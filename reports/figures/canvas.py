@@ -32,8 +32,11 @@ MINUS = "\N{MINUS SIGN}"
 FONT, SMALL = 8, 7
 """Points: of headings and axes; of all else."""
 
-_ACROSS = 4
-"""Panels side by side."""
+ACROSS = 4
+"""Panels side by side at most."""
+
+_A_INCH, _LINE = 17, 0.13
+"""Characters of `SMALL` print in an inch; height of one line, in inches."""
 
 _MOST_LINES = 4
 """Of a name; longer ones are cut: figures.md has them in full."""
@@ -75,27 +78,27 @@ def blank(width: float, height: float, *, layout: str | None = "constrained") ->
 
 
 def panels(names: Sequence[str], height: float, **options: Any) -> tuple[Figure, list[Axes]]:
-    """A figure of two columns' width with a panel a name, which is its title.
+    """A figure with a panel a name, which is its title: of one column's width for two of them, of two for more.
 
     Args:
         names: one panel each.
         height: of a panel in inches, its title aside.
         options: of ``Figure.subplots``.
     """
-    titles = [wrapped(name, 29) for name in names]
-    down = max(1, -(-len(names) // _ACROSS))
-    lines = [
-        max((title.count("\n") + 1 for title in titles[k * _ACROSS : (k + 1) * _ACROSS]), default=1)
-        for k in range(down)
-    ]
-    figure = blank(DOUBLE, 0.5 + sum(height + 0.13 * count for count in lines))
-    grid = figure.subplots(down, _ACROSS, squeeze=False, **options).flatten()
+    across = max(1, min(ACROSS, len(names)))
+    down = max(1, -(-len(names) // across))
+    width = SINGLE if across < 3 else DOUBLE
+    titles = [wrapped(name, int(width / across * _A_INCH)) for name in names]
+    lines = [title.count("\n") + 1 for title in titles]
+    tall = [height + _LINE * max(lines[begin : begin + across]) for begin in range(0, len(names), across)]
+    figure = blank(width, 0.5 + (sum(tall) or height))
+    grid = figure.subplots(down, across, squeeze=False, **options).flatten()
     for axes, title in zip(grid, titles, strict=False):
         axes.set_title(title)
     for axes in grid[len(names) :]:
         axes.set_visible(False)
-    # What stands above an empty place has its own labels: the row below, whose they would be, is not there.
-    for axes in grid[max(0, len(names) - _ACROSS) : len(names)]:
+    # What stands above an empty place has its own labels: the panel below, whose they would be, is not there.
+    for axes in grid[max(0, len(names) - across) : len(names)]:
         axes.tick_params(labelbottom=True)
     return figure, list(grid[: len(names)])
 
@@ -139,7 +142,7 @@ def _style() -> Iterator[None]:
         # A letter that the font lacks is a box, and the name is in figures.md.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)
+        matplotlib.rcParams.update(_STYLE)  # type: ignore[arg-type]  # its keys are literals
         yield
 
 

@@ -115,7 +115,7 @@ def _panel(axes: Axes, rows: Sequence[Row], key: str, looks: Sequence[tuple[str,
         found = rows[k].gains.get(QUALITY[0].key)
         if found is not None and found.low is not None and found.high is not None:
             axes.vlines(cost, 100 * found.low, 100 * found.high, color=colour, linewidth=0.7, zorder=2)
-        axes.plot(cost, _gain(rows[k]), **_look(mark, colour, filled=k in front), zorder=3)
+        axes.plot(cost, _gain(rows[k]), **_look(mark, colour, filled=k in front), zorder=3, clip_on=False)
     axes.yaxis.set_major_formatter(signed)
 
 

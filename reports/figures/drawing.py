@@ -32,7 +32,7 @@ class Drawing:
     Attributes:
         kind: what it shows, e.g. ``examples``.
         names: of what: dataset, base, refiner, as far as it is of one.
-        says: what it shows, by which rule; a sentence without its full stop.
+        says: what it shows, by which rule, in one sentence or some.
         draw: makes it, see `bench.reports.figures.canvas.rendered`. Raises UserError where a file of the store that
             it needs is damaged.
     """
@@ -63,23 +63,23 @@ def write(drawings: Sequence[Drawing], folder: Path) -> Iterator[Path]:
     """Each as PDF and PNG, then their captions; what is written, file by file.
 
     Raises:
-        UserError: a file cannot be written, or none of the figures can be drawn.
+        UserError: a file cannot be written; or, once the others are there, some of the figures could not be drawn.
     """
     lines, failed = [], None
     for drawing in drawings:
         try:
             contents = rendered(drawing.draw)
         except UserError as error:
-            note(f"no figure {drawing.title}: {error}")
+            note(f"no figure of {drawing.title}: {error}")
             failed = error
             continue
         for form in FORMS:
             yield _put(folder / f"{drawing.stem}.{form}", contents[form])
-        lines.append(f"- `{drawing.stem}`: {plain(drawing.title)}: {plain(drawing.says)}.")
-    if failed and not lines:
-        raise failed
+        lines.append(f"- `{drawing.stem}`: {plain(drawing.title)}: {plain(drawing.says).rstrip('.')}.")
     said = "# Figures\n\nEach is there as .pdf and .png; gains are over the base's own map.\n\n"
     yield _put(folder / CAPTIONS, (said + "\n".join(lines) + "\n").encode())
+    if failed:
+        raise failed
 
 
 def _put(path: Path, content: bytes) -> Path:

@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 _SIDE = f"squares of 1/{PART} of the longer side"
 
 OF_CHANGES = (
-    f"Boxes: the {MOST} {_SIDE}, apart from each other, in which most pixels changed sides of 0.5: solid orange "
+    f"Boxes: up to {MOST} {_SIDE}, apart from each other, in which most pixels changed sides of 0.5: solid orange "
     "where they became right, dashed blue where they became wrong."
 )
 OF_BIAS = (
-    f"Boxes: the {MOST} {_SIDE}, apart from each other, in which the base map is most biased, by the mean of map minus "
-    f"truth where that is beyond {BIASED:g}: dashed blue where too low, solid orange where too high; the numbers are "
-    "that mean, before and after."
+    f"Boxes: up to {MOST} {_SIDE}, apart from each other, in which the base map is most biased, by the mean of map "
+    f"minus truth where that is beyond {BIASED:g}: dashed blue where too low, solid orange where too high; the numbers "
+    "are that mean, before and after."
 )
 
 _LABELS = 0.72
@@ -111,7 +111,7 @@ def biased(examples: Sequence[Example]) -> Figure:
                 _box(each, square, wrong=square.kind == 1)
             inside = np.s_[square.top : square.top + side, square.left : square.left + side]
             for each, found in zip(axes[1:3], (before, after), strict=True):
-                _beside(each, square, found[inside].mean() / 255)
+                _write_in(each, square, found[inside].mean() / 255)
     return figure
 
 
@@ -123,10 +123,11 @@ def _sheet(
     shapes = [example.codes["truth"].shape for example in examples]
     tall = [wide * min(max(height / width, _FLATTEST), _TALLEST) for height, width in shapes]
     sentence = wrapped(says, 130)
-    head, foot = 0.2, 0.08 + 0.14 * (sentence.count("\n") + 1)
+    head, foot = 0.2, 0.06 + 0.12 * (sentence.count("\n") + 1)
     whole = head + sum(tall) + _GAP * len(tall) + foot
     figure = blank(DOUBLE, whole, layout=None)
-    rows, top = [], whole - head
+    rows: list[list[Axes]] = []
+    top = whole - head
     for example, height in zip(examples, tall, strict=True):
         top -= height
         figure.text(0.02 / DOUBLE, (top + height / 2) / whole, _label(example.choice), va="center")
@@ -140,12 +141,12 @@ def _sheet(
         top -= _GAP
     for axes, (title, _) in zip(rows[0], columns, strict=True):
         axes.set_title(title, fontsize=FONT, pad=3)
-    figure.text(0.02 / DOUBLE, 0.04 / whole, sentence, va="bottom")
+    figure.text(0.02 / DOUBLE, 0.02 / whole, sentence, va="bottom")
     return figure, rows
 
 
 def _label(choice: Choice) -> str:
-    return f"{choice.name}\n{points(choice.gain)} points\nrank {choice.rank}\nof {choice.images}"
+    return f"{choice.name}\n{points(choice.gain).replace('-', MINUS)} points\nrank {choice.rank}\nof {choice.images}"
 
 
 def _box(axes: Axes, square: Square, *, wrong: bool) -> None:
@@ -166,19 +167,19 @@ def _box(axes: Axes, square: Square, *, wrong: bool) -> None:
     axes.add_patch(box)
 
 
-def _beside(axes: Axes, square: Square, error: float) -> None:
-    """The number, above the box, or below where it would leave the picture."""
+def _write_in(axes: Axes, square: Square, error: float) -> None:
+    """The number, at the bottom of its box: beside it, it might lie in another one."""
     from matplotlib.patheffects import Normal, Stroke
 
-    above = square.top > square.side / 2
     axes.annotate(
-        f"{error:+.2f}".replace("-", MINUS),
-        (square.left + square.side / 2, square.top if above else square.top + square.side),
-        (0, 2 if above else -2),
+        f"{error:+.2f}".replace("0.", ".", 1).replace("-", MINUS),
+        (square.left + (square.side - 1) / 2, square.top + square.side),
+        (0, 1.5),
         textcoords="offset points",
+        annotation_clip=False,  # a box at the lower border has its number, too
         ha="center",
-        va="bottom" if above else "top",
+        va="bottom",
         color="white",
         fontsize=SMALL,
-        path_effects=[Stroke(linewidth=1.8, foreground=BLACK), Normal()],
+        path_effects=[Stroke(linewidth=1.6, foreground=BLACK), Normal()],
     )

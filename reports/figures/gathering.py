@@ -82,9 +82,10 @@ class Gathering:
 
     def _scatters(self) -> Iterator[Drawing]:
         for group, block in self._blocks:
-            found = scatter.shown(block, self.report.baseline)
-            own, rows = found if found else (None, [])
-            for begin in range(0, len(rows) if own else 0, scatter.MOST):
+            if (found := scatter.shown(block, self.report.baseline)) is None:
+                continue
+            own, rows = found
+            for begin in range(0, len(rows), scatter.MOST):
                 page = rows[begin : begin + scatter.MOST]
                 kind = f"images-{begin // scatter.MOST + 1}" if len(rows) > scatter.MOST else "images"
                 yield Drawing(kind, (group.title, block.base), scatter.SAYS, partial(scatter.draw, own, page))
@@ -117,22 +118,20 @@ class Gathering:
     def _examples(self) -> Iterator[Drawing]:
         for group, block in self._blocks:
             own = next((row for row in block.rows if row.refiner == self.report.baseline), None)
-            for row in block.rows if own else ():
-                if _DECIDES not in row.gains:
+            for row in block.rows:
+                if own is None or _DECIDES not in row.gains:
                     continue
                 seed, chosen = self._chosen(group, row, own)
+                names = (group.title, block.base, row.refiner)
+                listed = "; ".join(
+                    f"{one.choice.name}: {one.choice.id}, {points(one.choice.gain)} points of IoU" for one in chosen
+                )
+                says = f"from top to bottom{f', seed {seed}' if len(row.seeds) > 1 else ''}: {listed}"
                 if chosen:
-                    names = (group.title, block.base, row.refiner)
-                    rows = "; ".join(
-                        f"{one.choice.name}: {one.choice.id}, {points(one.choice.gain)} points of IoU" for one in chosen
+                    yield Drawing(
+                        "examples", names, f"{says}. {examples.OF_CHANGES}", partial(examples.changed, chosen)
                     )
-                    of_seed = f", seed {seed}" if len(row.seeds) > 1 else ""
-                    says = f"from top to bottom{of_seed}: {rows}"
-                    for kind, draw, rule in (
-                        ("examples", examples.changed, examples.OF_CHANGES),
-                        ("biased", examples.biased, examples.OF_BIAS),
-                    ):
-                        yield Drawing(kind, names, f"{says}. {rule[:-1]}", partial(draw, chosen))
+                    yield Drawing("biased", names, f"{says}. {examples.OF_BIAS}", partial(examples.biased, chosen))
 
     def _chosen(self, group: Group, row: Row, own: Row) -> tuple[int, Sequence[Example]]:
         """The rows of the row's first seed that has pictures, and that; none where no seed has enough."""

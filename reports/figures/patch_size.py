@@ -82,7 +82,8 @@ def draw(found: Sequence[Curve]) -> Figure:
     handles = []
     for place, curve in enumerate(found):
         mark, colour = _LOOKS[place % len(_LOOKS)]
-        sides = [1 / grid for grid in curve.gains]
+        # A little apart, so that no interval hides another.
+        sides = [2 ** (0.06 * (place - (len(found) - 1) / 2)) / grid for grid in curve.gains]
         handles += axes.plot(
             sides, [100 * gain.mean for gain in curve.gains.values()], f"{mark}-", color=colour, markersize=4
         )

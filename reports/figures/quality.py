@@ -18,7 +18,7 @@ SAYS = (
     "refiners that two or more have; the gains' axis is linear within 1 point of zero and logarithmic beyond"
 )
 
-_TICKS = (-100, -10, -1, 0, 1, 10, 100)
+_TICKS = (-100, -30, -10, -3, -1, 0, 1, 3, 10, 30, 100)
 """Of gains, in points."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.reports.figures.canvas import BLACK, DOUBLE, FONT, Form, blank, rendered, wrapped
+from bench.reports.figures.canvas import BLACK, DOUBLE, Form, blank, rendered, wrapped
 from bench.reports.ranks import Ranking, nemenyi
 
 if TYPE_CHECKING:
@@ -34,9 +34,17 @@ def draw(found: Ranking) -> Figure:
     names = [wrapped(name, 42, lines=2) for name in found.refiners]
     # Two names alike when cut would be one.
     names = [name if names.count(name) == 1 else f"{name} ({place})" for place, name in enumerate(names, 1)]
-    figure = blank(DOUBLE, 0.8 + 0.28 * len(names))
+    figure = blank(DOUBLE, 0.7 + 0.28 * -(-len(names) // 2))  # half of them stand at either side
     axes = figure.add_subplot()
-    p = nemenyi(found).set_axis(names, axis=0).set_axis(names, axis=1)
-    ranks = dict(zip(names, found.ranks.mean(axis=0), strict=True))
-    critical_difference_diagram(ranks, p, ax=axes, label_props={"fontsize": FONT}, color_palette=[BLACK] * len(names))
+    critical_difference_diagram(
+        dict(zip(names, found.ranks.mean(axis=0), strict=True)),
+        nemenyi(found).set_axis(names, axis=0).set_axis(names, axis=1),
+        ax=axes,
+        label_fmt_left="{label} ({rank:.1f}) ",
+        label_fmt_right=" ({rank:.1f}) {label}",
+        color_palette=[BLACK] * len(names),
+        marker_props={"s": 10},
+        elbow_props={"linewidth": 0.7},
+        text_h_margin=0.1,
+    )
     return figure

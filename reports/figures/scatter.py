@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.reports.columns import QUALITY
-from bench.reports.figures.canvas import BLACK, BLUE, VERMILLION, panels
+from bench.reports.figures.canvas import BLACK, BLUE, GREY, VERMILLION, panels
 from bench.reports.pairs import aligned
 from bench.reports.rows import Row
 from bench.reports.statistics import LOSS, ROUNDING
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SAYS = (
     "IoU of each image's refined map over that of the base's own, in percent, averaged over the seeds that both have; "
-    "within the band, of 1 point on either side of the diagonal, images tie; blue triangles won, red ones lost; the "
+    "within the band, of 1 point on either side of the diagonal, images tie; blue triangles won, orange ones lost; the "
     "numbers are wins, ties and losses"
 )
 
@@ -47,7 +47,7 @@ def draw(own: Row, rows: Sequence[Row]) -> Figure:
         after, before = 100 * pair.values[..., 0].mean(axis=1).T
         moved = (after - before) / 100
         won, lost = moved > LOSS + ROUNDING, moved < -LOSS - ROUNDING
-        axes.fill_between([0, 100], [-1, 99], [1, 101], color="0.75", linewidth=0)
+        axes.fill_between([0, 100], [-1, 99], [1, 101], color=GREY, linewidth=0)
         axes.axline((0, 0), slope=1, color=BLACK, linewidth=0.3)
         kinds = ((~won & ~lost, ".", "0.35"), (won, "^", BLUE), (lost, "v", VERMILLION))
         for which, mark, colour in kinds:
