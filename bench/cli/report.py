@@ -21,8 +21,8 @@ VIEWS = {
     "strata": "for which images it helps: by the base's IoU and by the columns of --images; gain over base quality, "
     "with --out as a picture, too",
     "bias": "where maps are too high or too low, and what refiners leave of it; of cells run with --metric bias",
-    "figures": "pictures for print, PDF and PNG, and their captions, figures.md: examples with boxes, cost, images before "
-    "and after, base quality, patch size, bias, ranks; needs --out",
+    "figures": "pictures for print, PDF and PNG, and their captions, figures.md: examples with boxes, cost, images "
+    "before and after, base quality, patch size, bias, ranks; needs --out",
 }
 """What is shown in place of the main tables."""
 
