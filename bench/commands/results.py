@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -189,7 +189,7 @@ class Results:
             raise bias.missing(self.store.address)
         return sheets
 
-    def figures(self, folder: Path) -> Iterator[Path]:
+    def figures(self, folder: Path) -> list[Path]:
         """Pictures for print, PDF and PNG of each, with their captions in figures.md: ``bench report --figures``.
 
         What a store has nothing for is a line on stderr, which says what it needs.
@@ -197,8 +197,8 @@ class Results:
         Args:
             folder: where to; made where it is missing. What it holds under the same names is replaced.
 
-        Yields:
-            The files, as they are written.
+        Returns:
+            The files.
 
         Raises:
             UserError: there is nothing to draw, or a file cannot be written; or, once the others are there, a picture
@@ -206,7 +206,7 @@ class Results:
         """
         biased = self._biased
         gathered = figures.Gathering(self.store, self._found, self._report, lambda: self.ranking, biased)
-        yield from figures.write(gathered.drawings(), folder)
+        return figures.write(gathered.drawings(), folder)
 
     def shown(self, *, width: int = terminal.WIDTH, wide: bool = False, legend: bool = False) -> Text:
         """What ``bench run`` and ``bench report`` print, with the bold and the colours of a terminal.

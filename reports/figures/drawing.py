@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from bench.contracts import UserError
 from bench.reports.figures.canvas import FORMS, rendered
 from bench.reports.formats.markdown import plain
 from bench.runtime.files import OUT, writing
-from bench.runtime.progress import note
+from bench.runtime.progress import note, track
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,27 +59,30 @@ class Drawing:
         return ", ".join([self.kind, *self.names])
 
 
-def write(drawings: Sequence[Drawing], folder: Path) -> Iterator[Path]:
-    """Each as PDF and PNG, then their captions; what is written, file by file.
+def write(drawings: Sequence[Drawing], folder: Path) -> list[Path]:
+    """Each as PDF and PNG, then their captions.
+
+    Returns:
+        The files.
 
     Raises:
         UserError: a file cannot be written; or, once the others are there, some of the figures could not be drawn.
     """
-    lines, failed = [], None
-    for drawing in drawings:
+    files, lines, failed = [], [], None
+    for drawing in track(drawings, "figures"):
         try:
             contents = rendered(drawing.draw)
         except UserError as error:
             note(f"no figure of {drawing.title}: {error}")
             failed = error
             continue
-        for form in FORMS:
-            yield _put(folder / f"{drawing.stem}.{form}", contents[form])
+        files += [_put(folder / f"{drawing.stem}.{form}", contents[form]) for form in FORMS]
         lines.append(f"- `{drawing.stem}`: {plain(drawing.title)}: {plain(drawing.says).rstrip('.')}.")
     said = "# Figures\n\nEach is there as .pdf and .png; gains are over the base's own map.\n\n"
-    yield _put(folder / CAPTIONS, (said + "\n".join(lines) + "\n").encode())
+    files.append(_put(folder / CAPTIONS, (said + "\n".join(lines) + "\n").encode()))
     if failed:
         raise failed
+    return files
 
 
 def _put(path: Path, content: bytes) -> Path:

@@ -110,7 +110,7 @@ def test_what_is_not_there_is_told_in_a_line_each(
 ) -> None:
     add(store, "identity", [0.5, 0.6])
     add(store, "crf", [0.6, 0.6])
-    files = list(load(store.address).figures(tmp_path / "out"))
+    files = load(store.address).figures(tmp_path / "out")
     assert stems(files) == ["figure-cost-roads-unet", "figure-images-roads-unet", "figures"]
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 5 and all(line.startswith("bench: no figure of ") for line in said)
@@ -121,7 +121,7 @@ def test_what_is_not_there_is_told_in_a_line_each(
 def test_nothing_to_draw_is_an_error_and_writes_nothing(store: Store, tmp_path: Path) -> None:
     add(store, "identity", [0.5, 0.6])
     with pytest.raises(UserError, match="nothing to draw"):
-        list(load(store.address).figures(tmp_path / "out"))
+        load(store.address).figures(tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -133,7 +133,7 @@ def test_a_damaged_picture_costs_its_own_figures(
     Path(store.address, image.refined).write_bytes(b"no picture")
     out = tmp_path / "out"
     with pytest.raises(UserError, match="a damaged picture"):
-        list(load(store.address).figures(out))
+        load(store.address).figures(out)
     assert len(list(out.glob("figure-examples-*.pdf"))) == 3
     assert (out / "figures.md").read_text(encoding="utf-8").count("figure-examples-") == 3
     assert capsys.readouterr().err.count("a damaged picture") == 2  # of both figures that show it
