@@ -16,7 +16,7 @@ from bench.config import unknown
 from bench.contracts import UserError
 from bench.execution.experiments import in_experiment, refiners_of
 from bench.plugins.entry_points import check_parameters
-from bench.reports import bias, image_table, kept_images, published_sheet, ranks, significance, strata
+from bench.reports import bias, figures, image_table, kept_images, published_sheet, ranks, significance, strata
 from bench.reports.formats import json, latex, markdown, paper, terminal, xlsx
 from bench.reports.formats.sheets import as_markdown, fragment
 from bench.reports.kept_images import ShownImages
@@ -184,16 +184,29 @@ class Results:
             UserError: there is none; else as `table`.
         """
 
-        def keep(manifest: Manifest) -> bool:
-            return bias.measured(manifest) and (self.keep is None or self.keep(manifest))
-
-        manifests, _ = self.store.readable()
-        # No refiner is called "": of the base's own cells only those come along that have the bias, too.
-        found = reports.read(self.store, "", keep) if any(map(keep, manifests)) else None
-        sheets = bias.sheets(found, self._assembled(found)) if found else []
+        sheets = bias.sheets(*self._biased) if self._biased else []
         if not sheets:
             raise bias.missing(self.store.address)
         return sheets
+
+    def figures(self, folder: Path) -> list[Path]:
+        """Pictures for print, PDF and PNG of each, with their captions in figures.md: ``bench report --figures``.
+
+        What a store has nothing for is a line on stderr, which says what it needs.
+
+        Args:
+            folder: where to; made where it is missing. What it holds under the same names is replaced.
+
+        Returns:
+            The files.
+
+        Raises:
+            UserError: there is nothing to draw, or a file cannot be written; or, once the others are there, a picture
+                of the store is damaged; else as `table`.
+        """
+        biased = self._biased
+        gathered = figures.Gathering(self.store, self._found, self._report, lambda: self.ranking, biased)
+        return figures.write(gathered.drawings(), folder)
 
     def shown(self, *, width: int = terminal.WIDTH, wide: bool = False, legend: bool = False) -> Text:
         """What ``bench run`` and ``bench report`` print, with the bold and the colours of a terminal.
@@ -228,6 +241,18 @@ class Results:
     @cached_property
     def _report(self) -> reports.Report:
         return self._assembled(self._found)
+
+    @cached_property
+    def _biased(self) -> tuple[reports.Found, reports.Report] | None:
+        """The cells that have the bias of their maps, and their tables."""
+
+        def keep(manifest: Manifest) -> bool:
+            return bias.measured(manifest) and (self.keep is None or self.keep(manifest))
+
+        manifests, _ = self.store.readable()
+        # No refiner is called "": of the base's own cells only those come along that have the bias, too.
+        found = reports.read(self.store, "", keep) if any(map(keep, manifests)) else None
+        return (found, self._assembled(found)) if found else None
 
     def _assembled(self, found: reports.Found) -> reports.Report:
         return reports.assemble(found, self.baseline, image_table.groups_of(self.table_of_images))
