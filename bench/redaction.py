@@ -8,14 +8,14 @@ from collections.abc import Mapping
 
 HIDDEN = "***"
 
-# Every repetition has an end: one without, tried at each letter, takes minutes for a text of some ten thousand letters.
-_ADDRESS = re.compile(
-    r"([a-z][a-z0-9+.-]{1,30}:/{1,2})(?:[^\s/@'\"]{1,4096}|[^\s/@'\":]{1,4096}:[^\s@'\"]{1,4096})@", re.IGNORECASE
-)
+# A search may start at any letter. So what it repeats is short (a scheme: its end is enough to know it by), ends before
+# the next start (a parameter's name: at the next question mark), or is not tried again shorter (possessive): else some
+# ten thousand letters take minutes. No secret is too long.
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]{1,30}:/{1,2})(?:[^\s/@'\"]++|[^\s/@'\":]++:[^\s@'\"]++)@", re.IGNORECASE)
 """``s3://KEY:SECRET@`` of an address; a `Path` keeps one slash of the two, and a secret may hold another one."""
 
 _PARAMETER = re.compile(
-    r"([?&][^=&\s]{0,100}(?:token|key|secret|signature|password|credential)[^=&\s]{0,100}=)[^&\s'\")]+", re.IGNORECASE
+    r"([?&][^=&?\s]*(?:token|key|secret|signature|password|credential)[^=&\s]*+=)[^&\s'\")]+", re.IGNORECASE
 )
 _TOKEN = re.compile(r"\b(?:hf_[A-Za-z0-9]{16,}|gh[a-z]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|A[KS]IA[A-Z0-9]{16})\b")
 

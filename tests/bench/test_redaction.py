@@ -88,6 +88,21 @@ def test_long_text_takes_no_time(text: str) -> None:
     assert redacted(text) == text
 
 
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        (f"s3://KEY:{'a/' * 5_000}@bucket", "s3://***@bucket"),
+        (f"https://{'a' * 9_000}@host", "https://***@host"),
+        (f"{'x' * 9_000}://user:pass@host", f"{'x' * 9_000}://***@host"),
+        (f"http://h/?{'a' * 9_000}token{'b' * 9_000}=pass", f"http://h/?{'a' * 9_000}token{'b' * 9_000}=***"),
+        ("http://h/?a?x-token?y=pass&b=1", "http://h/?a?x-token?y=***&b=1"),
+    ],
+    ids=["path-like", "one word", "scheme", "parameter", "question marks"],
+)
+def test_no_secret_is_too_long(text: str, hidden: str) -> None:
+    assert redacted(text) == hidden
+
+
 def test_a_file_name_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["score", "--masks", "\x1b[2J\nbench: all is well", "--maps", "x"]) == 2
     err = capsys.readouterr().err
