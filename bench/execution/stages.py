@@ -87,11 +87,12 @@ def stages(jobs: Sequence[Job], pictured: Sequence[Job] = ()) -> Iterator[Stage]
 
 def _made_from(job: Job, seen: set[str]) -> Iterator[Stage]:
     """What a cell is made from, but for what comes before."""
-    chain = _chain(job)
-    for index, (name, function, task, done) in enumerate(chain):
+    before: tuple[str, ...] = ()
+    for name, function, task, done in _chain(job):
         if name not in seen:
             seen.add(name)
-            yield Stage(name, function, job, task, done, needs=_names(job)[:index])
+            yield Stage(name, function, job, task, done, needs=before)
+        before = (*before, name)
 
 
 def _names(job: Job) -> tuple[str, ...]:
