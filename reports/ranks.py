@@ -57,7 +57,7 @@ def ranking(report: Report) -> Ranking:
     Raises:
         UserError: less than two blocks, or less than three refiners that all of them have.
     """
-    named = [(f"{group.title}, {block.base}", block) for group in report.groups for block in group.blocks]
+    named = [(f"{group.title}, {block.base}", block) for group, block in report.blocks]
     short = tuple(name for name, block in named if len(_able(block)) < FEWEST)
     named = [(name, block) for name, block in named if name not in short]
     able = [_able(block) for _, block in named]

@@ -101,9 +101,7 @@ _NOTES = (
 
 def sheets(report: Report) -> list[Sheet]:
     """One sheet: a row a dataset, base, metric and refiner, in the order of the tables."""
-    rows = [
-        row for group in report.groups for block in group.blocks for row in _of_block(group, block, report.baseline)
-    ]
+    rows = [row for group, block in report.blocks for row in _of_block(group, block, report.baseline)]
     families = dict.fromkeys(
         f"{group.title}, {block.base}: {', '.join(row.refiner for row in _family(block, report.baseline))}"
         for group in report.groups

@@ -78,11 +78,10 @@ def sheets(report: Report, images: pd.DataFrame | None = None) -> list[Sheet]:
     Raises:
         UserError: no image of the report is in the table.
     """
-    blocks = [(group, block) for group in report.groups for block in group.blocks]
-    rows = [row for group, block in blocks for row in _of_block(group, block, report.baseline, images)]
+    rows = [row for group, block in report.blocks for row in _of_block(group, block, report.baseline, images)]
     if images is not None and not any(row["by"] != _BASE_IOU for row in rows):
         raise UserError("no image of these results is in the table", "--images", "its ids must be those of the dataset")
-    return [_strata(rows), _curve(blocks, report.baseline)]
+    return [_strata(rows), curve(report)]
 
 
 def cut(column: pd.Series, by: str) -> list[Stratum]:
@@ -164,10 +163,11 @@ def _strata(rows: list[dict[str, Value]]) -> Sheet:
     return sheet("strata", "Gains by kind of image", STRATA, rows, notes=notes, repeated=4)
 
 
-def _curve(blocks: list[tuple[Group, Block]], baseline: str) -> Sheet:
+def curve(report: Report) -> Sheet:
+    """Each refiner's gain over the quality of its bases."""
     rows: list[dict[str, Value]] = []
-    for group, block in blocks:
-        base = next((row.values.get(_DECIDES.key) for row in block.rows if row.refiner == baseline), None)
+    for group, block in report.blocks:
+        base = next((row.values.get(_DECIDES.key) for row in block.rows if row.refiner == report.baseline), None)
         for row in block.rows:
             gain = row.gains.get(_DECIDES.key)
             if gain is not None:
@@ -184,6 +184,6 @@ def _curve(blocks: list[tuple[Group, Block]], baseline: str) -> Sheet:
                     }
                 )
     # Refiner by refiner, as the tables have them, from the weakest base to the strongest.
-    order = list(dict.fromkeys(row.marked for _, block in blocks for row in block.rows))
+    order = list(dict.fromkeys(row.marked for _, block in report.blocks for row in block.rows))
     rows.sort(key=lambda row: (order.index(str(row["refiner"])), float(row["base_iou"] or 0)))
     return sheet("quality", "Gain over the base's quality", QUALITY_CURVE, rows, repeated=1)

@@ -126,6 +126,11 @@ class Report:
     damaged: tuple[str, ...] = ()
 
     @cached_property
+    def blocks(self) -> tuple[tuple[Group, Block], ...]:
+        """Each with its group, in their order."""
+        return tuple((group, block) for group in self.groups for block in group.blocks)
+
+    @cached_property
     def quality(self) -> tuple[Column, ...]:
         """The columns of the quality tables."""
         return self._shown((*QUALITY, *self.plugged_in, SPREAD))

@@ -87,18 +87,24 @@ def _views(arguments: argparse.Namespace) -> list[str]:
 def _show_views(results: Results, views: Sequence[str], chosen: Sequence[str], folder: Path | None) -> int:
     # All of them are made before the first file is written: a view that cannot be leaves nothing half-done.
     sheets = {view: getattr(results, view)() for view in views if view != "figures"}
+    drawings = results.drawings if "figures" in views else []
     for view, found in sheets.items():
         forms.put_sheets(found, chosen or ["markdown"], folder, view)
     if folder is not None and not {"ranks", "strata"}.isdisjoint(views):
-        from bench.reports.figures import FORMS, critical_difference, gain_over_quality
+        from bench.reports.figures import critical_difference, gain_over_quality
 
-        for form in FORMS:
-            if "ranks" in views:
-                forms.put(critical_difference(results.ranking, form), folder / f"ranks.{form}")
-            if "strata" in views:
-                forms.put(gain_over_quality(sheets["strata"][-1], form), folder / f"strata-quality.{form}")
-    if folder is not None and "figures" in views:
-        for path in results.figures(folder):
+        pictures = {}
+        if "ranks" in views:
+            pictures["ranks"] = critical_difference(results.ranking)
+        if "strata" in views:
+            pictures["strata-quality"] = gain_over_quality(sheets["strata"][-1])
+        for stem, contents in pictures.items():
+            for form, content in contents.items():
+                forms.put(content, folder / f"{stem}.{form}")
+    if folder is not None and drawings:
+        from bench.reports.figures import write
+
+        for path in write(drawings, folder):
             print(path)
     return 2 if results.damaged else 0
 

@@ -17,6 +17,7 @@ from bench.contracts import UserError
 from bench.execution.experiments import in_experiment, refiners_of
 from bench.plugins.entry_points import check_parameters
 from bench.reports import bias, figures, image_table, kept_images, published_sheet, ranks, significance, strata
+from bench.reports.figures import Drawing
 from bench.reports.formats import json, latex, markdown, paper, terminal, xlsx
 from bench.reports.formats.sheets import as_markdown, fragment
 from bench.reports.kept_images import ShownImages
@@ -204,9 +205,12 @@ class Results:
             UserError: there is nothing to draw, or a file cannot be written; or, once the others are there, a picture
                 of the store is damaged; else as `table`.
         """
-        biased = self._biased
-        gathered = figures.Gathering(self.store, self._found, self._report, lambda: self.ranking, biased)
-        return figures.write(gathered.drawings(), folder)
+        return figures.write(self.drawings, folder)
+
+    @cached_property
+    def drawings(self) -> list[Drawing]:
+        """What `figures` draws. Raises UserError where there is nothing to draw; else as `table`."""
+        return figures.Gathering(self.store, self._found, self._report, lambda: self.ranking, self._biased).drawings()
 
     def shown(self, *, width: int = terminal.WIDTH, wide: bool = False, legend: bool = False) -> Text:
         """What ``bench run`` and ``bench report`` print, with the bold and the colours of a terminal.

@@ -17,6 +17,9 @@ from bench.contracts import Image, Mask, ProbabilityMap, UserError
 QUALITY = 90
 """Of images."""
 
+HALF = 128
+"""The least code of a map that decides for the object: that of 0.5."""
+
 VOID, OBJECT = 128, 255
 """Codes of a truth, beside 0 for the background."""
 

@@ -27,6 +27,9 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = (
 )
 """Okabe and Ito's colours, which the colour-blind tell apart; nothing is told by colour alone."""
 
+COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+"""Of lines and marks, one after the other; yellow is too faint for them."""
+
 GREY = "0.6"
 MINUS = "\N{MINUS SIGN}"
 FONT, SMALL = 8, 7
@@ -59,11 +62,11 @@ _STYLE: dict[str, Any] = {
 }
 
 
-def rendered(draw: Callable[[], Figure], forms: Sequence[Form] = FORMS) -> dict[Form, bytes]:
+def rendered(draw: Callable[[], Figure]) -> dict[Form, bytes]:
     """The files' contents. ``draw`` is called once, with the style set, whatever the user's own matplotlibrc says."""
     with _style():
         figure = draw()
-        return {form: _content(figure, form) for form in forms}
+        return {form: _content(figure, form) for form in FORMS}
 
 
 def blank(width: float, height: float, *, layout: str | None = "constrained") -> Figure:

@@ -8,21 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.metrics.columns import COSTS
 from bench.reports.columns import QUALITY
-from bench.reports.figures.canvas import (
-    BLACK,
-    BLUE,
-    DOUBLE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILLION,
-    blank,
-    number,
-    signed,
-    wrapped,
-)
+from bench.reports.figures.canvas import COLOURS, DOUBLE, GREY, blank, number, signed, wrapped
 from bench.reports.rows import Row
 from bench.reports.tables import Block
 
@@ -38,7 +24,6 @@ SAYS = (
 
 _SECONDS, _GPU, _, _RSS, _ = COSTS
 
-_COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 _MARKS = "os^DvPX<>p*"
 """As many as colours would pair each with one for good; eleven and seven make 77 pairs."""
 
@@ -82,7 +67,7 @@ def draw(rows: Sequence[Row]) -> Figure:
     both = any(row.values.get(memory.key) is not None for row in rows)
     names = [wrapped(f"{row.refiner} ‡" if row.contaminated else row.refiner, 37) for row in rows]
     names[0] += " (the base's own map)"
-    looks = list(zip(itertools.cycle(_MARKS), itertools.cycle(_COLOURS), range(len(rows)), strict=False))
+    looks = list(zip(itertools.cycle(_MARKS), itertools.cycle(COLOURS), range(len(rows)), strict=False))
     across = 3
     down = -(-len(names) // across)
     tall = max(sum(name.count("\n") + 1.4 for name in names[k : k + down]) for k in range(0, len(names), down))

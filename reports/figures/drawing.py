@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.contracts import UserError
-from bench.reports.figures.canvas import FORMS, rendered
+from bench.reports.figures.canvas import rendered
 from bench.reports.formats.markdown import plain
 from bench.runtime.files import OUT, writing
 from bench.runtime.progress import note, track
@@ -76,7 +76,7 @@ def write(drawings: Sequence[Drawing], folder: Path) -> list[Path]:
             note(f"no figure of {drawing.title}: {error}")
             failed = error
             continue
-        files += [_put(folder / f"{drawing.stem}.{form}", contents[form]) for form in FORMS]
+        files += [_put(folder / f"{drawing.stem}.{form}", content) for form, content in contents.items()]
         lines.append(f"- `{drawing.stem}`: {plain(drawing.title)}: {plain(drawing.says).rstrip('.')}.")
     said = "# Figures\n\nEach is there as .pdf and .png; gains are over the base's own map.\n\n"
     files.append(_put(folder / CAPTIONS, (said + "\n".join(lines) + "\n").encode()))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.contracts import Image, UserError
-from bench.images.webp import read_codes, read_rgb
+from bench.images.webp import HALF, read_codes, read_rgb
 from bench.metrics.bias import BIASED
 from bench.reports.figures.canvas import BLACK, DOUBLE, FONT, MINUS, ORANGE, SKY, SMALL, blank, wrapped
 from bench.reports.figures.choice import Choice
@@ -77,7 +77,7 @@ Panel = Callable[[Example], NDArray[np.uint8]]
 
 
 def _masked(part: Literal["base", "refined"], example: Example) -> NDArray[np.uint8]:
-    return np.where(example.codes[part] >= 128, 255, 0).astype(np.uint8)
+    return np.where(example.codes[part] >= HALF, 255, 0).astype(np.uint8)
 
 
 _IMAGE: tuple[str, Panel] = ("image", lambda example: example.image)

@@ -20,7 +20,7 @@ from bench.reports.ranks import Ranking
 from bench.reports.reading import Found
 from bench.reports.rows import Row
 from bench.reports.statistics import points
-from bench.reports.tables import Block, Group, Report
+from bench.reports.tables import Group, Report
 from bench.runtime.progress import note
 from bench.store import Store
 
@@ -71,17 +71,13 @@ class Gathering:
             raise UserError("nothing to draw", self.store.address, fix)
         return made
 
-    @property
-    def _blocks(self) -> Iterator[tuple[Group, Block]]:
-        return ((group, block) for group in self.report.groups for block in group.blocks)
-
     def _costs(self) -> Iterator[Drawing]:
-        for group, block in self._blocks:
+        for group, block in self.report.blocks:
             if rows := cost.shown(block, self.report.baseline):
                 yield Drawing("cost", (group.title, block.base), cost.SAYS, partial(cost.draw, rows))
 
     def _scatters(self) -> Iterator[Drawing]:
-        for group, block in self._blocks:
+        for group, block in self.report.blocks:
             if (found := scatter.shown(block, self.report.baseline)) is None:
                 continue
             own, rows = found
@@ -91,7 +87,7 @@ class Gathering:
                 yield Drawing(kind, (group.title, block.base), scatter.SAYS, partial(scatter.draw, own, page))
 
     def _quality(self) -> Iterator[Drawing]:
-        curve = quality.several(strata.sheets(self.report)[-1])
+        curve = quality.several(strata.curve(self.report))
         if curve.rows:
             yield Drawing("quality", (), quality.SAYS, partial(quality.draw, curve))
 
@@ -116,7 +112,7 @@ class Gathering:
         yield Drawing("ranks", (), ranks.SAYS, partial(ranks.draw, found))
 
     def _examples(self) -> Iterator[Drawing]:
-        for group, block in self._blocks:
+        for group, block in self.report.blocks:
             own = next((row for row in block.rows if row.refiner == self.report.baseline), None)
             for row in block.rows:
                 if own is None or _DECIDES not in row.gains:

@@ -8,20 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.reports.columns import QUALITY
-from bench.reports.figures.canvas import (
-    BLACK,
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    SINGLE,
-    SKY,
-    VERMILLION,
-    blank,
-    signed,
-    wrapped,
-)
+from bench.reports.figures.canvas import COLOURS, GREY, SINGLE, blank, signed, wrapped
 from bench.reports.selection import Selected
 from bench.reports.statistics import Gain
 from bench.reports.tables import Group
@@ -35,7 +22,7 @@ SAYS = (
     "parameter grid"
 )
 
-_LOOKS = tuple(zip("os^DvPX", (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK), strict=True))
+_LOOKS = tuple(zip("os^DvPX", COLOURS, strict=True))
 
 
 @dataclass(frozen=True)

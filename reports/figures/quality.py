@@ -22,18 +22,18 @@ _TICKS = (-100, -30, -10, -3, -1, 0, 1, 3, 10, 30, 100)
 """Of gains, in points."""
 
 
-def gain_over_quality(curve: Sheet, form: Form) -> bytes:
+def gain_over_quality(curve: Sheet) -> dict[Form, bytes]:
     """A panel a refiner, as the sheet has them: gains with their intervals over the mIoU of the base, all in points.
 
     The gains' axis is linear within 1 point of zero and logarithmic beyond: half a point and forty are both to be seen.
 
     Args:
-        curve: the second sheet of `bench.reports.strata.sheets`.
+        curve: see `bench.reports.strata.curve`.
 
     Returns:
-        The file's content.
+        The files' contents.
     """
-    return rendered(lambda: draw(curve), (form,))[form]
+    return rendered(lambda: draw(curve))
 
 
 def several(curve: Sheet) -> Sheet:

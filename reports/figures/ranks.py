@@ -16,15 +16,15 @@ SAYS = (
 )
 
 
-def critical_difference(found: Ranking, form: Form) -> bytes:
+def critical_difference(found: Ranking) -> dict[Form, bytes]:
     """The diagram of Demšar (2006): mean ranks on a line, best at the left, bars over refiners that are not told apart.
 
     A bar joins refiners whose pairs all have a Nemenyi p of 0.05 or more.
 
     Returns:
-        The file's content.
+        The files' contents.
     """
-    return rendered(lambda: draw(found), (form,))[form]
+    return rendered(lambda: draw(found))
 
 
 def draw(found: Ranking) -> Figure:

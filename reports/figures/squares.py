@@ -7,13 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.images.webp import VOID
+from bench.images.webp import HALF, OBJECT, VOID
 
 PART = 6
 """A square's side is the longer side of the picture divided by this."""
-
-_HALF = 128
-"""The least code of a map that decides for the object."""
 
 MOST = 3
 """Squares of a picture."""
@@ -76,14 +73,14 @@ def changes(base: NDArray[np.uint8], refined: NDArray[np.uint8], truth: NDArray[
         base, refined: ``(H, W)`` codes, 128 and above is the object.
         truth: ``(H, W)``: 0, 255, or 128 for void, which counts nowhere.
     """
-    changed = ((base >= _HALF) != (refined >= _HALF)) & (truth != VOID)
-    right = (refined >= _HALF) == (truth > VOID)
+    changed = ((base >= HALF) != (refined >= HALF)) & (truth != VOID)
+    right = (refined >= HALF) == (truth == OBJECT)
     return np.stack([changed & right, changed & ~right]).astype(np.int64)
 
 
 def errors(codes: NDArray[np.uint8], truth: NDArray[np.uint8]) -> NDArray[np.int64]:
     """``(H, W)``: 255 times the signed error of a map, map minus truth; 0 where the truth is void."""
-    found: NDArray[np.int64] = np.where(truth == VOID, 0, codes.astype(np.int64) - np.where(truth > VOID, 255, 0))
+    found: NDArray[np.int64] = np.where(truth == VOID, 0, codes.astype(np.int64) - np.where(truth == OBJECT, OBJECT, 0))
     return found
 
 

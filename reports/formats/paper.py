@@ -47,7 +47,7 @@ def render(report: Report, *, siunitx: bool = False, command: str = "") -> str:
     program = f"{DISTRIBUTION} {version_of(DISTRIBUTION)}".strip()
     made = f"made by {program}: {command}" if command else f"made by {program}"
     packages = "booktabs, graphicx, siunitx (version 3)" if siunitx else "booktabs, graphicx"
-    tables = [(group, block) for group in report.groups for block in group.blocks if _finished(block)]
+    tables = [(group, block) for group, block in report.blocks if _finished(block)]
     labels = _labels([(_slug(group, block), f"{group.title}\0{block.base}") for group, block in tables])
     parts = [f"{_comment(made)}{_comment(f'packages: {packages}')}"]
     for (group, block), label in zip(tables, labels, strict=True):

@@ -81,5 +81,5 @@ def test_too_little_to_rank_is_refused(tmp_path: Path) -> None:
 
 def test_the_diagram_is_drawn(store: Store) -> None:
     found = ranking(build(store))
-    assert critical_difference(found, "png").startswith(b"\x89PNG")
-    assert critical_difference(found, "pdf").startswith(b"%PDF")
+    assert critical_difference(found)["png"].startswith(b"\x89PNG")
+    assert critical_difference(found)["pdf"].startswith(b"%PDF")

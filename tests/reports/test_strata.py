@@ -62,11 +62,11 @@ def test_the_gains_over_the_quality_are_drawn(tmp_path: Path, form: Form, begins
     """Whatever the names: five panels take two lines, and a name between dollars is no formula."""
     store = Store(tmp_path / "store")
     add(store, "identity", [0.5, 0.6])
-    assert gain_over_quality(sheets(build(store))[1], form).startswith(begins)  # of nothing, an empty one
+    assert gain_over_quality(sheets(build(store))[1])[form].startswith(begins)  # of nothing, an empty one
     for name in ("threshold", "crf[$x_{$]", "c", "d", "e"):
         add(store, name, [0.5, 0.7])
     _, curve = sheets(build(store))
-    assert len(curve.rows) == 5 and gain_over_quality(curve, form).startswith(begins)
+    assert len(curve.rows) == 5 and gain_over_quality(curve)[form].startswith(begins)
 
 
 def test_few_images_do_not_tell(store: Store, tmp_path: Path) -> None:

@@ -125,6 +125,12 @@ def test_nothing_to_draw_is_an_error_and_writes_nothing(store: Store, tmp_path: 
     assert not (tmp_path / "out").exists()
 
 
+def test_a_view_beside_it_is_not_written_either(store: Store, tmp_path: Path) -> None:
+    add(store, "identity", [0.5, 0.6])
+    assert main(["report", "--store", store.address, "--strata", "--figures", "--out", str(tmp_path / "out")]) == 2
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_damaged_picture_costs_its_own_figures(
     store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
