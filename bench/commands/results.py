@@ -16,7 +16,7 @@ from bench.config import unknown
 from bench.contracts import UserError
 from bench.execution.experiments import in_experiment, refiners_of
 from bench.plugins.entry_points import check_parameters
-from bench.reports import bias, image_table, published_sheet, ranks, significance, strata
+from bench.reports import bias, image_table, page, published_sheet, ranks, significance, strata
 from bench.reports.formats import json, latex, markdown, paper, terminal, xlsx
 from bench.reports.formats.sheets import as_markdown, fragment
 from bench.reports.placing import called
@@ -173,6 +173,43 @@ class Results:
         if not sheets:
             raise bias.missing(self.store.address)
         return sheets
+
+    def page(self, folder: Path) -> Path:
+        """Write all of it as a page that a browser opens from disk: ``bench report --html``.
+
+        Args:
+            folder: of the page; made where it is not there. A page that is there is replaced, files beside it stay.
+
+        Returns:
+            The file to open.
+
+        Raises:
+            UserError: something else lies where the page would be, or it cannot be written; else as `table`.
+        """
+        return page.write(Path(folder), self._of_page)
+
+    def single_page(self) -> str:
+        """The tables and plots of `page` alone, as one file of HTML. Raises UserError as `table`."""
+        return page.single(self._of_page)
+
+    @property
+    def _of_page(self) -> page.Content:
+        views = {
+            "Published beside measured": self.published,
+            "Tests": self.tests,
+            "Ranks": self.ranks,
+            "Kinds of images": self.strata,
+            "Bias": self.bias,
+        }
+        found: dict[str, Sequence[Sheet] | str] = {}
+        for name, view in views.items():
+            try:
+                found[name] = view()
+            except UserError as error:
+                found[name] = str(error)  # the page goes without it, and says why
+        shown = {name: sheets for name, sheets in found.items() if sheets}
+        title = self.store.address.rstrip("/").rpartition("/")[2]
+        return page.Content(title=title, report=self._report, found=self._found, sheets=shown)
 
     def shown(self, *, width: int = terminal.WIDTH, wide: bool = False, legend: bool = False) -> Text:
         """What ``bench run`` and ``bench report`` print, with the bold and the colours of a terminal.
