@@ -37,6 +37,14 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 PROTOCOLS = {"A": "base on train, refiners on val", "B": "base on train and val"}
 """What is trained on which split. The paper's Table 1 calls them cases A (with a refiner that learns: C) and B."""
 
+KEPT_RULES = {
+    "best": "the highest gain in IoU",
+    "median": "nearest to the median gain",
+    "worst": "the lowest gain",
+    "random": "drawn by name, the same for every refiner and base",
+}
+"""By what ``--keep-maps`` chooses images."""
+
 DECISION = 0.5
 """A pixel is foreground where its probability is at least this."""
 

@@ -6,6 +6,7 @@ The files are the database, in a folder or in a bucket::
     bases/KEY/fit/                      a trained base: `bench.store.learned`
     bases/KEY/maps-PRINT/               its maps of one split: `bench.store.maps`
     refiners/KEY/                       what a refiner learned
+    kept/        pictures of single images of finished cells: `bench.store.kept`
     leases/      who works on what: `bench.store.leases`
     work/        what is under way: a folder for each lease, and files that are half-written
 
@@ -32,6 +33,7 @@ from bench.store.address import objects_at
 from bench.store.cells import Cells
 from bench.store.checking import Damage, damages
 from bench.store.garbage import Garbage, leftovers, unused
+from bench.store.kept import KeptImage, KeptImages
 from bench.store.learned import Learned, Training
 from bench.store.leases import Lease, Leases, LostError
 from bench.store.manifest import LAYOUT, Manifest, PluggedMetric, VariantName
@@ -42,6 +44,7 @@ __all__ = [
     "LAYOUT",
     "Damage",
     "Garbage",
+    "KeptImage",
     "Learned",
     "Lease",
     "LostError",
@@ -72,6 +75,7 @@ class Store:
         self.leases = Leases(self.objects)
         self._said: set[str] = set()
         self._cells = Cells(self.objects, self._warn)
+        self._kept = KeptImages(self.objects, self._cells, self._warn)
 
     @property
     def address(self) -> str:
@@ -148,6 +152,48 @@ class Store:
     def refresh(self, planned: Sequence[Manifest]) -> None:
         """See `bench.store.cells.Cells.refresh`."""
         self._cells.refresh(planned)
+
+    # Pictures of single images.
+
+    def kept(self, key: str) -> tuple[KeptImage, ...]:
+        """The images of a finished cell whose pictures were kept, in the order of its records; () where none were.
+
+        Args:
+            key: the cell's.
+        """
+        return self._kept.of(key)
+
+    def picture(self, name: str) -> bytes:
+        """The content of one, checked by its digest; see `bench.images.webp`.
+
+        Args:
+            name: one of `KeptImage`.
+
+        Raises:
+            UserError: it is damaged or missing.
+        """
+        return self._kept.picture(name)
+
+    def pictures(self) -> set[str]:
+        """The names of all."""
+        return self._kept.there()
+
+    def add_picture(self, content: bytes) -> str:
+        """Put a picture into the store; its name."""
+        return self._kept.add(content)
+
+    def keep_images(self, cell: Manifest, images: Sequence[KeptImage], lease: Lease | None = None) -> None:
+        """Say which images of a finished cell have pictures, in place of what was said before.
+
+        Args:
+            cell: as `find` gives it.
+            images: in the order of its records; their pictures are there.
+            lease: on `kept_task`; None where nobody else can be at work.
+
+        Raises:
+            LostError: another process has taken it over; nothing is written.
+        """
+        self._kept.write(cell, images, self._check(lease))
 
     # What cells are made from.
 
@@ -240,11 +286,11 @@ class Store:
 
     def damages(self) -> Iterator[Damage]:
         """All that is not what was written; every file is read."""
-        return damages(self.objects, self._cells)
+        return damages(self.objects, self._cells, self._kept)
 
     def leftovers(self) -> Iterator[Garbage]:
         """What ended processes have left; what stopped work could go on with, too."""
-        return leftovers(self.objects, self._cells, self.leases)
+        return leftovers(self.objects, self._cells, self._kept, self.leases)
 
     def unused(self, bases: Collection[str], fits: Collection[str]) -> Iterator[Garbage]:
         """Maps and trainings but those with these keys."""
@@ -276,6 +322,11 @@ class Store:
 def cell_task(cell: Manifest) -> str:
     """What a lease on a cell is called."""
     return f"cell-{cell.key}"
+
+
+def kept_task(cell: Manifest) -> str:
+    """What a lease on the pictures of a cell is called."""
+    return f"kept-{cell.key}"
 
 
 def maps_task(base_key: str, fingerprint: str) -> str:

@@ -72,7 +72,7 @@ class Cells:
         Args:
             least: the generation that it must have.
         """
-        stored, _ = self._read(self._of(cell))
+        stored, _ = self._read(self._of(cell.key))
         return self._whole([one for one in stored if one.key == cell.key], least)
 
     def finished_among(self, cells: Iterable[tuple[Manifest, int]]) -> set[str]:
@@ -81,6 +81,11 @@ class Cells:
         for stored in self._read(self._names())[0]:
             by_key[stored.key].append(stored)
         return {cell.key for cell, least in cells if self._whole(by_key[cell.key], least) is not None}
+
+    def of_key(self, key: str) -> Manifest | None:
+        """The finished cell of that key that counts; its records are not looked at."""
+        done = [one for one in self._read(self._of(key))[0] if one.key == key and one.status == "done"]
+        return max(done, key=lambda one: one.generation, default=None)
 
     def records(self, cell: Manifest) -> pd.DataFrame:
         """One row an image, with `bench.metrics.columns.RECORD_COLUMNS` and the columns of `Manifest.metrics`.
@@ -119,14 +124,14 @@ class Cells:
 
     def enter(self, manifest: Manifest) -> None:
         """Write that a cell is planned, or has failed. What is finished stays."""
-        others = [name for name in self._of(manifest) if not generation_of(name)]
+        others = [name for name in self._of(manifest.key) if not generation_of(name)]
         entered = manifest.model_copy(update={"file": manifest.stem})
         self.objects.replace(_manifest(entered), _text(entered))
         self._delete(name for name in others if name != _manifest(entered))
 
     def strike(self, cell: Manifest) -> None:
         """Remove what `enter` has written."""
-        self._delete(name for name in self._of(cell) if not generation_of(name))
+        self._delete(name for name in self._of(cell.key) if not generation_of(name))
 
     def refresh(self, planned: Sequence[Manifest]) -> None:
         """Bring what is stored up to date with what is no part of a cell's identity.
@@ -195,7 +200,7 @@ class Cells:
                     self.objects.delete(_records(manifest))
             if written:
                 break
-        before = [_stem(name) for name in self._of(manifest) if generation_of(name) < manifest.generation]
+        before = [_stem(name) for name in self._of(manifest.key) if generation_of(name) < manifest.generation]
         self._drop(dict.fromkeys(before))
 
     def _bring_forward(self, stored: Manifest, renewed: Manifest) -> None:
@@ -238,9 +243,9 @@ class Cells:
     def _names(self) -> list[str]:
         return self.objects.names(f"{FOLDER}/")
 
-    def _of(self, cell: Manifest) -> list[str]:
+    def _of(self, key: str) -> list[str]:
         """The names of a cell's files."""
-        return [name for name in self._names() if _key_of(name) == short(cell.key)]
+        return [name for name in self._names() if _key_of(name) == short(key)]
 
     def _read(self, names: Iterable[str]) -> tuple[list[Manifest], dict[str, UserError]]:
         manifests = [name for name in names if name.endswith(".json")]

@@ -10,6 +10,7 @@ from bench.contracts import UserError
 from bench.runtime.progress import track
 from bench.runtime.sealed import unsealed
 from bench.store.cells import Cells
+from bench.store.kept import KeptImages
 from bench.store.learned import Learned
 from bench.store.maps import EPISODES, MapCache
 from bench.store.objects import Objects
@@ -30,11 +31,13 @@ class Damage:
     mend: Callable[[], None]
 
 
-def damages(objects: Objects, cells: Cells) -> Iterator[Damage]:
+def damages(objects: Objects, cells: Cells, kept: KeptImages) -> Iterator[Damage]:
     """All that is damaged; every file is read once."""
     yield from _cells(cells)
     yield from _bases(objects)
     yield from _refiners(objects)
+    for what, name, mend in kept.damaged():
+        yield Damage(what, f"{objects.address}/{name}", mend)
 
 
 def _cells(cells: Cells) -> Iterator[Damage]:

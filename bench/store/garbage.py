@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from bench.store.cells import Cells
+from bench.store.kept import KeptImages
 from bench.store.leases import Leases
 from bench.store.objects import WORK, Objects
 
@@ -27,14 +28,19 @@ class Garbage:
     remove: Callable[[], object]
 
 
-def leftovers(objects: Objects, cells: Cells, leases: Leases) -> Iterator[Garbage]:
-    """What ended processes have left: records without a manifest, blobs of no folder, work that nobody goes on with."""
+def leftovers(objects: Objects, cells: Cells, kept: KeptImages, leases: Leases) -> Iterator[Garbage]:
+    """What ended processes have left: records without a manifest, blobs of no folder, work that nobody goes on with.
+
+    And the pictures of cells that are gone.
+    """
     live = set(leases.live())
     if not live:  # who writes a cell has its records there before its manifest
         for name in cells.orphans():
             yield Garbage("records without a manifest", name, partial(objects.delete, name))
         for name in objects.orphans():
             yield Garbage("of no folder", name, partial(objects.delete, name))
+        for what, name in kept.garbage():  # who keeps pictures has them there before their list
+            yield Garbage(what, name, partial(objects.delete, name))
     for path in sorted((objects.local / WORK).glob("[!.]*.*")):
         if path.is_dir() and path.name.rpartition(".")[0] not in live:
             remove = partial(shutil.rmtree, path, ignore_errors=True)
