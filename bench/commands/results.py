@@ -209,7 +209,7 @@ class Results:
                 found[name] = str(error)  # the page goes without it, and says why
         shown = {name: sheets for name, sheets in found.items() if sheets}
         title = self.store.address.rstrip("/").rpartition("/")[2]
-        return page.Content(title=title, report=self._report, found=self._found, sheets=shown)
+        return page.Content(title=title, report=self._report, found=self._found, sheets=shown, store=self.store)
 
     def shown(self, *, width: int = terminal.WIDTH, wide: bool = False, legend: bool = False) -> Text:
         """What ``bench run`` and ``bench report`` print, with the bold and the colours of a terminal.

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from pathlib import PurePosixPath
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from bench.contracts import UserError
+from bench.images.webp import OBJECT, read_codes
 from bench.reports.page.lines import Line, digest
+from bench.store import Store
+from bench.store.kept import KeptImage
 
-OBJECT, HALF = 255, 128
-"""Of a kept truth, the object; of a kept map, the least code that stands for 0.5 and more."""
+HALF = 128
+"""The least code of a kept map that stands for 0.5 and more."""
 
 FALSE_POSITIVE, FALSE_NEGATIVE = (230, 120, 0), (0, 114, 210)
 """Orange and blue, which all kinds of colour vision tell apart; stripes and dots tell them apart without colour."""
@@ -28,36 +31,11 @@ _PERIODS = 48
 """Stripes that fit into the shorter side of a picture."""
 
 
-class Kept(Protocol):
-    """One image of a cell, see `bench.store.kept.KeptImage`."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def why(self) -> tuple[str, ...]: ...
-    @property
-    def image(self) -> str: ...
-    @property
-    def truth(self) -> str: ...
-    @property
-    def base(self) -> str: ...
-    @property
-    def refined(self) -> str: ...
-
-
-class Gallery(Protocol):
-    """What a store gives of pictures."""
-
-    def kept(self, key: str) -> Sequence[Kept]: ...
-
-    def picture(self, name: str) -> bytes: ...
-
-
 Put = Callable[[str, Callable[[], bytes]], None]
 """Takes a file's name and how its content is made; a name that it has had already is not made again."""
 
 
-def pictures(line: Line, gallery: Gallery, put: Put) -> list[dict[str, Any]]:
+def pictures(line: Line, store: Store, put: Put) -> list[dict[str, Any]]:
     """What the page knows of each image with pictures, of the first seed that kept it.
 
     Args:
@@ -65,9 +43,9 @@ def pictures(line: Line, gallery: Gallery, put: Put) -> list[dict[str, Any]]:
     """
     found: dict[str, dict[str, Any]] = {}
     for manifest in line.finished:
-        for kept in gallery.kept(manifest.key):
+        for kept in store.kept(manifest.key):
             if kept.id not in found:
-                found[kept.id] = {"id": kept.id, "why": kept.why, "seed": manifest.seed, **_files(kept, gallery, put)}
+                found[kept.id] = {"id": kept.id, "why": kept.why, "seed": manifest.seed, **_files(kept, store, put)}
     return list(found.values())
 
 
@@ -80,7 +58,7 @@ def errors(truth: bytes, probs: bytes) -> bytes:
     Raises:
         UserError: they differ in size.
     """
-    right, given = _grey(truth), _grey(probs)
+    right, given = read_codes(truth), read_codes(probs)
     if right.shape != given.shape:
         said = f"a map of {given.shape[1]}x{given.shape[0]} for a truth of {right.shape[1]}x{right.shape[0]}"
         raise UserError("kept pictures of two sizes", said, "run the cell again with --force")
@@ -100,20 +78,19 @@ def errors(truth: bytes, probs: bytes) -> bytes:
     return content.getvalue()
 
 
-def _files(kept: Kept, gallery: Gallery, put: Put) -> dict[str, str]:
+def _files(kept: KeptImage, store: Store, put: Put) -> dict[str, str]:
     files = {}
     for kind in ("image", "truth", "base", "refined"):
         name = getattr(kept, kind)
         # Named by content already: the name of the object in the store.
         files[kind] = PurePosixPath(name).name
-        put(files[kind], lambda name=name: gallery.picture(name))
+        put(files[kind], partial(store.picture, name))
     for kind in ("base", "refined"):
         name = getattr(kept, kind)
         files[f"{kind}_errors"] = f"{digest(f'{kept.truth} {name}'.encode())}.png"
-        put(files[f"{kind}_errors"], lambda name=name: errors(gallery.picture(kept.truth), gallery.picture(name)))
+        put(files[f"{kind}_errors"], partial(_errors, store, kept.truth, name))
     return files
 
 
-def _grey(content: bytes) -> NDArray[np.uint8]:
-    with PillowImage.open(io.BytesIO(content)) as picture:
-        return np.asarray(picture.convert("L"))
+def _errors(store: Store, truth: str, probs: str) -> bytes:
+    return errors(store.picture(truth), store.picture(probs))

@@ -17,7 +17,7 @@ from bench.contracts import UserError
 from bench.reports.formats.flat import KEYS
 from bench.reports.page import origin, tables, texts, values
 from bench.reports.page.lines import Line, digest, lines
-from bench.reports.page.pictures import Gallery, pictures
+from bench.reports.page.pictures import pictures
 from bench.reports.page.script import chunk
 from bench.reports.reading import Found
 from bench.reports.sheets import Sheet
@@ -25,6 +25,7 @@ from bench.reports.tables import Report
 from bench.reports.verdict import verdict
 from bench.runtime.environment import DISTRIBUTION, version_of
 from bench.runtime.files import OUT, building
+from bench.store import Store
 
 HOME = "index.html"
 DATA, PICTURES = "data", "pictures"
@@ -51,14 +52,14 @@ class Content:
         report: the tables.
         found: what they were assembled of.
         sheets: what is said beside them.
-        gallery: has the pictures that a run kept; None for a page without any.
+        store: has the pictures that a run kept.
     """
 
     title: str
     report: Report
     found: Found
     sheets: Sheets
-    gallery: Gallery | None = None
+    store: Store
 
 
 def write(folder: Path, content: Content) -> Path:
@@ -119,7 +120,7 @@ def _fill(folder: Path, content: Content) -> None:
 
     for line in found:
         if line.row.status == "done":
-            _say_row(line, content.gallery, put, say)
+            _say_row(line, content.store, put, say)
     say("first", "".join(_first(content, found)))
     say("texts", _texts(content, found))
     for name in (*SCRIPTS, STYLE):
@@ -130,8 +131,8 @@ def _fill(folder: Path, content: Content) -> None:
 
 def _say_row(
     line: Line,
-    gallery: Gallery | None,
-    put: Callable[[str, Callable[[], bytes]], None],
+    store: Store,
+    put: Put,
     say: Callable[[str, str], None],
 ) -> None:
     """The chunks of one row; those of ids and values have names of their content, which rows share."""
@@ -148,8 +149,9 @@ def _say_row(
         "images": shared("images", order),
         "after": shared("values", values.values(line.row, paired or line.row.seeds, order)),
         "before": shared("values", values.values(line.baseline, paired, order)) if paired and line.baseline else None,
+        "notes": line.row.notes,
         "seeds": paired or line.row.seeds,
-        "pictures": pictures(line, gallery, put) if gallery else [],
+        "pictures": pictures(line, store, put),
         "command": origin.command(line.finished),
         "manifests": origin.manifests(line.finished),
     }

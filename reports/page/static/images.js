@@ -111,6 +111,7 @@ BENCH.images = (() => {
       $("row-title").replaceChildren(make("bdi", {}, row.refiner));
       $("row-where").replaceChildren(make("bdi", {}, row.fact.dataset), " \u00b7 ", make("bdi", {}, row.fact.base));
       $("row-said").textContent = `Numbers are over seed${row.seeds.length > 1 ? "s" : ""} ${row.seeds.join(", ")}${row.before ? "" : "; there is no base to compare them with"}.`;
+      $("row-notes").replaceChildren(...row.notes.map((text) => make("li", {}, text)));
       $("command").textContent = row.command;
       $("manifests").replaceChildren(...row.manifests.map((text) => make("pre", { tabindex: "0" }, text)));
       $("measure").replaceChildren(...row.measures.map(({ key, title }) => make("option", { value: key }, title)));

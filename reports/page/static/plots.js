@@ -6,6 +6,7 @@ BENCH.plots = (() => {
   // Okabe and Ito's colours, and shapes for those who see no colours.
   const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c7a00", "#808080"];
   const SHAPES = ["circle", "square", "diamond", "triangle-up", "cross", "x", "star", "triangle-down", "hexagon"];
+  const NAME = 40; // characters of a name beside its mark
   const MANY = 3000; // marks; more are drawn as a density, which counts all of them
 
   // plotly reads some tags in its texts.
@@ -20,7 +21,8 @@ BENCH.plots = (() => {
       title: { text: title, font: { size: 15 } },
       font: { color: style.color, family: style.fontFamily, size: 12 },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-      margin: { l: 50, r: 12, t: 40, b: 45 }, hovermode: "closest", showlegend: false,
+      margin: { l: 50, r: 12, t: 40, b: 45 }, hovermode: "closest", showlegend: more.named ?? false,
+      legend: { orientation: "h", y: -0.2, font: { size: 11 } },
       hoverlabel: { align: "left", namelength: -1 },
       xaxis: { ...axis, title: { text: x }, ...more.xaxis }, yaxis: { ...axis, title: { text: y }, ...more.yaxis },
       shapes: more.shapes ?? [],
@@ -43,7 +45,7 @@ BENCH.plots = (() => {
       const own = facts.filter((fact) => fact[$("by").value] === name && fact[x] !== null);
       const gains = own.map(({ gain }) => gain);
       return {
-        type: "scatter", mode: "markers", name: plain(name), x: own.map((fact) => (x === "before" ? 100 : 1) * fact[x]),
+        type: "scatter", mode: "markers", name: plain(name.length > NAME ? `${name.slice(0, NAME)}\u2026` : name), x: own.map((fact) => (x === "before" ? 100 : 1) * fact[x]),
         y: gains.map((gain) => 100 * gain.mean), customdata: own.map((fact) => fact.id), hoverinfo: "text",
         text: own.map((fact) => [
           `<b>${plain(fact.refiner)}</b>`, plain(fact.dataset), plain(fact.base),
@@ -62,10 +64,11 @@ BENCH.plots = (() => {
     const open = (id) => { put({ view: "", row: id }, true); BENCH.show(true); };
     const said = `${facts.length} rows; the table of results has their numbers`;
     const gain = "gain in mIoU, points";
+    const named = names.length > 1 && $("plots").clientWidth > 700; // a phone has no room: a touch names a mark
     await draw($("plot-seconds"), traces("seconds"),
-      layout("Gain for time", "seconds an image", gain, { xaxis: { type: "log", dtick: 1 } }), `Gain in mIoU over seconds an image, ${said}`, open);
+      layout("Gain for time", "seconds an image", gain, { named, xaxis: { type: "log", dtick: 1 } }), `Gain in mIoU over seconds an image, ${said}`, open);
     await draw($("plot-quality"), traces("before"),
-      layout("Gain over the base's quality", "mIoU of the base", gain), `Gain in mIoU over the base's mIoU, ${said}`, open);
+      layout("Gain over the base's quality", "mIoU of the base", gain, { named }), `Gain in mIoU over the base's mIoU, ${said}`, open);
   };
 
   // Of one row: each image before and after.
