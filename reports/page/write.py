@@ -17,7 +17,7 @@ from bench.contracts import UserError
 from bench.reports.formats.flat import KEYS
 from bench.reports.page import origin, tables, texts, values
 from bench.reports.page.lines import Line, digest, lines
-from bench.reports.page.pictures import pictures
+from bench.reports.page.pictures import Put, pictures
 from bench.reports.page.script import chunk
 from bench.reports.reading import Found
 from bench.reports.sheets import Sheet
@@ -181,6 +181,7 @@ def _html(content: Content, found: Sequence[Line], inline: Sequence[Markup] = ()
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["breakable"] = _breakable
     report = content.report
     headings = tables.headings(report)
     called = tables.names(found)
@@ -210,6 +211,11 @@ def _html(content: Content, found: Sequence[Line], inline: Sequence[Markup] = ()
         css=Markup(_static(STYLE)),
         inline=inline,
     )
+
+
+def _breakable(name: str) -> Markup:
+    """A name that has no blanks goes on in the next line after one of its marks."""
+    return Markup("<wbr>").join(re.findall(r"[^_,=/\[\]]*(?:[_,=/\[\]]+|$)", name))
 
 
 def _colours() -> dict[str, str]:

@@ -9,6 +9,7 @@
     const view = get("row") && BENCH.table.fact(get("row")) ? "row" : views.includes(get("view")) ? get("view") : "results";
     const before = views.find((name) => !$(name).hidden);
     for (const name of views) $(name).hidden = name !== view;
+    $("columns-label").hidden = view !== "results";
     $("filters").hidden = view !== "results" && view !== "plots";
     for (const link of document.querySelectorAll("nav [data-view]")) {
       // A link keeps the filter and leaves the row.

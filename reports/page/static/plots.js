@@ -15,7 +15,7 @@ BENCH.plots = (() => {
 
   const layout = (title, x, y, more = {}) => {
     const style = getComputedStyle(document.body);
-    const line = style.getPropertyValue("--line-seen").trim() || "#888";
+    const line = getComputedStyle($("main")).borderTopColor; // as the browser has resolved it, for plotly knows no CSS
     const axis = { gridcolor: line, zerolinecolor: style.color, linecolor: line, automargin: true };
     return {
       title: { text: title, font: { size: 15 } },

@@ -10,17 +10,18 @@ BENCH.viewer = (() => {
   let left = () => {};
 
   const mode = () => document.querySelector('input[name="mode"]:checked').value;
-  const number = (value, measure) => (value === null || value === undefined ? "n/a" : (value * measure.step).toFixed(measure.digits));
+  const number = (value, measure) => {
+    if (value === null || value === undefined) return "n/a";
+    const text = (value * measure.step).toFixed(measure.digits);
+    return value > 0 && Number(text) === 0 ? `<${(10 ** -measure.digits).toFixed(measure.digits)}` : text;
+  };
   const change = (image, measure) => {
     if (image.before === null || image.after === null) return "n/a";
     const text = ((image.after - image.before) * measure.step).toFixed(measure.digits);
     return Number(text) === 0 ? (0).toFixed(measure.digits) : Number(text) > 0 ? `+${text}` : text;
   };
 
-  const layer = (name, kind, text) => {
-    const picture = make("img", { src: `pictures/${name}`, alt: text, class: `layer ${kind}`, draggable: "false" });
-    return picture;
-  };
+  const layer = (name, kind, text) => make("img", { src: `pictures/${name}`, alt: text, class: kind, draggable: "false" });
   const said = { errors: "errors of", grey: "map of", colour: "map of", mask: "mask of" };
 
   const paint = () => {
@@ -36,6 +37,9 @@ BENCH.viewer = (() => {
       return half;
     });
     const bar = alone ? [] : [make("div", { class: "divider", "aria-hidden": "true" })];
+    under.addEventListener("load", () => {
+      $("frame").style.setProperty("--fit", `min(100%, ${(60 * under.naturalWidth) / under.naturalHeight}vh)`);
+    });
     $("frame").replaceChildren(under, ...over, ...bar);
     $("key").hidden = mode() !== "errors";
     $("slider").disabled = alone;
@@ -53,7 +57,7 @@ BENCH.viewer = (() => {
     left = close;
     $("viewer-title").replaceChildren(make("bdi", {}, image.id));
     const parts = image.picture
-      ? [`kept as ${image.picture.why.join(", ")}`, row.seeds.length > 1 ? `pictures of seed ${image.picture.seed}, numbers averaged over seeds ${row.seeds.join(", ")}` : ""]
+      ? [`chosen as ${image.picture.why.join(", ")}`, row.seeds.length > 1 ? `pictures of seed ${image.picture.seed}, numbers averaged over seeds ${row.seeds.join(", ")}` : ""]
       : ["no pictures of this image were kept: bench run --keep-maps keeps them"];
     $("viewer-said").textContent = `${row.refiner}: ${parts.filter(Boolean).join("; ")}.`;
     const lines = row.measures.map((measure) => {
@@ -78,7 +82,7 @@ BENCH.viewer = (() => {
     for (const button of document.querySelectorAll('input[name="mode"]')) button.addEventListener("input", paint);
     $("slider").addEventListener("input", slide);
     $("zoom").addEventListener("input", () => {
-      $("frame").style.width = `${100 * Number($("zoom").value)}%`;
+      $("frame").style.setProperty("--zoom", $("zoom").value);
       $("frame").classList.toggle("near", Number($("zoom").value) > 1);
     });
     const drag = (event) => {
