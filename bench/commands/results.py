@@ -16,9 +16,10 @@ from bench.config import unknown
 from bench.contracts import UserError
 from bench.execution.experiments import in_experiment, refiners_of
 from bench.plugins.entry_points import check_parameters
-from bench.reports import bias, image_table, page, published_sheet, ranks, significance, strata
+from bench.reports import bias, image_table, published_sheet, ranks, significance, strata
 from bench.reports.formats import json, latex, markdown, paper, terminal, xlsx
 from bench.reports.formats.sheets import as_markdown, fragment
+from bench.reports.page import Content, single, write
 from bench.reports.placing import called
 from bench.reports.published import PaperTable
 from bench.reports.published import load as read_published
@@ -186,14 +187,14 @@ class Results:
         Raises:
             UserError: something else lies where the page would be, or it cannot be written; else as `table`.
         """
-        return page.write(Path(folder), self._of_page)
+        return write(Path(folder), self._of_page)
 
     def single_page(self) -> str:
         """The tables and plots of `page` alone, as one file of HTML. Raises UserError as `table`."""
-        return page.single(self._of_page)
+        return single(self._of_page)
 
     @property
-    def _of_page(self) -> page.Content:
+    def _of_page(self) -> Content:
         views = {
             "Published beside measured": self.published,
             "Tests": self.tests,
@@ -209,7 +210,7 @@ class Results:
                 found[name] = str(error)  # the page goes without it, and says why
         shown = {name: sheets for name, sheets in found.items() if sheets}
         title = self.store.address.rstrip("/").rpartition("/")[2]
-        return page.Content(title=title, report=self._report, found=self._found, sheets=shown, store=self.store)
+        return Content(title=title, report=self._report, found=self._found, sheets=shown, store=self.store)
 
     def shown(self, *, width: int = terminal.WIDTH, wide: bool = False, legend: bool = False) -> Text:
         """What ``bench run`` and ``bench report`` print, with the bold and the colours of a terminal.

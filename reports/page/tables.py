@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
@@ -110,12 +110,12 @@ def facts(lines: Iterable[Line]) -> list[dict[str, Any]]:
 
 def _gain(row: Row) -> dict[str, Any] | None:
     gain = row.gains.get(_IOU)
-    return gain and {key: value for key, value in asdict(gain).items() if key in ("mean", "low", "high")}
+    return None if gain is None else {"mean": gain.mean, "low": gain.low, "high": gain.high}
 
 
 def _values(row: Row, column: Column) -> Iterator[float | None]:
     yield row.values.get(column.key)
     if column.gain:
         gain = row.gains.get(column.key)
-        yield gain and gain.mean
-        yield gain and (gain.wins if column.gain == "W/T/L" else gain.lost)
+        yield None if gain is None else gain.mean
+        yield None if gain is None else gain.wins if column.gain == "W/T/L" else gain.lost

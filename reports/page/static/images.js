@@ -95,10 +95,24 @@ BENCH.images = (() => {
     $("gallery").hidden = cards.length === 0;
   };
 
+  // As bench.reports.page.values.packed has packed it.
+  const unpack = (data) => {
+    if (Array.isArray(data)) return data;
+    const bytes = atob(data.codes);
+    return Array.from({ length: bytes.length / 3 }, (_, place) => {
+      const [one, two, three] = [0, 1, 2].map((part) => bytes.charCodeAt(3 * place + part));
+      const code = one | (two << 8) | (three << 16);
+      return code === 0xffffff ? null : data.low + code;
+    });
+  };
+  const numbers = async (name) => {
+    const data = await BENCH.load(name);
+    return Object.fromEntries(Object.entries(data).map(([key, values]) => [key, unpack(values)]));
+  };
+
   const load = async (id) => {
     const own = await BENCH.load(`row-${id}`);
-    const parts = [own.images, own.after, ...(own.before ? [own.before] : [])];
-    const [ids, after, before = null] = await Promise.all(parts.map(BENCH.load));
+    const [ids, after, before] = await Promise.all([BENCH.load(own.images), numbers(own.after), own.before && numbers(own.before)]);
     const fact = BENCH.table.fact(id);
     return { ...own, ids, after, before, id, refiner: fact.refiner, fact, pictureOf: new Map(own.pictures.map((one) => [one.id, one])) };
   };

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from bench.commands.results import Results
-from bench.reports import FORMATS
+from bench.reports import FORMATS, assemble, read
+from bench.reports.page import Content, write
+from bench.store import Store
 from tests.reports.page.stores import GAINS, HOSTILE, REFINER, hostile
+from tests.reports.stores import add, records
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -53,7 +59,11 @@ def page(browser: Browser, home: str) -> Iterator[Page]:
     page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("dialog", lambda dialog: wrong.append(f"alerted {dialog.message}"))
-    page.on("requestfailed", lambda request: wrong.append(f"failed {request.url}"))
+    # What a next step of the test breaks off is no failure.
+    page.on(
+        "requestfailed",
+        lambda request: None if "ABORTED" in (request.failure or "") else wrong.append(f"failed {request.url}"),
+    )
     folder = home.removesuffix("index.html")
     page.on("request", lambda request: None if request.url.startswith((folder, "data:")) else wrong.append(request.url))
     open_at(page, home)
@@ -73,7 +83,7 @@ def column(page: Page, place: int) -> list[str]:
 
 
 def open_row(page: Page) -> None:
-    page.get_by_label("Search").fill("crf roads unet")
+    page.locator("#q").fill("crf roads unet")
     page.locator(f"{ROW} a").first.click()
     page.wait_for_selector("#list tbody a")
 
@@ -98,16 +108,16 @@ def test_sorted_by_a_click_best_first_and_told_to_a_screen_reader(page: Page) ->
 
 
 def test_filtered_and_a_link_keeps_it(page: Page) -> None:
-    page.get_by_label("Dataset").select_option("\u05d0\u05d1")
-    page.get_by_label("Search").fill("50%")
+    page.locator("#dataset").select_option("\u05d0\u05d1")
+    page.locator("#q").fill("50%")
     page.get_by_label("without oracles").check()
     assert page.locator(ROW).count() == 1
     assert page.locator("#count").inner_text() == "1 of 12 rows"
     kept = page.url
     open_at(page, kept)
     assert page.locator(ROW).count() == 1
-    assert page.get_by_label("Search").input_value() == "50%"
-    page.get_by_label("Search").fill("nothing like it")
+    assert page.locator("#q").input_value() == "50%"
+    page.locator("#q").fill("nothing like it")
     assert page.get_by_text("No row is left").is_visible()
 
 
@@ -117,17 +127,17 @@ def test_images_by_loss_and_by_gain(page: Page) -> None:
     by_gain = [HOSTILE[place] for place in sorted(range(6), key=lambda place: GAINS[place])]
     texts = page.locator("#list tbody bdi").all_text_contents()
     assert texts == by_gain
-    page.get_by_label("First").select_option("gain")
+    page.locator("#first").select_option("gain")
     assert page.locator("#list tbody bdi").all_text_contents()[0] == by_gain[-1]
-    page.get_by_label("with pictures").check()
+    page.locator("#kept").check()
     assert page.locator("#list-count").inner_text() == "3 of 6 images"
     page.go_back()
-    assert page.locator("#results").is_visible() and page.get_by_label("Search").input_value() == "crf roads unet"
+    assert page.locator("#results").is_visible() and page.locator("#q").input_value() == "crf roads unet"
 
 
 def test_image_slider_by_keyboard_overlay_and_zoom(page: Page) -> None:
     open_row(page)
-    page.get_by_label("First").select_option("gain")
+    page.locator("#first").select_option("gain")
     page.locator("#list tbody a").first.press("Enter")
     assert page.locator("#viewer-title").text_content() == HOSTILE[0]
     slider = page.locator("#slider")
@@ -136,7 +146,7 @@ def test_image_slider_by_keyboard_overlay_and_zoom(page: Page) -> None:
     slider.press("End")
     assert slider.get_attribute("aria-valuetext") == "100 % base, 0 % refined"
     half = page.locator("#frame .base")
-    assert half.evaluate("one => getComputedStyle(one).clipPath") == "inset(0px calc(0%) 0px 0px)"
+    assert half.evaluate("one => getComputedStyle(one).clipPath") == "inset(0px 0% 0px 0px)"
     slider.press("Home")
     assert slider.get_attribute("aria-valuetext") == "0 % base, 100 % refined"
     # All pictures are there, and the layers cover the image.
@@ -165,11 +175,6 @@ def test_the_colours_of_a_mask_are_those_of_half(page: Page) -> None:
     page.locator("#slider").press("End")
     page.wait_for_function("[...document.querySelectorAll('#frame img')].every(one => one.complete)")
     shot = page.locator("#frame").screenshot()
-    import io
-
-    import numpy as np
-    from PIL import Image
-
     pixels = np.asarray(Image.open(io.BytesIO(shot)).convert("L")).astype(int)
     height, width = pixels.shape
     middle = pixels[int(height * 0.6)]
@@ -186,7 +191,7 @@ def test_links_open_an_image_and_the_command_is_there(page: Page) -> None:
     page.wait_for_selector("#viewer[open]")
     assert page.locator("#viewer-title").text_content() == HOSTILE[1]
     page.get_by_role("button", name="Close").click()
-    page.get_by_text("The command that runs it again").click()
+    page.locator("summary", has_text="The command").click()
     assert page.locator("#command").inner_text().startswith("bench run --dataset roads")
 
 
@@ -198,10 +203,10 @@ def test_copied_as_the_formats_have_it(page: Page, results: Results) -> None:
         return text
 
     assert copied("CSV") == results.report("csv")
-    page.get_by_label("Dataset").select_option("roads")
-    page.get_by_label("Base").select_option("unet")
-    latex = copied("LaTeX")
-    assert latex.count("\\begin{tabular}") == 1 and "50\\%" in latex
+    page.locator("#dataset").select_option("roads")
+    page.locator("#base").select_option("unet")
+    latex = copied("LaTeX").splitlines()
+    assert latex.count(r"\toprule") == 1 and set(latex) <= set(results.paper().splitlines())
     row = next(line for line in FORMATS["markdown"].render(results._report).splitlines() if line.startswith("| crf"))
     assert row in copied("Markdown")
 
@@ -230,6 +235,7 @@ def test_theme_by_the_switch_and_by_the_system(page: Page, home: str) -> None:
 def test_a_phone_scrolls_downwards_alone(page: Page, home: str) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     row = page.locator(f"{ROW} a").nth(1).get_attribute("href")
+    assert row is not None
     for view in (*VIEWS, row, f"{row}&image=plain"):
         open_at(page, f"{home}{view}")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, view
@@ -257,7 +263,7 @@ def test_no_violation_of_axe(page: Page, home: str, scheme: Any) -> None:
     ):
         open_at(page, f"{home}{view}")
         page.wait_for_selector(ready)
-        found = axe.run(page)
+        found = axe.run(page, options={"preload": False})  # it would fetch page.css, which nothing on a disk may
         assert found.violations_count == 0, f"{view}: {found.generate_report()}"
 
 
@@ -269,7 +275,7 @@ def test_one_file_has_tables_plots_and_texts(results: Results, browser: Browser,
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("request", lambda request: wrong.append(request.url) if request.url.startswith("http") else None)
     open_at(page, path.as_uri())
-    page.get_by_label("Search").fill("crf")
+    page.locator("#q").fill("crf")
     assert page.locator(ROW).count() == 3 and page.locator(f"{ROW} a").count() == 0
     page.locator("#results").get_by_role("button", name="LaTeX").click()
     assert "tabular" in page.locator("#copied-text").input_value()
@@ -280,24 +286,22 @@ def test_one_file_has_tables_plots_and_texts(results: Results, browser: Browser,
     assert wrong == []
 
 
-def test_twenty_thousand_images_in_a_window(browser: Browser, tmp_path: Path) -> None:
-    """Few lines are in the page, whichever part of the list is seen."""
-    import numpy as np
-
-    from bench.store import Store
-    from tests.reports.stores import add, records
-
-    store, many = Store(tmp_path / "store"), 20_000
+def test_of_many_images_few_lines_are_in_the_page(browser: Browser, tmp_path: Path) -> None:
+    store, many = Store(tmp_path / "store"), 3_001
     drawn = np.random.default_rng(0).uniform(0.2, 0.8, many)
     add(store, "identity", records(drawn))
     add(store, "crf", records(drawn + np.linspace(-0.1, 0.1, many)))
+    found = read(store, "identity")
+    content = Content(title="many", report=assemble(found, "identity"), found=found, sheets={}, store=store)
     page = browser.new_page()
-    open_at(page, Results(store=store).page(tmp_path / "page").as_uri())
+    open_at(page, write(tmp_path / "page", content).as_uri())
     page.locator(f"{ROW} a").nth(1).click()
     page.wait_for_selector("#list tbody a")
     assert first_image(page) == "image0"
-    assert page.locator("#list table").get_attribute("aria-rowcount") == "20001"
+    assert page.locator("#list table").get_attribute("aria-rowcount") == "3002"
     page.locator("#list").evaluate("one => { one.scrollTop = one.scrollHeight }")
-    page.wait_for_selector("#list tbody a:text-is('image19999')")
+    page.wait_for_selector("#list tbody a:has-text('image3000')")
     assert page.locator("#list tbody tr").count() < 60
+    # So many marks are drawn as a density, which counts all.
+    page.wait_for_selector("#plot-images .hm")
     page.close()

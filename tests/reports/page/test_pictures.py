@@ -27,7 +27,7 @@ def test_right_pixels_are_clear_and_the_others_are_not() -> None:
 def test_both_kinds_of_error_differ_in_colour_and_in_pattern() -> None:
     inside = np.zeros((96, 96), bool)
     inside[:48] = True
-    picture = seen(errors(webp.truth_bytes(inside), webp.map_bytes((~inside).astype(float))))
+    picture = seen(errors(webp.truth_bytes(inside), webp.map_bytes((~inside).astype(np.float32))))
     missed, added = picture[:48], picture[48:]
     white = [(part[..., :3] == 255).all(-1) for part in (missed, added)]
     assert (missed[~white[0]][:, :3] == FALSE_NEGATIVE).all() and (added[~white[1]][:, :3] == FALSE_POSITIVE).all()
@@ -43,4 +43,4 @@ def test_void_is_no_error() -> None:
 
 def test_maps_of_another_size_are_refused() -> None:
     with pytest.raises(UserError, match="two sizes"):
-        errors(webp.truth_bytes(truth()), webp.map_bytes(np.zeros((4, 4))))
+        errors(webp.truth_bytes(truth()), webp.map_bytes(np.zeros((4, 4), np.float32)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from html.parser import HTMLParser
@@ -9,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bench.commands.results import Results
 from bench.contracts import UserError
 from bench.reports import FORMATS
+from bench.reports.page.values import packed
 from tests.reports.page.stores import BASE, GAINS, HOSTILE, REFINER, hostile
 
 
@@ -40,6 +44,14 @@ def rows(folder: Path) -> list[dict[str, Any]]:
 def row(folder: Path, **wanted: str) -> Any:
     facts = next(one for one in rows(folder) if wanted.items() <= one.items())
     return chunk(folder, f"row-{facts['id']}")
+
+
+def unpacked(data: Any) -> list[int | None]:
+    if isinstance(data, list):
+        return data
+    content = base64.b64decode(data["codes"])
+    codes = [int.from_bytes(content[place : place + 3], "little") for place in range(0, len(content), 3)]
+    return [None if code == 2**24 - 1 else data["low"] + code for code in codes]
 
 
 ROADS = {"dataset": "roads", "base": "unet"}
@@ -79,14 +91,20 @@ def test_numbers_of_images(folder: Path) -> None:
     found = row(folder, refiner=REFINER, **ROADS)
     assert chunk(folder, found["images"]) == list(HOSTILE)
     step = next(measure["step"] for measure in found["measures"] if measure["key"] == "iou")
-    before, after = (chunk(folder, found[which])["iou"] for which in ("before", "after"))
+    before, after = (unpacked(chunk(folder, found[which])["iou"]) for which in ("before", "after"))
     assert [value * step for value in before] == pytest.approx([100 * value for value in BASE])
     gains = [(new - old) * step for old, new in zip(before, after, strict=True)]
     assert gains == pytest.approx([100 * gain for gain in GAINS])
 
 
 def test_a_value_that_is_not_defined_is_none(folder: Path) -> None:
-    assert chunk(folder, row(folder, refiner=REFINER, **ROADS)["after"])["mae"] == [None] * len(HOSTILE)
+    values = chunk(folder, row(folder, refiner=REFINER, **ROADS)["after"])
+    assert unpacked(values["mae"]) == [None] * len(HOSTILE)
+
+
+@given(st.lists(st.none() | st.integers(-(10**9), 10**9) | st.integers(-1000, 1000)))
+def test_packed_values_are_the_values(values: list[int | None]) -> None:
+    assert unpacked(packed(values)) == values
 
 
 def test_bases_of_one_dataset_share_their_chunks(folder: Path) -> None:
