@@ -61,8 +61,8 @@ def values(row: Row, seeds: Sequence[int], order: Sequence[str]) -> dict[str, An
 def packed(values: Sequence[int | None]) -> Any:
     """Whole numbers in half the room of their digits: ``{"low", "codes"}``, which `unpack` of images.js reads.
 
-    A code is 3 bytes, little-endian, in base64: what a value is above the lowest; `NONE` stands for None. Values too far
-    apart for that stay as they are.
+    A code is 3 bytes, little-endian, in base64: what a value is above the lowest; `NONE` stands for None. Values too
+    far apart for that stay as they are.
     """
     known = [value for value in values if value is not None]
     low = min(known, default=0)

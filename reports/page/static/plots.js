@@ -80,9 +80,9 @@ BENCH.plots = (() => {
     const [low, high] = [x, y].flat().reduce(([a, b], value) => [Math.min(a, value), Math.max(b, value)], [Infinity, -Infinity]);
     const many = both.length > MANY;
     const trace = many
-      ? { type: "histogram2d", x, y, nbinsx: 60, nbinsy: 60, colorscale: "Viridis", zmin: 0, hovertemplate: "%{z} images<br>base %{x}<br>refined %{y}<extra></extra>",
-          // Empty bins are clear: most are.
-          zauto: true, showscale: false, opacity: 0.9 }
+      ? { type: "histogram2d", x, y, nbinsx: 60, nbinsy: 60, showscale: false, zmin: 0,
+          colorscale: [[0, "rgba(0, 114, 178, 0)"], [1, "rgba(0, 114, 178, 1)"]], // where no image is, none is drawn
+          hovertemplate: "%{z} images<br>base %{x}<br>refined %{y}<extra></extra>" }
       : { type: "scatter", mode: "markers", x, y, customdata: both.map((image) => image.id), hoverinfo: "text",
           text: both.map((image) => `<b>${plain(image.id)}</b><br>base ${(image.before * measure.step).toFixed(measure.digits)}<br>refined ${(image.after * measure.step).toFixed(measure.digits)}`),
           marker: { size: 6, color: both.map((image) => (image.after >= image.before ? COLOURS[0] : COLOURS[5])),
