@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
-from bench.contracts import UserError
+from bench.contracts import KEPT_RULES, UserError
 from bench.metrics.columns import Objective
 from bench.runtime.reading import read_text
 
@@ -61,8 +61,17 @@ def _seed(value: Any) -> int:
     return number
 
 
+def _keep_maps(value: Any) -> str:
+    text = str(value)
+    if isinstance(value, bool) or re.fullmatch(rf"all|(({'|'.join(KEPT_RULES)}):)?[0-9]{{1,9}}", text) is None:
+        raise PydanticCustomError("keep_maps", f"a number, all, or RULE:N with one of {', '.join(KEPT_RULES)}")
+    rule, colon, number = text.rpartition(":")
+    return text if number == "all" else f"{rule}{colon}{int(number)}"
+
+
 Positive = Annotated[int, BeforeValidator(_positive)]
 Seed = Annotated[int, BeforeValidator(_seed)]
+KeepMaps = Annotated[str, BeforeValidator(_keep_maps)]
 Names = Annotated[list[str], Field(min_length=1)]
 
 LEFT_OUT: Any = None
@@ -96,6 +105,10 @@ class Grid(_Section):
         on_error: ``fail`` stops at the first failed cell, ``skip`` records it and goes on.
         stall_limit: seconds; a stage that makes no progress for so long (no image, map, training step or trial is done)
             is ended, and its cells fail. ``engine="inline"`` cannot end what hangs.
+        keep_maps: of how many images of each cell the store keeps pictures: ``"20"`` at most, a quarter each with the
+            highest, the lowest and the most ordinary gain in IoU over the baseline's map and a random sample that is
+            the same for all cells of a dataset; ``"worst:20"`` of one of `bench.contracts.KEPT_RULES` alone; ``"all"``;
+            ``"0"`` for none. The baseline itself has the random sample alone. It changes no number.
     """
 
     dataset: Names = LEFT_OUT
@@ -113,6 +126,7 @@ class Grid(_Section):
     workers: Positive = LEFT_OUT
     on_error: OnError = LEFT_OUT
     stall_limit: Positive = LEFT_OUT
+    keep_maps: KeepMaps = LEFT_OUT
 
     @classmethod
     def of(cls, called: Mapping[str, str] | None = None, /, **options: Any) -> Grid:
@@ -232,7 +246,7 @@ class Settings(_Section):
         part = self._experiment(name, where)
         if part.parts:
             raise UserError(f"{name!r} has parts of its own", where, "name those instead")
-        if of_a_run := {"engine", "on_error"} & part.model_fields_set:
+        if of_a_run := {"engine", "on_error", "keep_maps"} & part.model_fields_set:
             fix = "set that in the experiment that has the parts"
             raise UserError(f"{name!r} sets {min(of_a_run)}, which a run has but once", where, fix)
         return part

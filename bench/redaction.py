@@ -8,10 +8,15 @@ from collections.abc import Mapping
 
 HIDDEN = "***"
 
-_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+:/{1,2})(?:[^\s/@'\"]+|[^\s/@'\":]+:[^\s@'\"]+)@", re.IGNORECASE)
+# Every repetition has an end: one without, tried at each letter, takes minutes for a text of some ten thousand letters.
+_ADDRESS = re.compile(
+    r"([a-z][a-z0-9+.-]{1,30}:/{1,2})(?:[^\s/@'\"]{1,4096}|[^\s/@'\":]{1,4096}:[^\s@'\"]{1,4096})@", re.IGNORECASE
+)
 """``s3://KEY:SECRET@`` of an address; a `Path` keeps one slash of the two, and a secret may hold another one."""
 
-_PARAMETER = re.compile(r"([?&][^=&\s]*(?:token|key|secret|signature|password|credential)[^=&\s]*=)[^&\s'\")]+", re.I)
+_PARAMETER = re.compile(
+    r"([?&][^=&\s]{0,100}(?:token|key|secret|signature|password|credential)[^=&\s]{0,100}=)[^&\s'\")]+", re.IGNORECASE
+)
 _TOKEN = re.compile(r"\b(?:hf_[A-Za-z0-9]{16,}|gh[a-z]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|A[KS]IA[A-Z0-9]{16})\b")
 
 _SECRET_VARIABLE = re.compile(r".*(TOKEN|SECRET|PASSWORD|ACCESS_KEY|ACCESS_KEY_ID|API_KEY)", re.IGNORECASE)

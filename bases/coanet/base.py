@@ -72,7 +72,7 @@ class CoANet(TrainedBase):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.trainable:
-            check_statistics(self.batch, self.crop or self.size, self.multiple)
+            check_statistics(self.batch, self.cropped_to or self.size, self.multiple)
 
     def network(self) -> CoANetNetwork:
         """See `CoANetNetwork`."""
@@ -108,7 +108,7 @@ class CoANet(TrainedBase):
             v2.RandomRotation(180, v2.InterpolationMode.BILINEAR),
             v2.RandomHorizontalFlip(),
         ]
-        if self.crop:
-            # Without a crop all samples of a batch must keep one size.
-            steps.append(v2.RandomResize(self.size // 2, 2 * self.size))
+        if self.cropped_to:
+            # Without a crop all samples of a batch must keep one size, and none may be smaller than it.
+            steps.append(v2.RandomResize(max(self.size // 2, self.cropped_to), 2 * self.size))
         return v2.Compose([*steps, v2.RandomApply([v2.GaussianBlur(7, (0.01, 1.0))])])

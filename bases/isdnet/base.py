@@ -66,7 +66,7 @@ class ISDNet(TrainedBase):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.trainable:
-            check_statistics(self.batch, self.crop or self.size, self.multiple)
+            check_statistics(self.batch, self.cropped_to or self.size, self.multiple)
 
     def network(self) -> ISDNetNetwork:
         """See `ISDNetNetwork`."""

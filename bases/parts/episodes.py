@@ -107,7 +107,7 @@ class FewShotBase(TrainedBase):
         return float(torch.cat(found).mean())
 
     def _augment(self) -> Augment:
-        whole = cropped(self._transform(), self.crop)
+        whole = cropped(self._transform(), self.cropped_to)
         change = jointly(whole) if whole is not None else None
 
         def drawn(row: Batch) -> Batch:

@@ -21,6 +21,8 @@ VIEWS = {
     "strata": "for which images it helps: by the base's IoU and by the columns of --images; gain over base quality, "
     "with --out as a picture, too",
     "bias": "where maps are too high or too low, and what refiners leave of it; of cells run with --metric bias",
+    "figures": "pictures for print, PDF and PNG, and their captions, figures.md: examples with boxes, cost, images "
+    "before and after, base quality, patch size, bias, ranks; needs --out",
 }
 """What is shown in place of the main tables."""
 
@@ -99,7 +101,7 @@ def _views(arguments: argparse.Namespace) -> list[str]:
 
 def _show_views(results: Results, views: Sequence[str], chosen: Sequence[str], folder: Path | None) -> int:
     # All of them are made before the first file is written: a view that cannot be leaves nothing half-done.
-    sheets = {view: getattr(results, view)() for view in views}
+    sheets = {view: getattr(results, view)() for view in views if view != "figures"}
     for view, found in sheets.items():
         forms.put_sheets(found, chosen or ["markdown"], folder, view)
     if folder is not None and not {"ranks", "strata"}.isdisjoint(views):
@@ -110,6 +112,9 @@ def _show_views(results: Results, views: Sequence[str], chosen: Sequence[str], f
                 forms.put(critical_difference(results.ranking, form), folder / f"ranks.{form}")
             if "strata" in views:
                 forms.put(gain_over_quality(sheets["strata"][-1], form), folder / f"strata-quality.{form}")
+    if folder is not None and "figures" in views:
+        for path in results.figures(folder):
+            print(path)
     return 2 if results.damaged else 0
 
 
@@ -123,12 +128,16 @@ def _check(arguments: argparse.Namespace, chosen: list[str]) -> None:
         raise UserError("is of the page alone", "--single-file", "add --html")
     if views := _views(arguments):
         if arguments.html:
-            raise UserError("the page has every view", "--html", f"leave --{views[0]} out")
+            raise UserError("a page is written by a call of its own", "--html", f"leave --{views[0]} out")
         for option in ("wide", "legend", "siunitx"):
             if getattr(arguments, option):
                 raise UserError("is of the main tables alone", f"--{option}", f"leave it or --{views[0]} out")
         if arguments.style == "paper":
             raise UserError("is of the main tables alone", "--style paper", f"leave it or --{views[0]} out")
+        if "figures" in views and arguments.out is None:
+            raise UserError("pictures cannot be printed", "--figures", "write them to a folder: --out DIR")
+        if views == ["figures"] and chosen:
+            raise UserError("is of tables alone", f"--{chosen[0]}", "leave it or --figures out")
     if arguments.style == "paper" and "latex" not in chosen:
         raise UserError("is a style of LaTeX", "--style paper", "add --latex")
     if arguments.siunitx and arguments.style != "paper":

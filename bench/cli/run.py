@@ -42,6 +42,12 @@ def add(commands: Commands) -> None:
     options.workers(run)
     text = "end a stage that makes no progress for so long, and let its cells fail; not with --engine inline"
     run.add_argument("--stall-limit", metavar="SECONDS", help=text)
+    text = (
+        "keep pictures (image, truth, base's and refined map) of N images of each cell: a quarter each with the best, "
+        "the median and the worst gain in IoU over the baseline's map and a random sample that is the same for all "
+        "cells of a dataset; worst:N takes one of these rules alone"
+    )
+    run.add_argument("--keep-maps", metavar="N|all|worst:N", help=text)
     run.add_argument("--force", action="store_true", help="compute the named cells anew (base maps are kept)")
     screen.options(run)
 

@@ -13,7 +13,9 @@ def add(commands: Commands) -> None:
     check = commands.add("store check", "read all of a store and name what is not what was written", _check)
     check.add_argument("--store", metavar="DIR|URL", help="of a run")
     check.add_argument("--repair", action="store_true", help="take that out, so that the next run makes it anew")
-    gc = commands.add("store gc", "remove what killed runs have left, and work that was stopped", _gc)
+    gc = commands.add(
+        "store gc", "remove what killed runs have left, work that was stopped, and pictures of no cell", _gc
+    )
     gc.add_argument("--store", metavar="DIR|URL", help="of a run")
     gc.add_argument("--unused", action="store_true", help="also maps and trainings that no cell was made from")
     gc.add_argument("--dry-run", action="store_true", help="only say what would go")

@@ -16,9 +16,10 @@ from bench.config import unknown
 from bench.contracts import UserError
 from bench.execution.experiments import in_experiment, refiners_of
 from bench.plugins.entry_points import check_parameters
-from bench.reports import bias, image_table, published_sheet, ranks, significance, strata
+from bench.reports import bias, figures, image_table, kept_images, published_sheet, ranks, significance, strata
 from bench.reports.formats import json, latex, markdown, paper, terminal, xlsx
 from bench.reports.formats.sheets import as_markdown, fragment
+from bench.reports.kept_images import ShownImages
 from bench.reports.page import Content, single, write
 from bench.reports.placing import called
 from bench.reports.published import PaperTable
@@ -40,7 +41,7 @@ class Results:
         store: the folder that they are in.
         baseline: the refiner that stands for the base itself; gains are over it.
         keep: which cells; None for all. Finished cells of the baseline that they are compared with come along.
-        images: a table of the images, see `bench.reports.image_table.read_images`; its column ``group`` is resampled
+        table_of_images: see `bench.reports.image_table.read_images`; its column ``group`` is resampled
             whole for intervals and tests, the others split `strata`.
         otherwise: which cells where ``keep`` lets none through.
         table_of_paper: the one that the cells are of.
@@ -49,7 +50,7 @@ class Results:
     store: Store
     baseline: str = "identity"
     keep: Callable[[Manifest], bool] | None = field(default=None, repr=False)
-    images: pd.DataFrame | None = field(default=None, repr=False)
+    table_of_images: pd.DataFrame | None = field(default=None, repr=False)
     otherwise: Callable[[Manifest], bool] | None = field(default=None, repr=False)
     table_of_paper: PaperTable | None = field(default=None, repr=False)
 
@@ -146,13 +147,33 @@ class Results:
         """What `ranks` shows, as arrays. Raises UserError as `ranks`."""
         return ranks.ranking(self._report)
 
+    def images(
+        self, which: str = "worst", *, refiner: str, base: str | None = None, dataset: str | None = None, n: int = 8
+    ) -> ShownImages:
+        """Images before and after, of those whose pictures ``bench run --keep-maps`` has kept; a notebook shows them.
+
+        Args:
+            which: by which of `bench.contracts.KEPT_RULES`.
+            refiner, base, dataset: as the tables call them; None for all bases, or datasets.
+            n: at most so many.
+
+        Returns:
+            The most extreme first, those of several seeds together; each has its arrays.
+
+        Raises:
+            UserError: there is no such cell, no such pictures were kept, or one is damaged; else as `table`.
+        """
+        return kept_images.images(
+            self.store, self._found, self.baseline, which, refiner=refiner, base=base, dataset=dataset, n=n
+        )
+
     def strata(self) -> list[Sheet]:
         """Gains by kind of image, and over the base's quality: ``bench report --strata``.
 
         Raises:
             UserError: no image is in the table of images; else as `table`.
         """
-        return strata.sheets(self._report, self.images)
+        return strata.sheets(self._report, self.table_of_images)
 
     def bias(self) -> list[Sheet]:
         """Where the maps are too high or too low, and what each refiner leaves of it: ``bench report --bias``.
@@ -164,16 +185,29 @@ class Results:
             UserError: there is none; else as `table`.
         """
 
-        def keep(manifest: Manifest) -> bool:
-            return bias.measured(manifest) and (self.keep is None or self.keep(manifest))
-
-        manifests, _ = self.store.readable()
-        # No refiner is called "": of the base's own cells only those come along that have the bias, too.
-        found = reports.read(self.store, "", keep) if any(map(keep, manifests)) else None
-        sheets = bias.sheets(found, self._assembled(found)) if found else []
+        sheets = bias.sheets(*self._biased) if self._biased else []
         if not sheets:
             raise bias.missing(self.store.address)
         return sheets
+
+    def figures(self, folder: Path) -> list[Path]:
+        """Pictures for print, PDF and PNG of each, with their captions in figures.md: ``bench report --figures``.
+
+        What a store has nothing for is a line on stderr, which says what it needs.
+
+        Args:
+            folder: where to; made where it is missing. What it holds under the same names is replaced.
+
+        Returns:
+            The files.
+
+        Raises:
+            UserError: there is nothing to draw, or a file cannot be written; or, once the others are there, a picture
+                of the store is damaged; else as `table`.
+        """
+        biased = self._biased
+        gathered = figures.Gathering(self.store, self._found, self._report, lambda: self.ranking, biased)
+        return figures.write(gathered.drawings(), folder)
 
     def page(self, folder: Path) -> Path:
         """Write all of it as a page that a browser opens from disk: ``bench report --html``.
@@ -246,8 +280,20 @@ class Results:
     def _report(self) -> reports.Report:
         return self._assembled(self._found)
 
+    @cached_property
+    def _biased(self) -> tuple[reports.Found, reports.Report] | None:
+        """The cells that have the bias of their maps, and their tables."""
+
+        def keep(manifest: Manifest) -> bool:
+            return bias.measured(manifest) and (self.keep is None or self.keep(manifest))
+
+        manifests, _ = self.store.readable()
+        # No refiner is called "": of the base's own cells only those come along that have the bias, too.
+        found = reports.read(self.store, "", keep) if any(map(keep, manifests)) else None
+        return (found, self._assembled(found)) if found else None
+
     def _assembled(self, found: reports.Found) -> reports.Report:
-        return reports.assemble(found, self.baseline, image_table.groups_of(self.images))
+        return reports.assemble(found, self.baseline, image_table.groups_of(self.table_of_images))
 
     @cached_property
     def _found(self) -> reports.Found:
@@ -285,7 +331,7 @@ def load(
     found = Store(store or settings.defaults.store)
     found.open_for_reading()
     table = image_table.read_images(images) if images else None
-    results = Results(store=found, baseline=settings.defaults.baseline, images=table)
+    results = Results(store=found, baseline=settings.defaults.baseline, table_of_images=table)
     if experiment:
         results.keep = in_experiment(settings, experiment)
         results.table_of_paper = read_published().of_experiment(experiment)

@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.commands.results import Results
 from bench.config import Device, EngineName, Grid, OnError, TrainingProtocol, load
 from bench.contracts import TellsReading, UserError
-from bench.execution import engines, stages
+from bench.execution import engines, pictures, stages
 from bench.execution.advice import advice
 from bench.execution.job import Job
 from bench.execution.plan import Cell, cells
@@ -83,6 +83,7 @@ def run(
     on_error: OnError | None = None,
     stall_limit: int | None = None,
     workers: int | None = None,
+    keep_maps: str | int | None = None,
     force: bool = False,
     config: Path | None = None,
 ) -> RunResult:
@@ -121,6 +122,7 @@ def run(
         workers=workers,
         on_error=on_error,
         stall_limit=stall_limit,
+        keep_maps=keep_maps,
     )
     settings = load(config, parameters)
     check_parameters(settings)
@@ -138,7 +140,7 @@ def run(
                 same |= _other_names(cell.manifest, jobs[key].cell.manifest)
             # Of two names for one cell the first is shown, but for the baseline's, which gains are looked up by.
             if key not in jobs or cell.manifest.refiner == part.baseline:
-                jobs[key] = Job(cell, target, where, part.workers, part.stall_limit)
+                jobs[key] = Job(cell, target, where, part.workers, part.stall_limit, keep_maps=part.keep_maps)
     for text in sorted(same):
         note(text)
     for text in dict.fromkeys(_readings(jobs.values())):
@@ -147,7 +149,13 @@ def run(
     target.tidy()
     generation = target.generation()
     jobs = {
-        key: replace(job, generation=generation, force=force and key in wanted, cell=job.cell.of_run(generation))
+        key: replace(
+            job,
+            generation=generation,
+            force=force and key in wanted,
+            cell=job.cell.of_run(generation),
+            baseline=jobs[job.cell.baseline_key].cell.manifest if job.cell.baseline_key in jobs else None,
+        )
         for key, job in jobs.items()
     }
     manifests = [job.cell.manifest for job in jobs.values()]
@@ -164,7 +172,9 @@ def run(
     # Of the parts of an experiment none says these two for itself.
     on_error = parts[0].on_error
     missing = _missing([job for job in jobs.values() if job.cell.manifest.key not in done], on_error)
-    _execute(_begin([*jobs.values()], result, missing), result, engine=parts[0].engine, on_error=on_error)
+    pictured = _pictured([*jobs.values()], result)
+    pending = _begin([*jobs.values()], result, missing, pictured)
+    _execute(pending, result, pictured, engine=parts[0].engine, on_error=on_error)
     _check_kept(result)
     # Beside the table, and not before a mistake that is one line.
     for text in advice(result.cells):
@@ -216,10 +226,23 @@ def _missing(pending: list[Job], on_error: OnError) -> dict[str, str]:
     }
 
 
-def _begin(jobs: list[Job], result: RunResult, missing: dict[str, str]) -> list[Job]:
+def _pictured(jobs: list[Job], result: RunResult) -> list[Job]:
+    """Those whose pictures are to be made: all but those of the cells that the store has with all of them."""
+
+    def has_all(job: Job) -> bool:
+        known = {job.cell.manifest.key, job.baseline.key if job.baseline else job.cell.manifest.key}
+        return known <= result.reused and pictures.are_kept(job)
+
+    return [job for job in jobs if job.keep_maps != "0" and not has_all(job)]
+
+
+def _begin(jobs: list[Job], result: RunResult, missing: dict[str, str], pictured: list[Job]) -> list[Job]:
     """Enter the cells that the store lacks into it; those of them that can be computed."""
     pending = [job for job in jobs if job.cell.manifest.key not in result.reused]
     _say_what_is_reused(len(jobs), len(pending))
+    if again := [job for job in pictured if job.cell.manifest.key in result.reused]:
+        cells = f"{len(again)} cells that are in the store"
+        note(f"pictures are missing of {cells}: the images are refined again for them, the numbers stay")
     result.store.refresh([job.cell.manifest for job in jobs])
     for job in pending:
         result.store.enter(job.cell.manifest)
@@ -235,10 +258,10 @@ def _say_what_is_reused(cells: int, pending: int) -> None:
         note(f"{cells - pending} of {cells} cells are in the store; {pending} to compute")
 
 
-def _execute(jobs: list[Job], result: RunResult, *, engine: EngineName, on_error: OnError) -> None:
+def _execute(jobs: list[Job], result: RunResult, pictured: list[Job], *, engine: EngineName, on_error: OnError) -> None:
     fatal: list[engines.Outcome] = []
     ended: set[str] = set()
-    todo = list(stages.stages(jobs))
+    todo = list(stages.stages(jobs, [job for job in pictured if job.cell.manifest.key not in result.failures]))
 
     def told(stage: stages.Stage, outcome: engines.Outcome) -> bool:
         shown.ended(well=not outcome.error)
@@ -247,6 +270,8 @@ def _execute(jobs: list[Job], result: RunResult, *, engine: EngineName, on_error
                 fatal.append(outcome)
             if stage.cell is not None:
                 _record_failure(result, stage.cell, outcome.error, said=not fatal)
+            elif stage.function is pictures.keep:
+                _say_what_is_not_kept(result, stage.job.cell.manifest, outcome.error, said=not fatal)
             elif on_error == "fail":
                 # The cells that wait for this stage fail with it.
                 for job in jobs:
@@ -286,12 +311,19 @@ def _check_kept(result: RunResult) -> None:
 def _kinds(stage: stages.Stage) -> tuple[str, str]:
     """What says most about how long a stage takes, then what says less: whose it is, and what it does."""
     manifest, does = stage.job.cell.manifest, stage.function.__name__
-    whose = manifest.refiner if stage.function in (stages.fit_refiner, stages.refine) else manifest.base
+    by_refiner = stage.function in (stages.fit_refiner, stages.refine, pictures.keep)
+    whose = manifest.refiner if by_refiner else manifest.base
     return f"{does} {whose}", does
 
 
 def _waits_for(job: Job, stage: stages.Stage) -> bool:
     return any(stage.name in later.needs for later in stages.stages([job]))
+
+
+def _say_what_is_not_kept(result: RunResult, cell: Manifest, error: str, *, said: bool) -> None:
+    """Of a cell that is finished; that another one has failed is said already, and its numbers stay."""
+    if said and cell.key not in result.failures:
+        note(f"warning: no pictures of {cell.title}: {error}")
 
 
 def _record_failure(result: RunResult, cell: Manifest, error: str, *, said: bool) -> None:

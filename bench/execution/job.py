@@ -32,7 +32,7 @@ from bench.plugins import metrics as plugged_in
 from bench.plugins.calls import calling
 from bench.plugins.outputs import taken
 from bench.runtime.reading import changed
-from bench.store import Lease, MapCache, Store, Training
+from bench.store import Lease, Manifest, MapCache, Store, Training
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class Job:
         own_process: each stage has a process to itself, whose memory is the stage's.
         generation: of the run, see `bench.store.Manifest`.
         force: what is there of an earlier generation does not count.
+        keep_maps: whose pictures are kept, see `bench.config.Grid`; no part of the cell's identity.
+        baseline: the cell that its gains are over; None where there is none.
         lease: on the work of the stage that is run.
     """
 
@@ -57,6 +59,8 @@ class Job:
     own_process: bool = True
     generation: int = 1
     force: bool = False
+    keep_maps: str = "0"
+    baseline: Manifest | None = None
     lease: Lease | None = None
 
     @property

@@ -48,6 +48,7 @@ class Cell:
         metrics: the plugged-in metrics that it is scored by, too, by column.
         manifest: what the store will hold, still without numbers.
         asked: the grid names the refiner; False for a baseline that joined.
+        baseline_key: that of the cell that its gains are over; "" where there is none.
         error: why the refiner cannot be made here, for a cell that is recorded as failed; else "".
     """
 
@@ -67,6 +68,7 @@ class Cell:
     metrics: dict[str, Variant]
     manifest: Manifest
     asked: bool = True
+    baseline_key: str = ""
     error: str = ""
 
     def of_run(self, generation: int) -> Cell:
@@ -134,11 +136,13 @@ def cells(grid: Defaults, settings: Settings) -> list[Cell]:
     contexts = _contexts(picked, grid, settings, scored=True)
     found: list[Cell] = []
     for context in contexts:
-        planned = (
+        planned = [
             context.cell(refiner, position, asked=refiner in picked.refiners, skip_errors=grid.on_error == "skip")
             for position, refiner in enumerate(picked.rows)
-        )
-        found += [cell for cell in planned if context.protocol == "A" or not cell.fit_key]
+        ]
+        row = [cell for cell in planned if context.protocol == "A" or not cell.fit_key]
+        over = next((cell.manifest.key for cell in row if cell.refiner.label == picked.baseline.label), "")
+        found += [replace(cell, baseline_key=over) for cell in row]
     return found
 
 

@@ -18,20 +18,22 @@ from typing import Any
 
 import pandas as pd
 
-from bench.contracts import DECISION, Episodic, Oracle, ProbabilityMap, Refiner, Sample, Split, UserError, read_only
+from bench.contracts import DECISION, Episodic, Split, UserError
+from bench.execution import pictures
 from bench.execution.job import Job
 from bench.execution.measure import Meter
+from bench.execution.refining import Refining
 from bench.images import ALL_EMPTY, NOTHING_FOUND
 from bench.metrics.columns import BASE, score
 from bench.plugins import metrics as plugged_in
 from bench.plugins.calls import arrays_of, calling, own
-from bench.plugins.outputs import taken, unchanged
+from bench.plugins.outputs import taken
 from bench.plugins.variants import digest
 from bench.runtime.crew import crew
 from bench.runtime.environment import describe
 from bench.runtime.progress import note, track
 from bench.runtime.sealed import Log
-from bench.store import Learned, Manifest, Training, cell_task, maps_task
+from bench.store import Learned, Manifest, Training, cell_task, kept_task, maps_task
 from bench.store.objects import answering
 
 _TRUTH, _FOUND = "has_truth", "has_found"
@@ -62,27 +64,57 @@ class Stage:
         return self.done(self.job)
 
 
-def stages(jobs: Sequence[Job]) -> Iterator[Stage]:
-    """The stages of the cells, each after those it needs; what several cells share comes once."""
+def stages(jobs: Sequence[Job], pictured: Sequence[Job] = ()) -> Iterator[Stage]:
+    """The stages of the cells, each after those it needs; what several cells share comes once.
+
+    Args:
+        pictured: those whose pictures are to be made, finished before or one of ``jobs``; they come last, so that a run
+            that is stopped has the numbers.
+    """
     seen: set[str] = set()
     for job in jobs:
-        cell, manifest = job.cell, job.cell.manifest
-        base = f"{manifest.base} on {manifest.dataset} [{cell.base_key[:8]}]"
-        chain = []
-        if cell.base_trainable:
-            chain.append((f"train {base}", fit_base, job.trained_base.task, _base_is_trained))
-        if cell.fit_key:
-            chain.append((f"val maps of {base}", predict_val, _maps_task(job, "val"), partial(_are_predicted, "val")))
-            fitted = f"fit {manifest.refiner} to {manifest.base} on {manifest.dataset} [{cell.fit_key[:8]}]"
-            chain.append((fitted, fit_refiner, job.fitted_refiner.task, _refiner_is_fitted))
-        chain.append((f"test maps of {base}", predict_test, _maps_task(job, "test"), partial(_are_predicted, "test")))
-        names = tuple(name for name, *_ in chain)
-        for index, (name, function, task, done) in enumerate(chain):
-            if name not in seen:
-                seen.add(name)
-                yield Stage(name, function, job, task, done, needs=names[:index])
-        label = f"{manifest.title} [{manifest.key[:8]}]"
-        yield Stage(label, refine, job, cell_task(manifest), _cell_is_done, needs=names, cell=manifest)
+        yield from _made_from(job, seen)
+        manifest, needs = job.cell.manifest, _names(job)
+        seen.add(_label(manifest))
+        yield Stage(_label(manifest), refine, job, cell_task(manifest), _cell_is_done, needs=needs, cell=manifest)
+    for job in pictured:
+        yield from _made_from(job, seen)
+        cells = [cell for cell in (job.cell.manifest, job.baseline) if cell is not None]
+        needs = (*_names(job), *(name for name in dict.fromkeys(map(_label, cells)) if name in seen))
+        name, task = f"pictures of {_label(job.cell.manifest)}", kept_task(job.cell.manifest)
+        yield Stage(name, pictures.keep, job, task, pictures.are_kept, needs=needs)
+
+
+def _made_from(job: Job, seen: set[str]) -> Iterator[Stage]:
+    """What a cell is made from, but for what comes before."""
+    chain = _chain(job)
+    for index, (name, function, task, done) in enumerate(chain):
+        if name not in seen:
+            seen.add(name)
+            yield Stage(name, function, job, task, done, needs=_names(job)[:index])
+
+
+def _names(job: Job) -> tuple[str, ...]:
+    return tuple(name for name, *_ in _chain(job))
+
+
+def _chain(job: Job) -> list[tuple[str, Callable[[Job], None], str, Callable[[Job], bool]]]:
+    """Name, function, task and end of each step up to a cell's refiner."""
+    cell, manifest = job.cell, job.cell.manifest
+    base = f"{manifest.base} on {manifest.dataset} [{cell.base_key[:8]}]"
+    chain: list[tuple[str, Callable[[Job], None], str, Callable[[Job], bool]]] = []
+    if cell.base_trainable:
+        chain.append((f"train {base}", fit_base, job.trained_base.task, _base_is_trained))
+    if cell.fit_key:
+        chain.append((f"val maps of {base}", predict_val, _maps_task(job, "val"), partial(_are_predicted, "val")))
+        fitted = f"fit {manifest.refiner} to {manifest.base} on {manifest.dataset} [{cell.fit_key[:8]}]"
+        chain.append((fitted, fit_refiner, job.fitted_refiner.task, _refiner_is_fitted))
+    chain.append((f"test maps of {base}", predict_test, _maps_task(job, "test"), partial(_are_predicted, "test")))
+    return chain
+
+
+def _label(cell: Manifest) -> str:
+    return f"{cell.title} [{cell.key[:8]}]"
 
 
 def _base_is_trained(job: Job) -> bool:
@@ -172,31 +204,17 @@ class _Scoring:
     """Makes the record of a test image: refines it, measures that, and scores the result."""
 
     def __init__(self, job: Job) -> None:
-        self.job, self.label, self.test = job, job.cell.manifest.refiner, job.samples("test")
-        self.places = {sample_id: index for index, sample_id in enumerate(self.test.ids)}
-        self.cache, self.metrics = job.maps("test"), job.metrics()
-        with calling(self.label):
-            self.refiner = job.refiner()
-        self.meter, self.warm = Meter(job.device, alone=job.workers == 1, own_process=job.own_process), False
+        self.refine, self.metrics = Refining(job), job.metrics()
 
     def __call__(self, sample_id: str) -> dict[str, Any]:
-        sample, probs = self.test[self.places[sample_id]], self.cache[sample_id]
-        where = f"{self.label}: {sample_id}"
-        if not self.warm:
-            with calling(where):
-                # First calls allocate and compile. What this one does to its arrays is not measured with the next.
-                _refining(self.refiner, own(sample), read_only(probs.copy()))()
-            self.job.check_refiner_files()  # weights are read now at the latest
-            self.warm = True
-        with calling(where, sample.image, sample.mask, probs):
-            returned, cost = self.meter(_refining(self.refiner, sample, probs))
-        (refined,) = taken(returned, [probs.shape], where)
+        found = self.refine(sample_id)
+        sample, refined = found.sample, found.refined
         seen = {_TRUTH: bool(sample.mask.any()), _FOUND: bool((refined >= DECISION).any())}
-        record: dict[str, Any] = {"id": sample_id, **seen, **cost.columns()}
+        record: dict[str, Any] = {"id": sample_id, **seen, **found.cost.columns()}
         record |= score(refined, sample.mask, ignore=sample.ignore)
-        record |= plugged_in.values(self.metrics, refined, sample.mask, where, sample.ignore)
-        unchanged(returned, [refined], where)
-        return record | {BASE + name: value for name, value in self.cache.cost(sample_id).items()}
+        record |= plugged_in.values(self.metrics, refined, sample.mask, found.where, sample.ignore)
+        found.check_unchanged()
+        return record | {BASE + name: value for name, value in self.refine.cache.cost(sample_id).items()}
 
 
 def _predict(job: Job, split: Split) -> None:
@@ -270,9 +288,3 @@ def _remarks(frame: pd.DataFrame) -> list[str]:
     if not frame.get(_FOUND, pd.Series([True])).any():
         found.append(NOTHING_FOUND)
     return found
-
-
-def _refining(refiner: Refiner, sample: Sample, probs: ProbabilityMap) -> Callable[[], list[ProbabilityMap]]:
-    if isinstance(refiner, Oracle):
-        return partial(refiner.refine_knowing, [sample.image], [probs], [sample.mask])
-    return partial(refiner.refine, [sample.image], [probs])

@@ -21,7 +21,10 @@ from bench.store.objects import Objects
 FOLDER = "kept"
 
 RULES = tuple(KEPT_RULES)
-"""By which an image may be chosen; "all" where all images are."""
+"""By which an image may be chosen."""
+
+ALL = "all"
+"""In place of them, where all images are kept."""
 
 _PICTURE = re.compile(rf"{FOLDER}/([0-9a-f]{{32}})\.webp")
 _AGAIN = "run again with --keep-maps, which makes it anew"

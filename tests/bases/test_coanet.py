@@ -16,6 +16,7 @@ from bench.bases.coanet.loss import coanet_loss, connectivity
 from bench.bases.coanet.network import CoANetNetwork, StripBlock, shear, unshear
 from bench.contracts import UserError
 from bench.training import seeded
+from bench.training.augment import cropped
 from tests.bases.goldens import golden
 from tests.bases.usage import check_maps
 from tests.toys import roads
@@ -185,9 +186,10 @@ def test_imagenet_weights_reach_the_backbone(tmp_path: Path) -> None:
     assert all((value == 3).all() for value in network.backbone.state_dict().values())
 
 
-@pytest.mark.parametrize("crop", [0, 16])
+@pytest.mark.parametrize("crop", [0, 16, 24, 32, 512])
 def test_augmentation_moves_image_and_mask_together(crop: int) -> None:
-    transform = small(size=32, crop=crop).augmentation()
+    base = small(size=32, crop=crop)
+    transform = base.augmentation()
     mask = torch.zeros(1, 32, 32, dtype=torch.bool)
     mask[:, 8:24, 8:24] = True
     pair = {"image": tv_tensors.Image(mask.expand(3, -1, -1).byte() * 200), "mask": tv_tensors.Mask(mask)}
@@ -200,7 +202,13 @@ def test_augmentation_moves_image_and_mask_together(crop: int) -> None:
         # But for a pixel of the edge, where the image is interpolated.
         assert (bright ^ one["mask"]).float().mean() < 0.1 and one["mask"].any()
     sides = {one["mask"].shape[-1] for one in found}
-    assert sides == {32} if not crop else len(sides) > 1 and min(sides) >= 16 and max(sides) < 64
+    if not 0 < crop < 32:
+        assert sides == {32}  # of a batch all have one size
+    else:
+        assert len(sides) > 1 and min(sides) >= crop and max(sides) < 64
+        cut = cropped(transform, base.cropped_to)
+        assert cut is not None
+        assert {cut(pair)["mask"].shape[-2:] for _ in range(8)} == {(crop, crop)}
 
 
 def test_it_trains_with_crops_and_a_last_step_of_one_sample(tmp_path: Path) -> None:

@@ -82,6 +82,12 @@ def test_manifests_and_the_doctor(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert clean(capsys.readouterr().out)
 
 
+@pytest.mark.parametrize("text", ["x" * 200_000, "a+b-" * 50_000, "?x" * 20_000, "s3://x" * 5_000])
+def test_long_text_takes_no_time(text: str) -> None:
+    """A search that looks back at every letter took minutes for such a text, of a map's name or an error."""
+    assert redacted(text) == text
+
+
 def test_a_file_name_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["score", "--masks", "\x1b[2J\nbench: all is well", "--maps", "x"]) == 2
     err = capsys.readouterr().err

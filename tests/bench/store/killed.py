@@ -41,6 +41,7 @@ def run(store: str) -> None:
         store=store,
         device="cpu",
         engine="inline",
+        keep_maps="4",
     )
 
 

@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+import bench
 from bench.commands.store import check_store, collect_garbage
 from bench.contracts import UserError
 from bench.images import webp
 from bench.store import KeptImage, Manifest, Store
+from tests.bench.conftest import Toy
 from tests.bench.store.test_cells import manifest, records
 
 
@@ -47,6 +49,25 @@ def test_pictures_come_back_and_equal_ones_are_one(store: Store) -> None:
     assert len(store.pictures()) == 5
     codes = webp.read_codes(store.picture(images[1].refined))
     assert np.array_equal(codes, np.full((4, 5), 51))
+    assert check_store(store.address) == [] and collect_garbage(store.address) == []
+
+
+def test_a_run_keeps_pictures_in_either_kind_of_store(toy: Toy, store: Store) -> None:
+    for keep_maps in ("random:1", "all"):
+        bench.run(
+            dataset=[toy.dataset],
+            base=[toy.base],
+            refiner=["threshold"],
+            store=store.address,
+            device="cpu",
+            engine="inline",
+            keep_maps=keep_maps,
+        )
+        found = [store.kept(cell.key) for cell in store.manifests()]
+        assert len(found) == 2 and all(found)
+        for image in (image for images in found for image in images):
+            assert all(store.picture(name) for name in image.pictures)
+    assert {image.why for images in found for image in images} == {("all",)}
     assert check_store(store.address) == [] and collect_garbage(store.address) == []
 
 

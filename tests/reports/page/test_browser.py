@@ -198,6 +198,7 @@ def test_links_open_an_image_and_the_command_is_there(page: Page) -> None:
 def test_copied_as_the_formats_have_it(page: Page, results: Results) -> None:
     def copied(form: str) -> str:
         page.locator("#results").get_by_role("button", name=form).click()
+        page.wait_for_selector("#copied[open]")  # the texts are loaded first
         text = page.locator("#copied-text").input_value()
         page.get_by_role("button", name="Close").click()
         return text
@@ -218,7 +219,7 @@ def test_plots_tell_where_the_pointer_is_and_open_a_row(page: Page) -> None:
     assert len(marks) == 3 and all("&lt;b&gt;50%&lt;/b&gt;" in mark for mark in marks)
     page.locator("#plot-seconds .point").first.hover(force=True)
     page.wait_for_selector("#plot-seconds .hoverlayer text")
-    assert "<b>50%</b>" in page.locator("#plot-seconds .hoverlayer").text_content()
+    assert "<b>50%</b>" in (page.locator("#plot-seconds .hoverlayer").text_content() or "")
 
 
 def test_theme_by_the_switch_and_by_the_system(page: Page, home: str) -> None:
@@ -278,6 +279,7 @@ def test_one_file_has_tables_plots_and_texts(results: Results, browser: Browser,
     page.locator("#q").fill("crf")
     assert page.locator(ROW).count() == 3 and page.locator(f"{ROW} a").count() == 0
     page.locator("#results").get_by_role("button", name="LaTeX").click()
+    page.wait_for_selector("#copied[open]")
     assert "tabular" in page.locator("#copied-text").input_value()
     page.get_by_role("button", name="Close").click()
     page.get_by_role("link", name="Plots").click()

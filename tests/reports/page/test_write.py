@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.cli import main
 from bench.commands.results import Results
 from bench.contracts import UserError
 from bench.reports import FORMATS
@@ -91,7 +92,10 @@ def test_numbers_of_images(folder: Path) -> None:
     found = row(folder, refiner=REFINER, **ROADS)
     assert chunk(folder, found["images"]) == list(HOSTILE)
     step = next(measure["step"] for measure in found["measures"] if measure["key"] == "iou")
-    before, after = (unpacked(chunk(folder, found[which])["iou"]) for which in ("before", "after"))
+    before, after = (
+        [value for value in unpacked(chunk(folder, found[which])["iou"]) if value is not None]
+        for which in ("before", "after")
+    )
     assert [value * step for value in before] == pytest.approx([100 * value for value in BASE])
     gains = [(new - old) * step for old, new in zip(before, after, strict=True)]
     assert gains == pytest.approx([100 * gain for gain in GAINS])
@@ -191,6 +195,16 @@ def test_a_damaged_picture_leaves_nothing_half_written(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="damaged picture"):
         Results(store=store).page(tmp_path / "page")
     assert not (tmp_path / "page").exists()
+
+
+def test_by_the_command_line(results: Results, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call = ["report", "--store", results.store.address, "--html"]
+    assert main(call) == 2
+    assert "--out DIR" in capsys.readouterr().err
+    assert main([*call, "--out", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines() == [str(tmp_path / "index.html")]
+    assert main([*call, "--single-file", "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "report.html").is_file()
 
 
 def test_one_file(results: Results) -> None:
