@@ -155,7 +155,7 @@ class Record:
             self.leases.take(own)
             # A log is begun under a lease: so if nobody else holds one now, whoever wrote these logs has ended.
             logs = self._logs(of_all=True)
-            alone = self.leases.live() == [own]
+            alone = self._is_alone(own)
             others = self._begin(alone)
             try:
                 with Log(self.objects.local / f"{own}.jsonl") as self._log:
@@ -164,7 +164,7 @@ class Record:
             finally:
                 self.objects.sweep()
                 names = {*self._known, *map(self._name, tasks)}
-                if self.leases.live() == [own] and not any((self.out / name).is_file() for name in names):
+                if self._is_alone(own) and not any((self.out / name).is_file() for name in names):
                     shutil.rmtree(self.objects.local, ignore_errors=True)
 
     def shares(self, tasks: Sequence[Task], least: int) -> Iterator[list[Task]]:
@@ -216,6 +216,10 @@ class Record:
             return "missing" if {} in lines.values() else "strange"
         inputs = file_digest(task.image), file_digest(task.map)
         return "done" if inputs in [(line["image"], line["map"]) for line in of_it] else "changed"
+
+    def _is_alone(self, own: str) -> bool:
+        """Whether no other process writes a log here. A share's lease may be this process's own."""
+        return [task for task in self.leases.live() if task.startswith(_PREFIX)] == [own]
 
     def _begin(self, alone: bool) -> list[str]:
         """Say whose work this is; the files of the work that was here before."""

@@ -109,12 +109,13 @@ def _defined(module: ModuleType) -> dict[str, Any]:
 
 
 def _assignment(statement: ast.Assign | ast.AnnAssign, source: str) -> str:
-    code = " ".join((ast.get_source_segment(source, statement) or "").split())
+    code = ast.get_source_segment(source, statement) or ""
+    on_one_line = " ".join(code.split())
     try:
         ast.literal_eval(statement.value or "")
     except ValueError:
-        return code if ": TypeAlias =" in code else code.partition(" = ")[0]
-    return code
+        return on_one_line if ": TypeAlias =" in on_one_line else on_one_line.partition(" = ")[0]
+    return code  # as it is formatted: ruff formats the pages' code, too
 
 
 def _answers(call: Any) -> Iterator[type]:

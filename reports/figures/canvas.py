@@ -108,9 +108,8 @@ def wrapped(name: str, width: int, lines: int = _MOST_LINES) -> str:
 
     >>> print(wrapped("gated[refiner=prn-fast[size=256,heads=4]]", 16))
     gated[refiner=
-    prn-fast[
-    size=256,
-    heads=4]]
+    prn-fast[size=
+    256,heads=4]]
     """
     pieces = re.findall(rf"[^\s,\[=/_-]{{1,{width - 1}}}[\s,\[=/_-]?|[\s,\[=/_-]", printable(name))
     found = [""]

@@ -47,7 +47,7 @@ class Drawing:
         """Of its files: letters, digits and dashes, fit for every file system.
 
         >>> Drawing("cost", ("ECSSD", "maps[path=a/b]"), "", lambda: None).stem
-        'figure-cost-ecssd-maps-path-a-b-6ca76a'
+        'figure-cost-ecssd-maps-path-a-b-edc57a'
         """
         # Where case does not tell files apart, the digest does.
         parts = [re.sub(r"[^a-z0-9]+", "-", name.lower())[:_LONGEST].strip("-") for name in (self.kind, *self.names)]
