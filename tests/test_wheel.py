@@ -34,6 +34,8 @@ def test_the_wheel_holds_one_package(wheel: Path) -> None:
         "bases/unet.py",
         "reports/tables.py",
         "reports/published.toml",
+        "reports/page/static/core.js",
+        "reports/page/templates/index.html",
         "bench.toml",
     ):
         assert f"bench/{name}" in names

@@ -43,6 +43,10 @@ def add(commands: Commands) -> None:
     report.add_argument("--style", choices=STYLES, default=STYLES[0], help=text)
     text = "of --style paper: numbers in columns of siunitx, aligned at their points"
     report.add_argument("--siunitx", action="store_true", help=text)
+    text = "a page with all of it, down to single images, that a browser opens from disk: --out's index.html"
+    report.add_argument("--html", action="store_true", help=text)
+    text = "of --html: the tables and plots alone, as one file, report.html"
+    report.add_argument("--single-file", action="store_true", help=text)
     for name, meaning in VIEWS.items():
         report.add_argument(f"--{name}", action="store_true", help=f"instead: {meaning}")
     text = "a CSV with a line an image ('bench data describe', or yours): a column group is resampled whole"
@@ -64,6 +68,10 @@ def _report(arguments: argparse.Namespace) -> int:
     )
     if views := _views(arguments):
         return _show_views(results, views, chosen, arguments.out)
+    if arguments.html:
+        _put_page(results, arguments.out, single=arguments.single_file)
+        if not chosen:
+            return 2 if results.damaged else 0
     if arguments.out is None and not chosen:
         screen.show(results, wide=arguments.wide, legend=arguments.legend)
         return 2 if results.damaged else 0
@@ -78,6 +86,13 @@ def _report(arguments: argparse.Namespace) -> int:
     if "csv" in (chosen if arguments.out else ()):
         forms.put_sheets(results.published(), ["csv"], arguments.out, "report")
     return 2 if results.damaged else 0
+
+
+def _put_page(results: Results, folder: Path, *, single: bool) -> None:
+    if single:
+        forms.put(results.single_page(), folder / "report.html")
+    else:
+        print(results.page(folder))
 
 
 def _views(arguments: argparse.Namespace) -> list[str]:
@@ -113,7 +128,13 @@ def _check(arguments: argparse.Namespace, chosen: list[str]) -> None:
     if (chosen or arguments.out) and (arguments.wide or arguments.legend):
         given = "--wide" if arguments.wide else "--legend"
         raise UserError("is of the printed tables alone: files have every column and a legend", given, "leave it out")
+    if arguments.html and arguments.out is None:
+        raise UserError("a page is a folder of files", "--html", "say where it goes: --out DIR")
+    if arguments.single_file and not arguments.html:
+        raise UserError("is of the page alone", "--single-file", "add --html")
     if views := _views(arguments):
+        if arguments.html:
+            raise UserError("a page is written by a call of its own", "--html", f"leave --{views[0]} out")
         for option in ("wide", "legend", "siunitx"):
             if getattr(arguments, option):
                 raise UserError("is of the main tables alone", f"--{option}", f"leave it or --{views[0]} out")

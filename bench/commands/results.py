@@ -21,6 +21,7 @@ from bench.reports.figures import Drawing
 from bench.reports.formats import json, latex, markdown, paper, terminal, xlsx
 from bench.reports.formats.sheets import as_markdown, fragment
 from bench.reports.kept_images import ShownImages
+from bench.reports.page import Content, single, write
 from bench.reports.placing import called
 from bench.reports.published import PaperTable
 from bench.reports.published import load as read_published
@@ -211,6 +212,43 @@ class Results:
     def drawings(self) -> list[Drawing]:
         """What `figures` draws. Raises UserError where there is nothing to draw; else as `table`."""
         return figures.Gathering(self.store, self._found, self._report, lambda: self.ranking, self._biased).drawings()
+
+    def page(self, folder: Path) -> Path:
+        """Write all of it as a page that a browser opens from disk: ``bench report --html``.
+
+        Args:
+            folder: of the page; made where it is not there. A page that is there is replaced, files beside it stay.
+
+        Returns:
+            The file to open.
+
+        Raises:
+            UserError: something else lies where the page would be, or it cannot be written; else as `table`.
+        """
+        return write(Path(folder), self._of_page)
+
+    def single_page(self) -> str:
+        """The tables and plots of `page` alone, as one file of HTML. Raises UserError as `table`."""
+        return single(self._of_page)
+
+    @property
+    def _of_page(self) -> Content:
+        views = {
+            "Published beside measured": self.published,
+            "Tests": self.tests,
+            "Ranks": self.ranks,
+            "Kinds of images": self.strata,
+            "Bias": self.bias,
+        }
+        found: dict[str, Sequence[Sheet] | str] = {}
+        for name, view in views.items():
+            try:
+                found[name] = view()
+            except UserError as error:
+                found[name] = str(error)  # the page goes without it, and says why
+        shown = {name: sheets for name, sheets in found.items() if sheets}
+        title = self.store.address.rstrip("/").rpartition("/")[2]
+        return Content(title=title, report=self._report, found=self._found, sheets=shown, store=self.store)
 
     def shown(self, *, width: int = terminal.WIDTH, wide: bool = False, legend: bool = False) -> Text:
         """What ``bench run`` and ``bench report`` print, with the bold and the colours of a terminal.

@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Literal, Protocol
 
+from bench.redaction import printable
 from bench.reports.columns import NOT_AVAILABLE, Column
 from bench.reports.rows import Row
-from bench.reports.statistics import points
+from bench.reports.statistics import FEW_MARK, points
 from bench.reports.tables import Block, Group
 
 LONG_NAME = 40
@@ -17,6 +18,7 @@ LONG_NAME = 40
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 Arrow = Literal["up", "down", "none"]
+_ARROWS: dict[Arrow, str] = {"up": "↑ ", "down": "↓ ", "none": ""}
 
 
 class Style(Protocol):
@@ -35,6 +37,24 @@ class Style(Protocol):
     def gain(self, arrow: Arrow, size: str, interval: tuple[str, str] | None, *, few: bool) -> str:
         """``size`` is unsigned; the interval's ends are signed; ``few`` marks it, see `Gain.few`."""
         ...
+
+
+class Signs:
+    """The signs that Unicode has for arrows, daggers and footnotes; a format adds how it escapes, and its bold."""
+
+    def plain(self, text: str) -> str:
+        return printable(text)
+
+    def bold(self, text: str) -> str:
+        return text
+
+    def name(self, refiner: str, *, oracle: bool, contaminated: bool, marks: Sequence[int]) -> str:
+        daggers = [mark for mark, shown in (("†", oracle), ("‡", contaminated)) if shown]
+        return " ".join([self.plain(refiner), *daggers, *(superscript(mark) for mark in marks)])
+
+    def gain(self, arrow: Arrow, size: str, interval: tuple[str, str] | None, *, few: bool) -> str:
+        mark = FEW_MARK if few else ""
+        return f"{_ARROWS[arrow]}{size} {mark}[{','.join(interval) if interval else NOT_AVAILABLE}]"
 
 
 def headings(columns: Iterable[Column]) -> list[str]:

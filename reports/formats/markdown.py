@@ -8,14 +8,12 @@ from collections.abc import Sequence
 import tabulate
 
 from bench.redaction import printable
-from bench.reports.columns import NOT_AVAILABLE, QUALITY, Column
+from bench.reports.columns import QUALITY, Column
 from bench.reports.formats import layout
-from bench.reports.statistics import FEW_MARK
 from bench.reports.tables import Block, Group, Report
 from bench.reports.verdict import visible
 
 tabulate.MIN_PADDING = 0  # it makes a column wider than its heading, and 160 columns are few
-_ARROWS = {"up": "↑ ", "down": "↓ ", "none": ""}
 
 
 def render(report: Report, *, legend: bool = True) -> str:
@@ -36,20 +34,12 @@ def plain(text: str) -> str:
     return re.sub(r"([\\|*`]|<(?=[A-Za-z/!?])|(?<=\])[(\[])", r"\\\1", printable(text))
 
 
-class _Markdown:
+class _Markdown(layout.Signs):
     def plain(self, text: str) -> str:
         return plain(text)
 
     def bold(self, text: str) -> str:
         return f"**{text}**"
-
-    def name(self, refiner: str, *, oracle: bool, contaminated: bool, marks: Sequence[int]) -> str:
-        daggers = [mark for mark, shown in (("†", oracle), ("‡", contaminated)) if shown]
-        return " ".join([self.plain(refiner), *daggers, *(layout.superscript(mark) for mark in marks)])
-
-    def gain(self, arrow: layout.Arrow, size: str, interval: tuple[str, str] | None, *, few: bool) -> str:
-        mark = FEW_MARK if few else ""
-        return f"{_ARROWS[arrow]}{size} {mark}[{','.join(interval) if interval else NOT_AVAILABLE}]"
 
 
 _STYLE = _Markdown()

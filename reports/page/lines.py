@@ -1,0 +1,68 @@
+"""The rows of the page, each with the cells that it is made of."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from bench.reports.reading import Found
+from bench.reports.rows import Row
+from bench.reports.selection import Selected
+from bench.reports.tables import Block, Group, Report
+from bench.store import Manifest
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of a report, and where it stands.
+
+    Attributes:
+        baseline: the base's own row; None where it has not finished.
+        cells: one a seed.
+    """
+
+    group: Group
+    block: Block
+    row: Row
+    baseline: Row | None
+    cells: Sequence[Selected]
+
+    @cached_property
+    def id(self) -> str:
+        """What links call it: made of names alone, so that a link holds when the page is made again."""
+        return digest("\0".join(map(str, (*self.group.place, self.block.base, self.row.refiner))).encode())
+
+    @property
+    def finished(self) -> list[Manifest]:
+        """The manifests of its finished cells, by seed."""
+        done = [cell.manifest for cell in self.cells if cell.manifest.status == "done"]
+        return sorted(done, key=lambda manifest: manifest.seed)
+
+
+def lines(report: Report, found: Found) -> list[Line]:
+    """All rows in the order of the report.
+
+    Args:
+        found: what the report was assembled of.
+    """
+    cells: dict[tuple[object, ...], list[Selected]] = defaultdict(list)
+    for cell in found.cells:
+        cells[cell.place, cell.base, cell.refiner].append(cell)
+    return [
+        Line(group, block, row, _baseline(block, report.baseline), cells[group.place, block.base, row.refiner])
+        for group in report.groups
+        for block in group.blocks
+        for row in block.rows
+    ]
+
+
+def digest(content: bytes) -> str:
+    """A name made of what it stands for."""
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
+
+
+def _baseline(block: Block, name: str) -> Row | None:
+    return next((row for row in block.rows if row.refiner == name and row.status == "done"), None)

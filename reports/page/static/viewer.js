@@ -1,0 +1,103 @@
+"use strict";
+// One image: before and after side by side in one frame, where the masks are wrong, the map itself, its numbers.
+
+BENCH.viewer = (() => {
+  const { $, make } = BENCH;
+  const FILTERS = { grey: "none", colour: "url(#as-colour)", mask: "url(#as-mask)" };
+  const ALONE = ["image", "truth"];
+  let shown = null;
+  let order = [];
+  let left = () => {};
+
+  const mode = () => document.querySelector('input[name="mode"]:checked').value;
+  const number = (value, measure) => {
+    if (value === null || value === undefined) return "n/a";
+    const text = (value * measure.step).toFixed(measure.digits);
+    return value > 0 && Number(text) === 0 ? `<${(10 ** -measure.digits).toFixed(measure.digits)}` : text;
+  };
+  const change = (image, measure) => {
+    if (image.before === null || image.after === null) return "n/a";
+    const text = ((image.after - image.before) * measure.step).toFixed(measure.digits);
+    return Number(text) === 0 ? (0).toFixed(measure.digits) : Number(text) > 0 ? `+${text}` : text;
+  };
+
+  const layer = (name, kind, text) => make("img", { src: `pictures/${name}`, alt: text, class: kind, draggable: "false" });
+  const said = { errors: "errors of", grey: "map of", colour: "map of", mask: "mask of" };
+
+  const paint = () => {
+    const files = shown.picture;
+    $("pictures").hidden = !files;
+    if (!files) return;
+    const alone = ALONE.includes(mode());
+    const under = layer(alone ? files[mode()] : files.image, "under", alone ? `${mode()} of ${shown.id}` : `image ${shown.id}`);
+    const over = alone ? [] : ["base", "refined"].map((which) => {
+      const name = mode() === "errors" ? files[`${which}_errors`] : files[which];
+      const half = layer(name, which, `${said[mode()]} ${which === "base" ? "the base" : "the refiner"}`);
+      half.style.filter = FILTERS[mode()] ?? "none";
+      return half;
+    });
+    const bar = alone ? [] : [make("div", { class: "divider", "aria-hidden": "true" })];
+    under.addEventListener("load", () => {
+      $("frame").style.setProperty("--fit", `min(100%, ${(60 * under.naturalWidth) / under.naturalHeight}vh)`);
+    });
+    $("frame").replaceChildren(under, ...over, ...bar);
+    $("key").hidden = mode() !== "errors";
+    $("slider").disabled = alone;
+    slide();
+  };
+  const slide = () => {
+    const at = Number($("slider").value);
+    $("frame").style.setProperty("--at", `${at}%`);
+    $("slider").setAttribute("aria-valuetext", `${at} % base, ${100 - at} % refined`);
+  };
+
+  const open = (image, ids, row, close) => {
+    shown = image;
+    order = ids;
+    left = close;
+    $("viewer-title").replaceChildren(make("bdi", {}, image.id));
+    const parts = image.picture
+      ? [`chosen as ${image.picture.why.join(", ")}`, row.seeds.length > 1 ? `pictures of seed ${image.picture.seed}, numbers averaged over seeds ${row.seeds.join(", ")}` : ""]
+      : ["no pictures of this image were kept: bench run --keep-maps keeps them"];
+    $("viewer-said").textContent = `${row.refiner}: ${parts.filter(Boolean).join("; ")}.`;
+    const lines = row.measures.map((measure) => {
+      const own = image.of(measure.key);
+      const cells = [number(own.before, measure), number(own.after, measure), change(own, measure)];
+      return make("tr", {}, make("th", { scope: "row" }, measure.title), ...cells.map((text) => make("td", {}, text)));
+    });
+    $("numbers").tBodies[0].replaceChildren(...lines);
+    const place = ids.indexOf(image.id);
+    $("previous").disabled = place <= 0;
+    $("next").disabled = place < 0 || place === ids.length - 1;
+    paint();
+    if (!$("viewer").open) $("viewer").showModal();
+  };
+
+  const step = (by) => {
+    const other = order[order.indexOf(shown.id) + by];
+    if (other !== undefined) BENCH.images.open(other, false);
+  };
+
+  const start = () => {
+    for (const button of document.querySelectorAll('input[name="mode"]')) button.addEventListener("input", paint);
+    $("slider").addEventListener("input", slide);
+    $("zoom").addEventListener("input", () => {
+      $("frame").style.setProperty("--zoom", $("zoom").value);
+      $("frame").classList.toggle("near", Number($("zoom").value) > 1);
+    });
+    const drag = (event) => {
+      if (event.buttons !== 1 || Number($("zoom").value) > 1 || $("slider").disabled) return;
+      const box = $("frame").getBoundingClientRect();
+      $("slider").value = String(Math.round((100 * (event.clientX - box.left)) / box.width));
+      slide();
+    };
+    $("frame").addEventListener("pointerdown", drag);
+    $("frame").addEventListener("pointermove", drag);
+    $("previous").addEventListener("click", () => step(-1));
+    $("next").addEventListener("click", () => step(1));
+    $("close").addEventListener("click", () => $("viewer").close());
+    $("viewer").addEventListener("close", () => left());
+  };
+
+  return { start, open, hide: () => { left = () => {}; if ($("viewer").open) $("viewer").close(); }, number, change };
+})();

@@ -1,0 +1,121 @@
+"""What the main table shows: the cells of the Markdown report, and the numbers that they are sorted by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from bench.reports.columns import COST, QUALITY, Column
+from bench.reports.formats import layout
+from bench.reports.formats.flat import KEYS
+from bench.reports.page.lines import Line
+from bench.reports.rows import Row
+from bench.reports.tables import Report
+
+_IOU, _SECONDS = QUALITY[0].key, COST[0].key
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One cell of the table.
+
+    Attributes:
+        text: as Markdown shows it; markup where it is bold.
+        value: what it is sorted by; None comes last.
+    """
+
+    text: str
+    value: float | None
+
+
+@dataclass(frozen=True)
+class Heading:
+    """One column of numbers.
+
+    Attributes:
+        key: what links call it.
+        section: of `bench.reports.formats.flat.KEYS`.
+        lower: lower is better: what a first click brings to the top.
+    """
+
+    key: str
+    title: str
+    section: str
+    lower: bool
+
+
+class _Html(layout.Signs):
+    def bold(self, text: str) -> str:
+        return Markup("<strong>{}</strong>").format(text)
+
+
+_STYLE = _Html()
+
+
+def headings(report: Report) -> list[Heading]:
+    """Of the columns of numbers, section by section."""
+    found = []
+    for section in report.sections():
+        for column in section.columns:
+            keys = [column.key, *((f"{column.key}_gain", f"{column.key}_share") if column.gain else ())]
+            lower = column.better == "lower" or section.title == "Cost"
+            for key, title in zip(keys, layout.headings([column]), strict=True):
+                worse = key.endswith("_share") and column.gain == "lost"
+                found.append(Heading(key, title, KEYS[section.title], worse or (lower and key == column.key)))
+    return found
+
+
+def shown(line: Line, report: Report) -> list[Shown]:
+    """The cells of a finished row, one for each of `headings`."""
+    found = []
+    of_group = report.sections(line.group)
+    here = {column.key for section in of_group for column in section.columns}
+    for section in report.sections():
+        for column in section.columns:
+            if column.key not in here:  # of an oracle that other datasets have
+                found.append(Shown("", None))
+                continue
+            texts = layout.numbers(line.row, line.block, [column], report.baseline, _STYLE)
+            found += map(Shown, texts, _values(line.row, column))
+    return found
+
+
+def names(lines: Sequence[Line]) -> dict[str, str]:
+    """By id, what stands in the name column: with daggers and the numbers of footnotes."""
+    groups = {id(line.group): layout.names(line.group, _STYLE) for line in lines}
+    return {line.id: groups[id(line.group)][line.block.base, line.row.refiner] for line in lines}
+
+
+def facts(lines: Iterable[Line]) -> list[dict[str, Any]]:
+    """What the filters and the plots know of each row."""
+    return [
+        {
+            "id": line.id,
+            "dataset": line.group.title,
+            "base": line.block.base,
+            "refiner": line.row.marked,
+            "oracle": line.row.oracle,
+            "status": line.row.status,
+            "iou": line.row.values.get(_IOU),
+            "before": line.baseline and line.baseline.values.get(_IOU),
+            "seconds": line.row.values.get(_SECONDS),
+            "gain": _gain(line.row),
+        }
+        for line in lines
+    ]
+
+
+def _gain(row: Row) -> dict[str, Any] | None:
+    gain = row.gains.get(_IOU)
+    return None if gain is None else {"mean": gain.mean, "low": gain.low, "high": gain.high}
+
+
+def _values(row: Row, column: Column) -> Iterator[float | None]:
+    yield row.values.get(column.key)
+    if column.gain:
+        gain = row.gains.get(column.key)
+        yield None if gain is None else gain.mean
+        yield None if gain is None else gain.wins if column.gain == "W/T/L" else gain.lost
