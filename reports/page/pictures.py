@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image as PillowImage
 
 from bench.contracts import UserError
 from bench.images.webp import OBJECT, read_codes
-from bench.reports.page.lines import Line, digest
+from bench.reports.page.content import Files, digest
+from bench.reports.page.lines import Line
 from bench.store import Store
 from bench.store.kept import KeptImage
 
@@ -31,22 +32,49 @@ _PERIODS = 48
 """Stripes that fit into the shorter side of a picture."""
 
 
-Put = Callable[[str, Callable[[], bytes]], None]
-"""Takes a file's name and how its content is made; a name that it has had already is not made again."""
+@dataclass(frozen=True)
+class Side:
+    """A map that the page may show.
 
-
-def pictures(line: Line, store: Store, put: Put) -> list[dict[str, Any]]:
-    """What the page knows of each image with pictures, of the first seed that kept it.
-
-    Args:
-        put: is given every picture that the page may show.
+    Attributes:
+        which: of the two that were kept.
     """
+
+    store: Store
+    kept: KeptImage
+    which: Literal["base", "refined"]
+
+
+def of_row(line: Line, store: Store, files: Files) -> list[dict[str, Any]]:
+    """What the page knows of each image with pictures, of the first seed that kept it: base before, refined after."""
     found: dict[str, dict[str, Any]] = {}
     for manifest in line.finished:
         for kept in store.kept(manifest.key):
             if kept.id not in found:
-                found[kept.id] = {"id": kept.id, "why": kept.why, "seed": manifest.seed, **_files(kept, store, put)}
+                sides = (Side(store, kept, which) for which in ("base", "refined"))
+                found[kept.id] = {"why": kept.why, "seed": manifest.seed, **pictures(*sides, files)}
     return list(found.values())
+
+
+def pictures(before: Side | None, after: Side | None, files: Files) -> dict[str, str]:
+    """The names of the pictures of one image: its own, its truth, both maps and where they are wrong.
+
+    Args:
+        before, after: one at least; a side that there is not has no names.
+        files: is given every picture.
+    """
+    first = before or after
+    assert first is not None
+    found = {"id": first.kept.id}
+    for kind in ("image", "truth"):
+        found[kind] = _put(first.store, getattr(first.kept, kind), files)
+    for end, side in (("before", before), ("after", after)):
+        if side is not None:
+            truth, name = side.kept.truth, getattr(side.kept, side.which)
+            found[end] = _put(side.store, name, files)
+            found[f"{end}_errors"] = f"{digest(f'{truth} {name}'.encode())}.png"
+            files.picture(found[f"{end}_errors"], partial(_errors, side.store, truth, name))
+    return found
 
 
 def errors(truth: bytes, probs: bytes) -> bytes:
@@ -78,18 +106,10 @@ def errors(truth: bytes, probs: bytes) -> bytes:
     return content.getvalue()
 
 
-def _files(kept: KeptImage, store: Store, put: Put) -> dict[str, str]:
-    files = {}
-    for kind in ("image", "truth", "base", "refined"):
-        name = getattr(kept, kind)
-        # Named by content already: the name of the object in the store.
-        files[kind] = PurePosixPath(name).name
-        put(files[kind], partial(store.picture, name))
-    for kind in ("base", "refined"):
-        name = getattr(kept, kind)
-        files[f"{kind}_errors"] = f"{digest(f'{kept.truth} {name}'.encode())}.png"
-        put(files[f"{kind}_errors"], partial(_errors, store, kept.truth, name))
-    return files
+def _put(store: Store, name: str, files: Files) -> str:
+    found = PurePosixPath(name).name  # of its content already
+    files.picture(found, partial(store.picture, name))
+    return found
 
 
 def _errors(store: Store, truth: str, probs: str) -> bytes:

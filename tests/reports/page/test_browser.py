@@ -14,7 +14,7 @@ from PIL import Image
 
 from bench.commands.results import Results
 from bench.reports import FORMATS, assemble, read
-from bench.reports.page import Content, write
+from bench.reports.page import of_store, write
 from bench.store import Store
 from tests.reports.page.stores import GAINS, HOSTILE, REFINER, hostile
 from tests.reports.stores import add, records
@@ -145,7 +145,7 @@ def test_image_slider_by_keyboard_overlay_and_zoom(page: Page) -> None:
     slider.press("ArrowRight")
     slider.press("End")
     assert slider.get_attribute("aria-valuetext") == "100 % base, 0 % refined"
-    half = page.locator("#frame .base")
+    half = page.locator("#frame .before")
     assert half.evaluate("one => getComputedStyle(one).clipPath") == "inset(0px 0% 0px 0px)"
     slider.press("Home")
     assert slider.get_attribute("aria-valuetext") == "0 % base, 100 % refined"
@@ -295,7 +295,7 @@ def test_of_many_images_few_lines_are_in_the_page(browser: Browser, tmp_path: Pa
     add(store, "identity", records(drawn))
     add(store, "crf", records(drawn + np.linspace(-0.1, 0.1, many)))
     found = read(store, "identity")
-    content = Content(title="many", report=assemble(found, "identity"), found=found, sheets={}, store=store)
+    content = of_store("many", assemble(found, "identity"), found, {}, store)
     page = browser.new_page()
     open_at(page, write(tmp_path / "page", content).as_uri())
     page.locator(f"{ROW} a").nth(1).click()
