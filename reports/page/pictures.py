@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
@@ -13,8 +15,10 @@ from PIL import Image as PillowImage
 
 from bench.contracts import UserError
 from bench.images.webp import OBJECT, read_codes
+from bench.reports.captions import listed
 from bench.reports.page.content import Files, digest
 from bench.reports.page.lines import Line
+from bench.reports.selection import Selected
 from bench.store import Store
 from bench.store.kept import KeptImage
 
@@ -51,9 +55,28 @@ def of_row(line: Line, store: Store, files: Files) -> list[dict[str, Any]]:
     for manifest in line.finished:
         for kept in store.kept(manifest.key):
             if kept.id not in found:
-                sides = (Side(store, kept, which) for which in ("base", "refined"))
-                found[kept.id] = {"why": kept.why, "seed": manifest.seed, **pictures(*sides, files)}
+                base, refined = Side(store, kept, "base"), Side(store, kept, "refined")
+                found[kept.id] = {"why": kept.why, "seed": manifest.seed, **pictures(base, refined, files)}
     return list(found.values())
+
+
+def of_cells(
+    pairs: Sequence[tuple[Selected | None, Selected | None]], stores: tuple[Store, Store], files: Files
+) -> list[dict[str, Any]]:
+    """What the page knows of each image that one of two stores has pictures of: A's refined map before, B's after.
+
+    Args:
+        pairs: the cell of each seed in A and in B. Of the first seed that both kept it for, else of the first that one
+            did.
+    """
+    found: dict[str, tuple[int, tuple[Side | None, Side | None]]] = {}
+    for pair in pairs:
+        one, other = (_kept(cell, store) for cell, store in zip(pair, stores, strict=True))
+        seed = next(cell.manifest.seed for cell in pair if cell is not None)
+        for name in dict.fromkeys((*one, *other)):
+            if name not in found or (None in found[name][1] and name in one and name in other):
+                found[name] = seed, (one.get(name), other.get(name))
+    return [{"seed": seed, **_why(*sides), **pictures(*sides, files=files)} for seed, sides in found.values()]
 
 
 def pictures(before: Side | None, after: Side | None, files: Files) -> dict[str, str]:
@@ -104,6 +127,20 @@ def errors(truth: bytes, probs: bytes) -> bytes:
     content = io.BytesIO()
     picture.save(content, "PNG", bits=4, transparency=_OPACITY, optimize=True)
     return content.getvalue()
+
+
+def _kept(cell: Selected | None, store: Store) -> dict[str, Side]:
+    return {} if cell is None else {kept.id: Side(store, kept, "refined") for kept in store.kept(cell.manifest.key)}
+
+
+def _why(*sides: Side | None) -> dict[str, Any]:
+    """The rules that chose an image, each with whose they were; and who kept none, where one did."""
+    rules: dict[str, list[str]] = defaultdict(list)
+    for end, side in zip("AB", sides, strict=True):
+        for rule in () if side is None else side.kept.why:
+            rules[rule].append(end)
+    lacks = [end for end, side in zip("AB", sides, strict=True) if side is None]
+    return {"why": [f"{rule} in {listed(ends)}" for rule, ends in rules.items()], "lacks": "".join(lacks)}
 
 
 def _put(store: Store, name: str, files: Files) -> str:

@@ -58,7 +58,7 @@ BENCH.viewer = (() => {
     left = close;
     $("viewer-title").replaceChildren(make("bdi", {}, image.id));
     const parts = image.picture
-      ? [`chosen as ${image.picture.why.join(", ")}`, row.seeds.length > 1 ? `pictures of seed ${image.picture.seed}, numbers averaged over seeds ${row.seeds.join(", ")}` : ""]
+      ? [`chosen as ${image.picture.why.join(", ")}`, image.picture.lacks ? `${image.picture.lacks} kept no picture of it` : "", row.seeds.length > 1 ? `pictures of seed ${image.picture.seed}, numbers averaged over seeds ${row.seeds.join(", ")}` : ""]
       : ["no pictures of this image were kept: bench run --keep-maps keeps them"];
     $("viewer-said").textContent = `${row.refiner}: ${parts.filter(Boolean).join("; ")}.`;
     const lines = row.measures.map((measure) => {
