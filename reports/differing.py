@@ -39,7 +39,7 @@ def sheet_of(cells: Sequence[Compared]) -> Sheet:
         for entry in _differing(cell):
             found[entry].append(cell)
     fields = (
-        Field(key="entry", title="Entry", meaning="of the manifest"),
+        Field(key="entry", title="Entry of the manifest"),
         Field(key="a", title="A"),
         Field(key="b", title="B"),
         Field(key="refiners", title="Refiners"),

@@ -35,13 +35,14 @@ class Changes:
         regressed: something is worse in the second store.
         sentence: all of it in words.
         damaged: files of the stores that could not be read, and so were not compared.
+        content: makes what `page` shows.
     """
 
     sheets: tuple[Sheet, ...]
     regressed: bool
     sentence: str
     damaged: tuple[UserError, ...]
-    _of_page: Callable[[], Content] = field(repr=False, compare=False)
+    content: Callable[[], Content] = field(repr=False, compare=False)
 
     def report(self, format: str = "markdown") -> str:
         """The tables as text.
@@ -74,11 +75,11 @@ class Changes:
         Raises:
             UserError: something else lies where the page would be, it cannot be written, or a picture is damaged.
         """
-        return write(Path(folder), self._of_page())
+        return write(Path(folder), self.content())
 
     def single_page(self) -> str:
         """The tables and plots of `page` alone, as one file of HTML."""
-        return single(self._of_page())
+        return single(self.content())
 
     def __str__(self) -> str:
         return self.report()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from bench.reports.sheets import Sheet
 
@@ -109,12 +109,12 @@ class Plot:
 
     Attributes:
         axis: what that is, and its unit.
-        log: its scale is logarithmic.
+        scale: ``log`` goes over decades, ``ratio`` is logarithmic, too.
     """
 
     title: str
     axis: str
-    log: bool
+    scale: Literal["linear", "log", "ratio"]
 
 
 @dataclass(frozen=True, kw_only=True)

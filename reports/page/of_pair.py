@@ -29,8 +29,8 @@ _WORDS = Words(
     after="B",
     change="B - A",
     plots={
-        "seconds": Plot(title="Change for time", axis="seconds an image, B / A", log=True),
-        "quality": Plot(title="Change over the quality in A", axis="mIoU in A", log=False),
+        "seconds": Plot(title="Change for time", axis="seconds an image, B / A", scale="ratio"),
+        "quality": Plot(title="Change over the quality in A", axis="mIoU in A", scale="linear"),
     },
 )
 

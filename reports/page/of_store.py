@@ -21,8 +21,8 @@ _WORDS = Words(
     after="refined",
     change="gain",
     plots={
-        "seconds": Plot(title="Gain for time", axis="seconds an image", log=True),
-        "quality": Plot(title="Gain over the base's quality", axis="mIoU of the base", log=False),
+        "seconds": Plot(title="Gain for time", axis="seconds an image", scale="log"),
+        "quality": Plot(title="Gain over the base's quality", axis="mIoU of the base", scale="linear"),
     },
 )
 

@@ -6,6 +6,7 @@ BENCH.plots = (() => {
   // Okabe and Ito's colours, and shapes for those who see no colours.
   const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c7a00", "#808080"];
   const SHAPES = ["circle", "square", "diamond", "triangle-up", "cross", "x", "star", "triangle-down", "hexagon"];
+  const SCALES = { linear: {}, log: { type: "log", dtick: 1 }, ratio: { type: "log" } };
   const NAME = 40; // characters of a name beside its mark
   const MANY = 3000; // marks; more are drawn as a density, which counts all of them
 
@@ -65,8 +66,8 @@ BENCH.plots = (() => {
     const open = (id) => { put({ view: "", row: id }, true); BENCH.show(true); };
     const said = `${facts.length} rows; the table of results has their numbers`;
     const named = names.length > 1 && $("plots").clientWidth > 700; // a phone has no room: a touch names a mark
-    for (const [x, { title, axis, log }] of Object.entries(plots)) {
-      await draw($(`plot-${x}`), traces(x), layout(title, axis, `${change} in mIoU, points`, { named, xaxis: log ? { type: "log" } : {} }),
+    for (const [x, { title, axis, scale }] of Object.entries(plots)) {
+      await draw($(`plot-${x}`), traces(x), layout(title, axis, `${change} in mIoU, points`, { named, xaxis: SCALES[scale] }),
         `${title}: ${change} in mIoU over ${axis}, ${said}`, open);
     }
   };
