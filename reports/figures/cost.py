@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.metrics.columns import COSTS
+from bench.metrics.columns import COSTS, CostFacts
 from bench.reports.columns import QUALITY
 from bench.reports.figures.canvas import COLOURS, DOUBLE, GREY, blank, number, signed, wrapped
 from bench.reports.rows import Row
@@ -54,6 +54,11 @@ def shown(block: Block, baseline: str) -> list[Row]:
     return [*own, *gaining] if own and gaining else []
 
 
+def memory_of(rows: Iterable[Row]) -> CostFacts:
+    """The memory that rows are compared by: two kinds are not for one axis, and it is the GPU's where all have that."""
+    return _GPU if all(row.values.get(_GPU.key) is not None for row in rows) else _RSS
+
+
 def draw(rows: Sequence[Row]) -> Figure:
     """A panel for seconds and one for memory, where that was measured.
 
@@ -62,8 +67,7 @@ def draw(rows: Sequence[Row]) -> Figure:
     """
     from matplotlib.lines import Line2D
 
-    # Memory of two kinds is not for one axis: it is the GPU's where all were measured on one.
-    memory = _GPU if all(row.values.get(_GPU.key) is not None for row in rows) else _RSS
+    memory = memory_of(rows)
     both = any(row.values.get(memory.key) is not None for row in rows)
     names = [wrapped(f"{row.refiner} ‡" if row.contaminated else row.refiner, 37) for row in rows]
     names[0] += " (the base's own map)"

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from bench.metrics.columns import CostFacts
+from bench.reports.figures.cost import memory_of
 from bench.reports.formats.flat import KEYS
 from bench.reports.page import origin, tables, texts, values
 from bench.reports.page.content import Content, Entry, Files, Fold, Part, Plot, Sheets, Words
@@ -15,16 +17,6 @@ from bench.reports.reading import Found
 from bench.reports.tables import Group, Report
 from bench.reports.verdict import verdict
 from bench.store import Store
-
-_WORDS = Words(
-    before="base",
-    after="refined",
-    change="gain",
-    plots={
-        "seconds": Plot(title="Gain for time", axis="seconds an image", scale="log"),
-        "quality": Plot(title="Gain over the base's quality", axis="mIoU of the base", scale="linear"),
-    },
-)
 
 
 def of_store(title: str, report: Report, found: Found, sheets: Sheets, store: Store) -> Content:
@@ -39,12 +31,13 @@ def of_store(title: str, report: Report, found: Found, sheets: Sheets, store: St
     """
     rows = lines(report, found)
     called = tables.names(rows)
+    memory = memory_of(line.row for line in rows if line.row.status == "done")
     return Content(
         title=title,
-        words=_WORDS,
+        words=_words(memory),
         parts=[Part(KEYS[section.title], section.title, section.legend) for section in report.sections()],
         headings=tables.headings(report),
-        entries=[_entry(line, called[line.id], report, store) for line in rows],
+        entries=[_entry(line, called[line.id], report, store, memory) for line in rows],
         folds=[_fold(group, report.baseline) for group in report.groups],
         sheets=sheets,
         blocks=texts.of_blocks(report, rows),
@@ -52,7 +45,20 @@ def of_store(title: str, report: Report, found: Found, sheets: Sheets, store: St
     )
 
 
-def _entry(line: Line, name: str, report: Report, store: Store) -> Entry:
+def _words(memory: CostFacts) -> Words:
+    return Words(
+        before="base",
+        after="refined",
+        change="gain",
+        plots={
+            "seconds": Plot(title="Gain for time", axis="seconds an image", scale="log"),
+            "memory": Plot(title="Gain for memory", axis=memory.title, scale="linear"),
+            "quality": Plot(title="Gain over the base's quality", axis="mIoU of the base", scale="linear"),
+        },
+    )
+
+
+def _entry(line: Line, name: str, report: Report, store: Store, memory: CostFacts) -> Entry:
     done = line.row.status == "done"
     return Entry(
         id=line.id,
@@ -64,7 +70,7 @@ def _entry(line: Line, name: str, report: Report, store: Store) -> Entry:
         cells=tables.shown(line, report) if done else (),
         problem=line.row.problem,
         status=line.row.status,
-        facts=tables.facts(line),
+        facts=tables.facts(line, memory),
         behind=partial(_behind, line, store) if done else None,
     )
 

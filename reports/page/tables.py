@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from bench.metrics.columns import CostFacts
 from bench.reports.columns import COST, QUALITY, Column
 from bench.reports.formats import layout
 from bench.reports.formats.flat import KEYS
@@ -61,7 +62,7 @@ def names(lines: Sequence[Line]) -> dict[str, str]:
     return {line.id: groups[id(line.group)][line.block.base, line.row.refiner] for line in lines}
 
 
-def facts(line: Line) -> dict[str, Any]:
+def facts(line: Line, memory: CostFacts) -> dict[str, Any]:
     """What the filters and the plots know of a row."""
     before = line.baseline and line.baseline.values.get(_IOU.key)
     seconds = line.row.values.get(_SECONDS.key)
@@ -74,7 +75,7 @@ def facts(line: Line) -> dict[str, Any]:
         "before": before,
         "after": line.row.values.get(_IOU.key),
         "change": of_gain(line.row.gains.get(_IOU.key)),
-        "x": {"seconds": seconds, "quality": before and _IOU.scale * before},
+        "x": {"seconds": seconds, "memory": line.row.values.get(memory.key), "quality": before and _IOU.scale * before},
         "said": "" if seconds is None else f"{_SECONDS.text(seconds)} s an image",
     }
 

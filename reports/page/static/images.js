@@ -143,6 +143,8 @@ BENCH.images = (() => {
       $("kept").checked = false;
       gallery();
     }
+    // The address may name a column of the table: the gain in a measure, say.
+    $("measure").value = (row.measures.find(({ key }) => `${get("measure")}_`.startsWith(`${key}_`)) ?? row.measures[0]).key;
     arrange();
     $("back").href = `#${(() => { const state = new URLSearchParams(location.hash.slice(1)); state.delete("row"); state.delete("image"); return state; })()}`;
     if (get("image")) open(get("image"), false);
@@ -159,7 +161,8 @@ BENCH.images = (() => {
   const start = () => {
     list.addEventListener("scroll", draw, { passive: true });
     window.addEventListener("resize", () => { if (row && !$("row").hidden) draw(); });
-    for (const id of ["measure", "first", "kept"]) $(id).addEventListener("input", () => arrange(id === "measure"));
+    for (const id of ["first", "kept"]) $(id).addEventListener("input", () => arrange(false));
+    $("measure").addEventListener("input", () => { put({ measure: $("measure").value }); arrange(); });
     $("image-q").addEventListener("input", () => arrange(false));
     $("order").addEventListener("submit", (event) => event.preventDefault());
   };

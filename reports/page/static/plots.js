@@ -6,7 +6,7 @@ BENCH.plots = (() => {
   // Okabe and Ito's colours, and shapes for those who see no colours.
   const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c7a00", "#808080"];
   const SHAPES = ["circle", "square", "diamond", "triangle-up", "cross", "x", "star", "triangle-down", "hexagon"];
-  const SCALES = { linear: {}, log: { type: "log", dtick: 1 }, ratio: { type: "log" } };
+  const SCALES = { linear: {}, log: { type: "log", dtick: 1, tickformat: "~g" }, ratio: { type: "log" } };
   const NAME = 40; // characters of a name beside its mark
   const MANY = 3000; // marks; more are drawn as a density, which counts all of them
 

@@ -100,6 +100,14 @@ BENCH.table = (() => {
     for (const id of ["q", "columns", ...choices]) {
       $(id).addEventListener("input", () => { put({ [id]: $(id).value }); BENCH.show(); });
     }
+    // A number opens the images by that number; the name beside it does so for who has no pointer.
+    body.addEventListener("click", (event) => {
+      const number = event.target.closest("td[data-value]");
+      const link = number?.parentElement.querySelector("a");
+      if (!link || getSelection().toString()) return;
+      put({ row: number.parentElement.id.slice(2), measure: heads[number.cellIndex].dataset.key, view: "" }, true);
+      BENCH.show(true);
+    });
     $("fair").addEventListener("input", () => { put({ fair: $("fair").checked ? "1" : "" }); BENCH.show(); });
     $("filters").addEventListener("submit", (event) => event.preventDefault());
     for (const button of document.querySelectorAll("[data-copy]")) {

@@ -155,6 +155,17 @@ def test_images_by_loss_and_by_gain(page: Page) -> None:
     assert page.locator("#results").is_visible() and page.locator("#q").input_value() == "crf roads unet"
 
 
+def test_a_number_opens_the_images_by_that_number(page: Page) -> None:
+    for key, title in (("seconds", "refine s/image"), ("iou_gain", "mIoU")):
+        page.select_option("#columns", label="all")
+        place = page.eval_on_selector(f'#table th[data-key="{key}"]', "head => head.cellIndex")
+        page.locator(ROW, has_text=REFINER).first.locator(":scope > *").nth(place).click()
+        page.wait_for_selector("#list tbody tr:not(.space)")
+        assert page.eval_on_selector("#measure", "chosen => chosen.selectedOptions[0].text") == title
+        assert f"measure={key}" in page.url
+        page.go_back()
+
+
 def test_image_slider_by_keyboard_overlay_and_zoom(page: Page) -> None:
     open_row(page)
     page.locator("#first").select_option("gain")
