@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bench.contracts import AsksBase, Image, MapDataset, Mask, Oracle, ProbabilityMap, Refiner, Sample, read_only
-from bench.cross_fitting import Unseen, check_inner
+from bench.cross_fitting import Unseen, check_enough, check_inner
 from bench.plugins.calls import calling_part
 from bench.plugins.outputs import taken, unchanged
 from bench.runtime.files import replacing
@@ -46,7 +46,12 @@ class Chain(Refiner):
         Leaves for each part that learns a folder of its number, from 1: ``refiner/`` is its own, ``folds/`` those of
         its copies, ``fitted`` says that it is done. While later ones are fitted, ``maps/`` holds what they learn from,
         a float32 file an image.
+
+        Raises:
+            UserError: val has fewer than two images, and two parts learn; or a part raises it.
         """
+        if sum(part.trainable for part in self.parts) > 1:
+            check_enough(val, "+".join(self.names))
         folders = [workdir / str(number) for number in range(1, len(self.parts) + 1)]
         todo = [
             index

@@ -81,6 +81,11 @@ class Variant:
         return {key: value for key, value in self.parameters.items() if isinstance(value, Variant)}
 
     @property
+    def inside(self) -> dict[str, tuple[str, Variant]]:
+        """The refiners in it by the place of their fit in the folder of its own, each with what to call it."""
+        return {key: (one.label, one) for key, one in self.nested.items()}
+
+    @property
     def foundations(self) -> list[dict[str, Variant]]:
         """What its fit may take over of fits of others, of the same val and seed: the first of which there is any.
 
@@ -216,8 +221,13 @@ class SequenceVariant(Variant):
         return {str(number): part for number, part in enumerate(self.parts, 1)}
 
     @property
+    def inside(self) -> dict[str, tuple[str, Variant]]:
+        """See `bench.plugins.chain.Chain.fit` for the places."""
+        return {f"{key}/refiner": (f"part {key}, {part.label}", part) for key, part in self.nested.items()}
+
+    @property
     def foundations(self) -> list[dict[str, Variant]]:
-        """The longest beginning that is a cell of its own; see `bench.plugins.chain.Chain.fit` for the places."""
+        """The longest beginning that is a cell of its own."""
         beginnings = (self.parts[:count] for count in range(len(self.parts) - 1, 1, -1))
         return [*({".": SequenceVariant.of(parts)} for parts in beginnings), {"1/refiner": self.parts[0]}]
 

@@ -112,6 +112,7 @@ class Manifest(BaseModel):
         contaminated_by: whose weights those are: ``base``, ``refiner`` or both.
         tuned: of a refiner tuned on val: ``parameters`` found, ``objective``, its ``score`` on val with them and
             ``default_score`` without, ``trials``; else empty.
+        tuned_inside: the same of refiners in it, and of the parts of a sequence, by what they are called.
         remarks: what a reader of the numbers has to know, e.g. that every mask is empty.
         error: one line, for ``failed``.
         images: number of test images scored.
@@ -148,6 +149,7 @@ class Manifest(BaseModel):
     contaminated: list[str] = []
     contaminated_by: list[Literal["base", "refiner"]] = []
     tuned: dict[str, Any] = {}
+    tuned_inside: dict[str, dict[str, Any]] = {}
     remarks: list[str] = []
     error: str = ""
     images: int = 0
