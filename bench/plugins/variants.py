@@ -228,8 +228,9 @@ class SequenceVariant(Variant):
     @property
     def foundations(self) -> list[dict[str, Variant]]:
         """The longest beginning that is a cell of its own."""
-        beginnings = (self.parts[:count] for count in range(len(self.parts) - 1, 1, -1))
-        return [*({".": SequenceVariant.of(parts)} for parts in beginnings), {"1/refiner": self.parts[0]}]
+        longer = [self.parts[:count] for count in range(len(self.parts) - 1, 1, -1)]
+        sequences: list[dict[str, Variant]] = [{".": SequenceVariant.of(parts)} for parts in longer]
+        return [*sequences, {"1/refiner": self.parts[0]}]
 
     @property
     def searches(self) -> bool:
