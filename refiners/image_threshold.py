@@ -20,11 +20,10 @@ from bench.contracts import (
     Span,
     UserError,
 )
-from bench.cross_fitting import check_enough, folds, one_standard_error
+from bench.cross_fitting import FOLDS, Unseen, check_enough, check_inner, folds, one_standard_error
 from bench.images import to_uint16
 from bench.refiners.looks import Features, Scene, of_map
 from bench.refiners.threshold import LEVELS, iou_by_threshold, remap
-from bench.refiners.unseen import FOLDS, Unseen, check_inner
 from bench.runtime.files import replacing
 from bench.runtime.progress import note, track
 
@@ -46,7 +45,7 @@ class ImageThreshold(Refiner):
 
     Args:
         refiner: whose maps the thresholds are of; None is the base. What the trees learn from it is unseen, see
-            `bench.refiners.unseen`.
+            `bench.cross_fitting.Unseen`.
         trees: how many.
         min_samples: images in a leaf, at least.
     """

@@ -35,9 +35,11 @@ def tuning(manifests: Sequence[Manifest]) -> tuple[str, ...]:
     for manifest in manifests:
         if manifest.tuned:
             seeds[_tuned(manifest.tuned)].append(manifest.seed)
-    if len(seeds) == 1:
-        return (*seeds,)
-    return tuple(f"seed {', '.join(map(str, sorted(which)))} {text}" for text, which in seeds.items())
+        for called, found in manifest.tuned_inside.items():
+            seeds[f"{called}: {_tuned(found)}"].append(manifest.seed)
+    every = {seed for which in seeds.values() for seed in which}
+    told = {text: f"seed {', '.join(map(str, sorted(which)))} " for text, which in seeds.items() if {*which} != every}
+    return tuple(told.get(text, "") + text for text in seeds)
 
 
 def _tuned(tuned: dict[str, Any]) -> str:

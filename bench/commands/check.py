@@ -14,7 +14,7 @@ from bench.conformance.report import Check, ContractError, Line, Remark, results
 from bench.contracts import UserError
 from bench.plugins.catalogue import SECONDS
 from bench.plugins.entry_points import Entry, entries, names
-from bench.plugins.spec import parse
+from bench.plugins.spec import parse, parts_of
 from bench.plugins.variants import Variant, resolve
 from bench.runtime.child import ONE_THREAD
 from bench.runtime.isolation import LostError, isolated
@@ -53,6 +53,8 @@ def check(
 
 
 def _kind(spec: str, settings: Settings) -> Kind:
+    if len(parts_of(spec, "bench check")) > 1:
+        return "refiner"
     name = parse(spec, "bench check").name
     named = {kind: {*names(kind), *getattr(settings.variants, kind)} for kind in KINDS}
     kinds = [kind for kind in KINDS if name in named[kind]]
@@ -85,8 +87,9 @@ def _checks(kind: Kind, spec: str, settings: Settings, workdir: Path) -> Iterato
     """Each is made when those before it have run: what they found is here then."""
     found: list[Entry] = []
     variants: list[Variant] = []
-    name = parse(spec, "bench check").name
-    if name in names(kind):
+    parts = [parse(part, "bench check").name for part in parts_of(spec, "bench check")]
+    # A sequence has no class of its own that could be looked at.
+    if len(parts) == 1 and (name := parts[0]) in names(kind):
         yield Check("import", lambda: _import(kind, name, found), vital=True)
         yield from parameter_checks(found[0])
         settings = _with_stand_ins(found[0], settings)

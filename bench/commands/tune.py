@@ -11,7 +11,7 @@ from bench.commands.train import fitted, job_of
 from bench.config import Device, Grid, load
 from bench.contracts import UserError
 from bench.metrics.columns import Objective
-from bench.plugins.variants import resolve
+from bench.plugins.variants import SequenceVariant, resolve
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,9 @@ def tune(
     )
     settings = load(config, parameters)
     given = resolve("refiner", refiner, settings)
+    if isinstance(given, SequenceVariant):
+        fix = f"tune its parts in a run: bench run --refiner '{given.tuned(options.tune, options.objective).spec}'"
+        raise UserError(f"{refiner} is a sequence", "--refiner", fix)
     variant = given.tuned(options.tune, options.objective)
     if variant.search is None:
         raise UserError(f"{refiner} has nothing to tune", "--refiner", "use it with 'bench run' as it is")

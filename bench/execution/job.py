@@ -180,7 +180,7 @@ class Job:
                     refiner.check_fit()
 
     def inner_fits(self, work: Path) -> float:
-        """Give a refiner that is given others what these have learned in cells of their own, of the same val and seed.
+        """Give a refiner that is made of others what these have learned in their own cells, of the same val and seed.
 
         Args:
             work: where it is going to be fitted.
@@ -188,12 +188,11 @@ class Job:
         Returns:
             seconds that those fits took.
         """
-        seconds = 0.0
-        for parameter, key in self.cell.inner_fits.items():
-            found = self.store.fitted_refiner(key, self.least).find()
-            if found is not None:
-                seconds += found.copy(work / parameter)
-        return seconds
+        for others in self.cell.inner_fits:
+            there = {place: self.store.fitted_refiner(key, self.least).find() for place, key in others.items()}
+            if found := {place: one for place, one in there.items() if one is not None}:
+                return sum(one.copy(work / place) for place, one in found.items())
+        return 0.0
 
     def metrics(self) -> dict[str, Metric]:
         """The plugged-in metrics that the cell is scored by, by column."""

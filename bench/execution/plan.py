@@ -40,7 +40,8 @@ class Cell:
     Attributes:
         base_key: identity of the base's checkpoint; with a split's fingerprint, of its maps.
         fit_key: identity of the fitted refiner, "" where the refiner learns nothing.
-        inner_fits: of one that is given refiners: what the fit of each is called where it stands alone, by parameter.
+        inner_fits: of one that is made of refiners: what fits of others are called that its own may take over, by place
+            in its folder; those of the first that are there, see `bench.plugins.variants.Variant.foundations`.
         ids: the samples of each split as this base sees them.
         prints: the fingerprints of val and test.
         contents: what the samples of each split that is used hold.
@@ -60,7 +61,7 @@ class Cell:
     base_trainable: bool
     base_key: str
     fit_key: str
-    inner_fits: dict[str, str]
+    inner_fits: list[dict[str, str]]
     ids: dict[Split, tuple[str, ...]]
     prints: dict[Split, str]
     contents: dict[Split, Contents]
@@ -299,13 +300,17 @@ class _Context:
             if not skip_errors:
                 raise
             made, error = refiner.entry.factory, summarised(problem)
-        fit_key, inner_fits = "", {}
+        fit_key = ""
+        inner_fits: list[dict[str, str]] = []
         # Of one that could not be made the class may not know: that may depend on its parameters.
-        if refiner.search is not None or getattr(made, "trainable", False):
+        if refiner.searches or getattr(made, "trainable", False):
             self._need("val", f"{refiner.spec} is fitted on it")
             fit = {"base": self.base_key, "refiner": refiner.identity, "seed": self.seed, "val": self._print("val")}
             fit_key = digest(fit)
-            inner_fits = {key: digest(fit | {"refiner": one.identity}) for key, one in refiner.nested.items()}
+            inner_fits = [
+                {place: digest(fit | {"refiner": one.identity}) for place, one in others.items()}
+                for others in refiner.foundations
+            ]
         identity = {
             "dataset": self.dataset.identity,
             "base": self.base_identity,

@@ -28,7 +28,7 @@ from bench.metrics.columns import BASE, score
 from bench.plugins import metrics as plugged_in
 from bench.plugins.calls import arrays_of, calling, own
 from bench.plugins.outputs import taken
-from bench.plugins.variants import digest
+from bench.plugins.variants import Variant, digest
 from bench.runtime.crew import crew
 from bench.runtime.environment import describe
 from bench.runtime.progress import note, track
@@ -173,7 +173,8 @@ def fit_refiner(job: Job) -> None:
         job.refiner(work)
     _check(partial(shutil.rmtree, work), job.check_refiner_files, partial(job.check_splits, "val"))
     seconds, identity = known + time.perf_counter() - begin, digest(job.cell.refiner.identity)
-    _keep(job, job.fitted_refiner, work, seconds, refiner=manifest.refiner, identity=identity)
+    told = {"refiner": manifest.refiner, "identity": identity, "ids": job.cell.ids["val"]}
+    _keep(job, job.fitted_refiner, work, seconds, **told)
     kept = f"{job.store.address}/{job.fitted_refiner.name}"
     note(f"fitted: {manifest.refiner} to {manifest.base} on {manifest.dataset}, kept in {kept}")
 
@@ -280,10 +281,21 @@ def _done(job: Job, frame: pd.DataFrame) -> Manifest:
             "remarks": _remarks(frame),
             "fit_seconds": finished["seconds"] if finished is not None else None,
             "tuned": (fitting.tuned if fitting is not None else None) or {},
+            "tuned_inside": _tuned_inside(job.cell.refiner, fitting.folder) if fitting is not None else {},
             "written": datetime.now(UTC).isoformat(timespec="seconds"),
             "environment": describe(job.device) | ({"workers": job.workers} if job.workers > 1 else {}),
         }
     )
+
+
+def _tuned_inside(variant: Variant, folder: Path) -> dict[str, dict[str, Any]]:
+    """What was found for the refiners in one that are tuned, by what they are called."""
+    found: dict[str, dict[str, Any]] = {}
+    for place, (called, one) in variant.inside.items():
+        tuned = Learned(folder / place).tuned
+        within = _tuned_inside(one, folder / place / ("" if tuned is None else "refiner"))
+        found |= ({} if tuned is None else {called: tuned}) | {f"{called}: {key}": of for key, of in within.items()}
+    return found
 
 
 def _remarks(frame: pd.DataFrame) -> list[str]:

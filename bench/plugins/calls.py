@@ -16,6 +16,11 @@ import numpy as np
 from bench.contracts import Sample, UserError
 from bench.runtime.failures import EscapeError, Stopped
 
+
+class PartError(UserError):
+    """What a part of a refiner has done, its ``where`` being the part: whoever calls the whole adds on what."""
+
+
 _COPY = "the plug-in must copy what it is given before it changes it, e.g. maps[0].copy()"
 
 
@@ -38,6 +43,8 @@ def calling(where: str, *lent: np.ndarray) -> Iterator[None]:
     process, folder, before = os.getpid(), _folder(), _sums(lent)
     try:
         yield
+    except PartError as error:
+        raise UserError(error.what, f"{where}: {error.where}", error.fix) from error
     except (UserError, KeyboardInterrupt, Stopped):
         raise
     except BaseException as error:
@@ -55,6 +62,27 @@ def calling(where: str, *lent: np.ndarray) -> Iterator[None]:
     if _sums(lent) != before:
         # As torch does, for one, which heeds no flag of numpy's.
         raise UserError("it has changed its input", where, _COPY)
+
+
+@contextmanager
+def calling_part(part: str) -> Iterator[None]:
+    """In the block a refiner calls a part of it, inside a `calling`.
+
+    Args:
+        part: which, for errors: ``"part 2, densecrf"``.
+
+    Raises:
+        PartError: the part raised a UserError, or wrote into an array that is read-only.
+    """
+    try:
+        yield
+    except UserError as error:
+        raise PartError(error.what, ": ".join(filter(None, (part, error.where))), error.fix) from error
+    except Exception as error:
+        if _of_read_only(error):
+            raise PartError(f"it writes into an array that is read-only, {error}", part, _COPY) from error
+        error.add_note(part)
+        raise
 
 
 def own(sample: Sample) -> Sample:

@@ -12,8 +12,10 @@ from typing import Any, get_args, get_type_hints
 
 from bench.config import KINDS, Kind, Settings, nearest, unknown
 from bench.contracts import AsksBase, BaseNetwork, Metric, Oracle, Plugin, Refiner, SearchSpace, Tunable, UserError
+from bench.plugins.chain import class_for
 from bench.runtime.environment import DISTRIBUTION
 from bench.runtime.failures import summarised
+from bench.store import SEQUENCE
 
 FILLED_IN: dict[Kind, tuple[str, ...]] = {
     "dataset": ("root",),
@@ -65,6 +67,26 @@ class _Sent(Entry):
     @cached_property
     def factory(self) -> Any:
         return usable(self.kind, self.name, "another process").factory
+
+
+class SequenceEntry(Entry):
+    """What stands for the entry point of a sequence of refiners, which has none.
+
+    Args:
+        parts: the entries of the refiners.
+    """
+
+    def __init__(self, parts: tuple[Entry, ...]) -> None:
+        super().__init__("refiner", SEQUENCE)
+        object.__setattr__(self, "parts", parts)
+        del self.__dict__["factory"]
+
+    @cached_property
+    def factory(self) -> Any:
+        return class_for(entry.factory for entry in self.__dict__["parts"])
+
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        return SequenceEntry, (self.__dict__["parts"],)
 
 
 def names(kind: Kind) -> set[str]:

@@ -9,8 +9,10 @@ from typing import Any
 
 from bench.contracts import UserError
 from bench.runtime.brackets import pieces
+from bench.store import SEQUENCE
 
 _SPEC = re.compile(r"\s*([^\[\]\s]+)\s*(?:\[(.*)\])?\s*", re.DOTALL)
+_CLOSE = "close its quotes or brackets"
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,28 @@ class Spec:
         return f"{self.name}[{','.join(self.parts)}]" if self.parts else self.name
 
 
+def parts_of(text: str, where: str) -> list[str]:
+    """The specs of a sequence, in order; of what is none, itself alone.
+
+    Raises:
+        UserError: a part is missing, or a quote or bracket is not closed.
+
+    >>> parts_of("threshold + gated[refiner=prn+densecrf]", "--refiner")
+    ['threshold', 'gated[refiner=prn+densecrf]']
+    """
+    if SEQUENCE not in text:
+        return [text]
+    try:
+        parts = pieces(text, SEQUENCE)
+    except ValueError:
+        raise UserError(f"cannot read {text!r}", where, _CLOSE) from None
+    if len(parts) == 1:
+        return parts
+    if not all(part.strip() for part in parts):
+        raise UserError(f"a part is missing in {text!r}", where, "write name+name, without blanks or in quotes")
+    return [part.strip() for part in parts]
+
+
 def parse(text: str, where: str) -> Spec:
     """Read ``name[key=value,...]``.
 
@@ -59,7 +83,7 @@ def parse(text: str, where: str) -> Spec:
     try:
         parts = tuple(part.strip() for part in pieces(match[2] or "") if part.strip())
     except ValueError:
-        raise UserError(f"cannot read {text!r}", where, "close its quotes or brackets") from None
+        raise UserError(f"cannot read {text!r}", where, _CLOSE) from None
     parameters: dict[str, Any] = {}
     for part in parts:
         key, equals, value = (side.strip() for side in part.partition("="))
@@ -75,4 +99,4 @@ def _value(text: str, spec: str, where: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        raise UserError(f"cannot read the value {text} in {spec!r}", where, "close its quotes or brackets") from None
+        raise UserError(f"cannot read the value {text} in {spec!r}", where, _CLOSE) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from bench.config import Settings
 from bench.contracts import AsksBase, Refiner, UserError
@@ -33,9 +33,9 @@ def ready_refiner(spec: str, checkpoint: Path | None, settings: Settings, device
     if isinstance(refiner, AsksBase):
         raise UserError(f"{spec} needs the base network", "--refiner", "use it with 'bench run'")
     if folder is not None:
-        _check_left_by(variant, folder)
+        finished = _left_by(variant, folder)
         with calling(spec):
-            refiner.fit(_Nothing(folder), folder)
+            refiner.fit(_Unread(folder, finished.get("ids")), folder)
     elif refiner.trainable:
         fix = "train it with 'bench run', then give --checkpoint STORE/refiners/KEY"
         raise UserError(f"{spec} is not trained", "--refiner", fix)
@@ -65,7 +65,8 @@ def _with_checkpoint(spec: str, checkpoint: Path | None, settings: Settings) -> 
     return resolve("refiner", spec, settings, weights=checkpoint if folder is None else None), folder
 
 
-def _check_left_by(variant: Variant, folder: Path) -> None:
+def _left_by(variant: Variant, folder: Path) -> dict[str, Any]:
+    """What the fit of it has written there last. Raises UserError where another refiner's fit has, or none."""
     finished = Learned(folder).finished or {}
     found = finished.get("refiner")
     if found is None:
@@ -78,20 +79,26 @@ def _check_left_by(variant: Variant, folder: Path) -> None:
         if found == variant.label:
             said = f"what is here was learned by another version of {found}, or with other parameters"
         raise UserError(said, folder, f"say --refiner '{found}', with the parameters it had then")
+    return finished
 
 
-class _Nothing:
-    """`bench.contracts.MapDataset` for a fit that is to load and not to learn."""
+class _Unread:
+    """`bench.contracts.MapDataset` for a fit that is to load and not to learn.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    Args:
+        folder: of what was learned.
+        ids: val's, as it was learned from; None where an earlier version has not written them.
+    """
+
+    def __init__(self, folder: Path, ids: Sequence[str] | None) -> None:
+        self._folder, self._ids = folder, ids
 
     @property
     def ids(self) -> Sequence[str]:
-        self._refuse()
+        return self._refuse() if self._ids is None else self._ids
 
     def __len__(self) -> int:
-        self._refuse()
+        return len(self.ids)
 
     def __getitem__(self, index: int, /) -> NoReturn:
         self._refuse()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,24 +15,27 @@ from pydantic import ConfigDict, ValidationError, create_model
 
 from bench.config import Kind, Settings, nearest
 from bench.contracts import AsksBase, Plugin, RefersToFiles, SearchSpace, Span, UserError
+from bench.cross_fitting import FOLDS
 from bench.metrics.columns import DEFAULT_OBJECTIVE, OBJECTIVES
 from bench.plugins.calls import calling
+from bench.plugins.chain import Chain, class_for
 from bench.plugins.entry_points import (
     FILLED_IN,
     TUNING,
     Entry,
+    SequenceEntry,
     defaults_of,
     hints_of,
     search_space,
     takes_refiner,
     usable,
 )
-from bench.plugins.spec import Spec, parse
+from bench.plugins.spec import Spec, parse, parts_of
 from bench.plugins.tuning import Search, Tuned
 from bench.redaction import redacted
 from bench.runtime.folders import files_below, kind_of
 from bench.runtime.reading import changed, digest_of
-from bench.store import VariantName
+from bench.store import SEQUENCE, VariantName
 
 DEEPEST = 16
 """How many refiners may stand in one another's brackets: beyond it Python's own limit would end it less clearly."""
@@ -74,8 +77,26 @@ class Variant:
 
     @property
     def nested(self) -> dict[str, Variant]:
-        """The parameters that are refiners."""
+        """The parameters that are refiners; the parts of a sequence, by their numbers from 1."""
         return {key: value for key, value in self.parameters.items() if isinstance(value, Variant)}
+
+    @property
+    def inside(self) -> dict[str, tuple[str, Variant]]:
+        """The refiners in it by the place of their fit in the folder of its own, each with what to call it."""
+        return {key: (one.label, one) for key, one in self.nested.items()}
+
+    @property
+    def foundations(self) -> list[dict[str, Variant]]:
+        """What its fit may take over of fits of others, of the same val and seed: the first of which there is any.
+
+        Each by the place in the folder of its own fit.
+        """
+        return [self.nested] if self.nested else []
+
+    @property
+    def searches(self) -> bool:
+        """Whether it, or a part of it, is tuned on val."""
+        return self.search is not None
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -173,6 +194,79 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class SequenceVariant(Variant):
+    """Refiners one after the other, ``a+b``; it has no parameters but those of its parts.
+
+    Attributes:
+        parts: two or more, none of them a sequence.
+    """
+
+    parts: tuple[Variant, ...] = ()
+
+    @classmethod
+    def of(cls, parts: Sequence[Variant]) -> SequenceVariant:
+        """Of these parts; those that are sequences give theirs."""
+        flat = tuple(inner for part in parts for inner in (getattr(part, "parts", ()) or (part,)))
+        numbered = {str(number): part.name for number, part in enumerate(parts, 1)}
+        labels = {number: part.label() for number, part in numbered.items()}
+        name = VariantName(name=SEQUENCE, parameters=labels, nested=numbered)
+        return cls(SequenceEntry(tuple(part.entry for part in flat)), name, {}, parts=flat)
+
+    @property
+    def spec(self) -> str:
+        return SEQUENCE.join(part.spec for part in self.parts)
+
+    @property
+    def nested(self) -> dict[str, Variant]:
+        return {str(number): part for number, part in enumerate(self.parts, 1)}
+
+    @property
+    def inside(self) -> dict[str, tuple[str, Variant]]:
+        """See `bench.plugins.chain.Chain.fit` for the places."""
+        return {f"{key}/refiner": (f"part {key}, {part.label}", part) for key, part in self.nested.items()}
+
+    @property
+    def foundations(self) -> list[dict[str, Variant]]:
+        """The longest beginning that is a cell of its own."""
+        longer = [self.parts[:count] for count in range(len(self.parts) - 1, 1, -1)]
+        sequences: list[dict[str, Variant]] = [{".": SequenceVariant.of(parts)} for parts in longer]
+        return [*sequences, {"1/refiner": self.parts[0]}]
+
+    @property
+    def searches(self) -> bool:
+        return any(part.searches for part in self.parts)
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        parameters = {"parts": [part.identity for part in self.parts], "folds": FOLDS}
+        return {"name": SEQUENCE, "version": Chain.version, "parameters": parameters}
+
+    def _anew(self) -> Variant:
+        return replace(self, parts=tuple(part._anew() for part in self.parts))
+
+    def make(self, **filled_in: Any) -> Chain:
+        """Construct its parts, and the whole of them."""
+        made = [part.make(**filled_in) for part in self.parts]
+        return class_for(made)(made, [part.label for part in self.parts], filled_in.get("seed", 0))
+
+    def having(self, key: str, value: Any) -> Variant:
+        """With a parameter set in each part that has it."""
+        return self._each(lambda part: part.having(key, value))
+
+    def tuned(self, trials: int | None, objective: str | None) -> Variant:
+        """With ``tune=`` in each part that can be tuned and does not say so itself."""
+        return self._each(lambda part: part.tuned(trials, objective))
+
+    def with_own_weights(self) -> Variant:
+        return self._each(Variant.with_own_weights)
+
+    def _each(self, change: Callable[[Variant], Variant]) -> Variant:
+        parts = [change(part) for part in self.parts]
+        changed = any(after is not before for after, before in zip(parts, self.parts, strict=True))
+        return SequenceVariant.of(parts) if changed else self
+
+
+@dataclass(frozen=True)
 class _Reading:
     """What was written, layer by layer.
 
@@ -228,6 +322,12 @@ class _Place:
         """For errors: ``--refiner``, or ``--refiner gated[refiner=prn]``."""
         return f"{self.option} {''.join(self.around)}{spec}{']' * len(self.around)}" if self.around else self.option
 
+    def within(self, name: str, definition: str) -> _Place:
+        """That of a part of a sequence that the settings define. Raises UserError where it goes round in a circle."""
+        if definition in self.definitions:
+            raise UserError(f"{name!r} leads back to itself", definition, "name another refiner there")
+        return replace(self, definitions=self.definitions | {definition})
+
     def inside(self, name: str, key: str, definition: str) -> _Place:
         """That of a parameter; ``definition`` is the key of the settings that gives it, "" for the spec itself.
 
@@ -244,6 +344,11 @@ class _Place:
 
 def _resolve(kind: Kind, spec: str, settings: Settings, place: _Place, weights: Path | None = None) -> Variant:
     where = place.of(spec)
+    if kind == "refiner" and len(specs := parts_of(spec, where)) > 1:
+        if weights is not None:
+            fix = "name the folder STORE/refiners/KEY that a run left, or give a part its weights="
+            raise UserError(f"{spec} is a sequence, and takes no weights file", "--checkpoint", fix)
+        return SequenceVariant.of([_resolve(kind, part, settings, place) for part in specs])
     read = parse(spec, where)
     aliases: dict[str, str] = getattr(settings.variants, kind)
     name, given = read.name, read.parameters
@@ -252,6 +357,12 @@ def _resolve(kind: Kind, spec: str, settings: Settings, place: _Place, weights: 
         if name not in aliases:
             break
         definition = f"variants.{kind}.{name}"
+        if kind == "refiner" and len(parts_of(aliases[name], definition)) > 1:
+            if given:
+                fix = f"write it out, with the parameters at its parts: {aliases[name]}"
+                raise UserError(f"{read.name!r} is a sequence and has no parameters", where, fix)
+            sequence = _resolve(kind, aliases[name], settings, place.within(name, definition), weights)
+            return replace(sequence, name=VariantName(name=read.name))
         inherited = parse(aliases[name], definition)
         defined |= dict.fromkeys(inherited.parameters.keys() - given.keys(), definition)
         name, given = inherited.name, {**inherited.parameters, **given}

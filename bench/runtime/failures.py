@@ -85,7 +85,8 @@ def of_disk(error: BaseException) -> OSError | None:
 
 def _named(error: BaseException) -> str:
     message = _message(error).strip()
-    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+    named = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    return " ".join([named, *(f"({note})" for note in getattr(error, "__notes__", []))])
 
 
 def _message(error: BaseException) -> str:

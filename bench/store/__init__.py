@@ -36,12 +36,13 @@ from bench.store.garbage import Garbage, leftovers, unused
 from bench.store.kept import KeptImage, KeptImages
 from bench.store.learned import Learned, Training
 from bench.store.leases import Lease, Leases, LostError
-from bench.store.manifest import LAYOUT, Manifest, PluggedMetric, VariantName
+from bench.store.manifest import LAYOUT, SEQUENCE, Manifest, PluggedMetric, VariantName
 from bench.store.maps import EPISODES, MapCache
 from bench.store.objects import WORK, answering
 
 __all__ = [
     "LAYOUT",
+    "SEQUENCE",
     "Damage",
     "Garbage",
     "KeptImage",

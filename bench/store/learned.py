@@ -29,7 +29,7 @@ class Learned:
 
     @property
     def finished(self) -> dict[str, Any] | None:
-        """``seconds`` that it took, ``files`` (their digests) and, of a refiner, its name and identity.
+        """``seconds`` that it took, ``files`` (their digests) and, of a refiner, its name, identity and val's ``ids``.
 
         None where it is not whole. Raises UserError where a file is not what it was when it was finished.
         """

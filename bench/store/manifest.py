@@ -35,11 +35,16 @@ LAYOUT = 3
 are not found again."""
 
 
+SEQUENCE = "+"
+"""What stands between the names of refiners that are applied one after the other."""
+
+
 class VariantName(BaseModel):
     """How tables write a variant: ``name[key=value,...]``.
 
     Attributes:
-        name: the plug-in's, or that of a variant of bench.toml.
+        name: the plug-in's, or that of a variant of bench.toml; `SEQUENCE` for refiners one after the other, which are
+            the parameters ``1``, ``2``, ...
         parameters: text of those that are shown; of a path, its last part; of a refiner, its label.
         paths: absolute, of those that are paths.
         nested: names of those that are refiners.
@@ -76,6 +81,8 @@ class VariantName(BaseModel):
         for key, name in self.nested.items():
             inside = (parted for parted in (parts or {}).items() if parted[0].startswith(f"{key}."))
             shown[key] = name.label({inner.removeprefix(f"{key}."): count for inner, count in inside})
+        if self.name == SEQUENCE:
+            return SEQUENCE.join(shown.values())
         return f"{self.name}[{','.join(f'{key}={text}' for key, text in shown.items())}]" if shown else self.name
 
 
@@ -105,6 +112,7 @@ class Manifest(BaseModel):
         contaminated_by: whose weights those are: ``base``, ``refiner`` or both.
         tuned: of a refiner tuned on val: ``parameters`` found, ``objective``, its ``score`` on val with them and
             ``default_score`` without, ``trials``; else empty.
+        tuned_inside: the same of refiners in it, and of the parts of a sequence, by what they are called.
         remarks: what a reader of the numbers has to know, e.g. that every mask is empty.
         error: one line, for ``failed``.
         images: number of test images scored.
@@ -141,6 +149,7 @@ class Manifest(BaseModel):
     contaminated: list[str] = []
     contaminated_by: list[Literal["base", "refiner"]] = []
     tuned: dict[str, Any] = {}
+    tuned_inside: dict[str, dict[str, Any]] = {}
     remarks: list[str] = []
     error: str = ""
     images: int = 0

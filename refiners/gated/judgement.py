@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.cross_fitting import folds
+from bench.cross_fitting import FOLDS, folds
 from bench.refiners.looks import Features
-from bench.refiners.unseen import FOLDS
 from bench.runtime.files import replacing
 
 HARM = 1.0

@@ -20,11 +20,10 @@ from bench.contracts import (
     Span,
     UserError,
 )
-from bench.cross_fitting import check_enough
+from bench.cross_fitting import Unseen, check_enough, check_inner
 from bench.refiners.gated.features import features
 from bench.refiners.gated.judgement import HARM, Judged
 from bench.refiners.looks import overlap
-from bench.refiners.unseen import Unseen, check_inner
 from bench.runtime.progress import note, track
 
 
