@@ -192,6 +192,7 @@ NEEDS: dict[str, Need] = {
     "torchvision": Need({"model": "lraspp_mobilenet_v3_large", "classes": 1, "size": 32}, lraspp),
     "maps": Need({}, lambda folder: {"path": folder}),
     "densecrf": Need({}, modules=("pydensecrf",)),
+    "matting": Need({}, modules=("pymatting",)),
     "sam": Need({}, sam, ("transformers",)),
     "samrefiner": Need({}, sam, ("transformers",)),
     "cascadepsp": Need(
