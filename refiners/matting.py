@@ -48,13 +48,13 @@ class Matting(Refiner):
             (Grady et al., VIIP 2005), each with PyMatting's settings.
         sure_fg: from this probability on a pixel is certainly foreground, away from the edge; above 1, none is.
         sure_bg: up to this probability a pixel is certainly background, away from the edge; below 0, none is.
-        band: width of what is uncertain on each side of the mask's edge, as a share of the image's diagonal, but a pixel
-            at least; with 0 the probabilities alone decide. At ``sure_fg=0.5,sure_bg=0.5`` the band alone does.
+        band: width of what is uncertain on each side of the mask's edge, as a share of the image's diagonal, and no
+            less than a pixel; with 0 the probabilities decide. At ``sure_fg=0.5,sure_bg=0.5`` the band alone does.
         side: larger images are solved with their long side at so many pixels, and alpha is enlarged, which keeps what
             is certain; 0 solves all at their own size.
 
     Raises:
-        UserError: a number is out of range, or not sure_bg <= 0.5 <= sure_fg; at `refine`, the method finds no solution.
+        UserError: a number is out of range, or not sure_bg <= 0.5 <= sure_fg; at `refine`, there is no solution.
     """
 
     requires = ("pymatting",)

@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from transformers import (
     Sam2Config,
     Sam2Model,
+    Sam2VideoConfig,
+    Sam2VideoModel,
     Sam3TrackerConfig,
     Sam3TrackerModel,
+    Sam3VideoConfig,
+    Sam3VideoModel,
     SamConfig,
     SamHQConfig,
     SamHQModel,
@@ -39,6 +44,17 @@ VIT: dict[str, Any] = {
 }
 
 PYRAMID: dict[str, Any] = {"fpn_hidden_size": 16, "backbone_feature_sizes": [[32, 32], [16, 16], [8, 8]]}
+
+WIDTHS = (
+    "memory_attention_hidden_size",
+    "memory_attention_feed_forward_hidden_size",
+    "memory_encoder_hidden_size",
+    "memory_encoder_output_channels",
+    "mask_downsampler_embed_dim",
+    "memory_fuser_embed_dim",
+    "memory_fuser_intermediate_dim",
+)
+"""Of the parts of a video model that images do not use."""
 
 
 def tiny_sam(path: Path) -> Path:
@@ -117,3 +133,37 @@ KINDS: dict[str, Callable[[], Any]] = {
     "sam3_tracker": _sam3_tracker,
 }
 """The ``model_type`` of config.json -> how one is made."""
+
+
+def tiny_video(kind: str, path: Path) -> dict[str, torch.Tensor]:
+    """Save a video model ``sam2_video`` or ``sam3_video``, in which that of images lies. Returns its weights."""
+    torch.manual_seed(6)
+    memory: dict[str, Any] = dict.fromkeys(WIDTHS, 16)
+    memory |= dict.fromkeys(("memory_attention_num_layers", "memory_attention_num_attention_heads"), 1)
+    memory |= {"memory_fuser_num_layers": 1, "memory_attention_rope_feat_sizes": [8, 8]}
+    image = KINDS["sam2" if kind == "sam2_video" else "sam3_tracker"]().config
+    prompts = {name: getattr(image.prompt_encoder_config, name) for name in ("image_size", "patch_size", "hidden_size")}
+    seeing = {"vision_config": image.vision_config.to_dict(), "prompt_encoder_config": prompts}
+    tracker = seeing | {"mask_decoder_config": DECODER, "image_size": prompts["image_size"]} | memory
+    model: Any
+    if kind == "sam2_video":
+        model = Sam2VideoModel(Sam2VideoConfig(**tracker))
+    else:
+        part = {"hidden_size": 16, "num_attention_heads": 1}
+        layers = part | {"num_layers": 1, "intermediate_size": 16}
+        text = part | {"num_hidden_layers": 1, "intermediate_size": 16, "projection_dim": 16, "vocab_size": 50}
+        text |= {"max_position_embeddings": 8, "bos_token_id": 0, "eos_token_id": 1}
+        detector = {
+            "vision_config": seeing["vision_config"],
+            "text_config": text
+            | {"vocab_size": 50, "max_position_embeddings": 8, "bos_token_id": 0, "eos_token_id": 1},
+            "geometry_encoder_config": layers,
+            "detr_encoder_config": layers,
+            "detr_decoder_config": layers | {"num_queries": 4},
+            "mask_decoder_config": part,
+        }
+        model = Sam3VideoModel(Sam3VideoConfig(detector_config=detector, tracker_config=tracker))
+    model.config.save_pretrained(path)
+    weights = {name: tensor.detach().clone().contiguous() for name, tensor in model.state_dict().items()}
+    save_file(weights, path / "model.safetensors", metadata={"format": "pt"})
+    return weights
