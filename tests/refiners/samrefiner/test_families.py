@@ -128,7 +128,7 @@ def test_sam_asks_by_box_point_and_the_maps_logits(
     question = Question(np.array([[40.0, 25.0]]), np.array([1]), box, mask)
     masks, believed = answered(kind, folders[kind], image, question, True)
     ious = [((one >= 0) & coarse).sum() / ((one >= 0) | coarse).sum() for one in masks]
-    expected = {
+    expected: dict[Any, Any] = {
         "single": answered(kind, folders[kind], image, question, False)[0][0],
         "predicted": masks[believed.argmax()],
         "coarse": masks[int(np.argmax(ious))],
@@ -145,7 +145,7 @@ def test_sam_asks_by_box_point_and_the_maps_logits(
 def test_any_map_comes_back_whole(refiner: Any, kind: str, shape: tuple[int, int], folders: dict[str, Path]) -> None:
     draw = np.random.default_rng(5)
     image = draw.integers(0, 256, (*shape, 3), dtype=np.uint8)
-    maps = [draw.random(shape).astype(np.float32), *np.float32([[[0]], [[1]]]) * np.ones(shape, np.float32)]
+    maps = [draw.random(shape).astype(np.float32), np.zeros(shape, np.float32), np.ones(shape, np.float32)]
     options: dict[str, Any] = {"rounds": 2, "margin": 0.1} if refiner is SamRefiner else {}
     made = refiner(model=folders[kind], regions=3, **options)
     results = made.refine([image] * 3, maps)
@@ -198,7 +198,7 @@ def test_boxes_points_and_masks_can_be_left_out(folders: dict[str, Path], scene:
         Sam(box=False, points=0)
     for wrong in ({"points": -1}, {"widen": -0.1}, {"strength": float("nan")}, {"regions": 0}):
         with pytest.raises(UserError, match=next(iter(wrong))):
-            Sam(**wrong)  # type: ignore[arg-type]
+            Sam(**wrong)
 
 
 def test_pixels_are_normalised_as_the_folder_says(folders: dict[str, Path], tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_the_image_model_is_found_in_a_video_model(
     assert decoder
     for name, tensor in decoder.items():
         torch.testing.assert_close(tensor, weights[f"{prefix}mask_decoder.{name}"], rtol=0, atol=0)
-    (result,) = Sam(model=tmp_path).refine(*([one] for one in scene))
+    (result,) = Sam(model=tmp_path).refine([scene[0]], [scene[1]])
     assert result.shape == scene[1].shape
 
 
@@ -265,4 +265,4 @@ def test_weights_that_are_no_safetensors_are_not_read(
     (tmp_path / "config.json").write_text((folders["sam"] / "config.json").read_text())
     torch.save(SamModel.from_pretrained(folders["sam"]).state_dict(), tmp_path / "pytorch_model.bin")
     with pytest.raises(UserError, match="safetensors"):
-        Sam(model=tmp_path).refine(*([one] for one in scene))
+        Sam(model=tmp_path).refine([scene[0]], [scene[1]])
