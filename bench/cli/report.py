@@ -30,6 +30,10 @@ STYLES = ("full", "paper")
 """Of ``--latex``."""
 
 
+_KEEP = "8"
+"""Images of a cell that a page makes pictures of."""
+
+
 def add(commands: Commands) -> None:
     """See `bench.cli`."""
     text = "tables of a store: which refiner to take, unless another form is named"
@@ -47,6 +51,8 @@ def add(commands: Commands) -> None:
     report.add_argument("--html", action="store_true", help=text)
     text = "of --html: the tables and plots alone, as one file, report.html"
     report.add_argument("--single-file", action="store_true", help=text)
+    text = f"of --html: of cells without pictures make those of so many images, where that is quick; default {_KEEP}"
+    report.add_argument("--keep-maps", metavar="N|all|worst:N", help=text)
     for name, meaning in VIEWS.items():
         report.add_argument(f"--{name}", action="store_true", help=f"instead: {meaning}")
     text = "a CSV with a line an image ('bench data describe', or yours): a column group is resampled whole"
@@ -69,7 +75,7 @@ def _report(arguments: argparse.Namespace) -> int:
     if views := _views(arguments):
         return _show_views(results, views, chosen, arguments.out)
     if arguments.html:
-        _put_page(results, arguments.out, single=arguments.single_file)
+        _put_page(results, arguments)
         if not chosen:
             return 2 if results.damaged else 0
     if arguments.out is None and not chosen:
@@ -88,11 +94,14 @@ def _report(arguments: argparse.Namespace) -> int:
     return 2 if results.damaged else 0
 
 
-def _put_page(results: Results, folder: Path, *, single: bool) -> None:
-    if single:
-        forms.put(results.single_page(), folder / "report.html")
-    else:
-        print(results.page(folder))
+def _put_page(results: Results, arguments: argparse.Namespace) -> None:
+    if arguments.single_file:
+        forms.put(results.single_page(), arguments.out / "report.html")
+        return
+    from bench.commands.picturing import picture
+
+    picture(results, arguments.keep_maps or _KEEP, arguments.parameters, arguments.config)
+    print(results.page(arguments.out))
 
 
 def _views(arguments: argparse.Namespace) -> list[str]:
@@ -132,6 +141,8 @@ def _check(arguments: argparse.Namespace, chosen: list[str]) -> None:
         raise UserError("a page is a folder of files", "--html", "say where it goes: --out DIR")
     if arguments.single_file and not arguments.html:
         raise UserError("is of the page alone", "--single-file", "add --html")
+    if arguments.keep_maps and (not arguments.html or arguments.single_file):
+        raise UserError("is of the page with images", "--keep-maps", "say --html, without --single-file")
     if views := _views(arguments):
         if arguments.html:
             raise UserError("a page is written by a call of its own", "--html", f"leave --{views[0]} out")

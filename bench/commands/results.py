@@ -276,6 +276,11 @@ class Results:
         return self.report()
 
     @property
+    def finished(self) -> list[Manifest]:
+        """The manifests of the finished cells that the tables show. Raises UserError as `table`."""
+        return [cell.manifest for cell in self._found.cells if cell.manifest.status == "done"]
+
+    @property
     def damaged(self) -> tuple[UserError, ...]:
         """The files of the store that could not be read; the tables show the rest. Raises UserError as `table`."""
         return self._found.damaged
