@@ -24,8 +24,14 @@ from bench.contracts import (
 )
 from bench.images import resize
 
-SMALLEST = 3
-"""Pixels of a side: the windows over which colours are compared are no smaller."""
+SMALLEST = 5
+"""Pixels of a side: windows and neighbours over which colours are compared fit into no less."""
+
+KERNEL = 10
+"""Radius of the large kernels, pixels: PyMatting's."""
+
+SOLVED = 1e-12
+"""Residual at which a solution is found. By its share of the right side alone, none is where that is zero."""
 
 UNKNOWN = 0.5
 """In a trimap; 0 is certain background, 1 certain foreground."""
@@ -38,14 +44,14 @@ class Matting(Refiner):
     others get the share of the foreground in their colour. The band of uncertain pixels along the edge reaches half as
     deep into a region, of foreground or background, as that is deep at its deepest: thin ones and holes keep their
     core. A map that leaves no certain foreground, no certain background or nothing in question stays as it is, and so
-    does one under 3 pixels high or wide.
+    does one under 5 pixels high or wide.
 
     PyMatting compiles itself when it is first imported, which takes a minute, and is kept for later.
 
     Args:
         method: ``cf`` closed-form (Levin et al., PAMI 2008), ``knn`` (Chen et al., PAMI 2013), ``lbdm`` learning-based
             (Zheng and Kambhamettu, ICCV 2009), ``lkm`` large kernels (He et al., CVPR 2010), ``rw`` random walks
-            (Grady et al., VIIP 2005), each with PyMatting's settings.
+            (Grady et al., VIIP 2005), each with PyMatting's settings; large kernels are cut to small images.
         sure_fg: from this probability on a pixel is certainly foreground, away from the edge; above 1, none is.
         sure_bg: up to this probability a pixel is certainly background, away from the edge; below 0, none is.
         band: width of what is uncertain on each side of the mask's edge, as a share of the image's diagonal, and no
@@ -122,9 +128,10 @@ class Matting(Refiner):
         # It counts the cores itself, where a worker has one.
         numba.set_num_threads(1)
         estimate = getattr(pymatting, f"estimate_alpha_{self.method}")
+        fitting = {"radius": min(KERNEL, (min(trimap.shape) - 1) // 4)} if self.method == "lkm" else {}
         try:
             with redirect_stdout(io.StringIO()):  # it prints how its preconditioner fares
-                alpha = estimate(pixels / 255.0, trimap)
+                alpha = estimate(pixels / 255.0, trimap, laplacian_kwargs=fitting, cg_kwargs={"atol": SOLVED})
         except ValueError as error:
             said = f"no solution, {' '.join(str(error).split())[:100]}"
             raise UserError(said, f"matting[method={self.method}]", "try another method=") from None

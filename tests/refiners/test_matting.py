@@ -134,7 +134,17 @@ def test_thin_parts_and_holes_keep_their_core() -> None:
     assert trimap[60, 80] == 0 and trimap[58, 80] == 0.5
 
 
-@pytest.mark.parametrize("shape", [(40, 50), (1, 1), (2, 30), (30, 2)])
+@pytest.mark.parametrize("method", ["cf", "lbdm", "rw"])  # the others look for like colours farther off
+def test_what_only_background_surrounds_is_background(method: Any) -> None:
+    """The foreground has no say in it: the linear system's right side is zero."""
+    image = np.random.default_rng(4).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    probs = np.zeros((40, 60), np.float32)
+    probs[:, :20], probs[15:25, 40:50] = 1, 0.4
+    (refined,) = Matting(method=method, band=0).refine([image], [probs])
+    np.testing.assert_allclose(refined[:, 20:], 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(40, 50), (1, 1), (4, 30), (30, 4)])
 def test_a_map_that_leaves_nothing_to_solve_stays_as_it_is(shape: tuple[int, int]) -> None:
     draw = np.random.default_rng(1)
     image = draw.integers(0, 256, (*shape, 3), dtype=np.uint8)
@@ -143,7 +153,7 @@ def test_a_map_that_leaves_nothing_to_solve_stays_as_it_is(shape: tuple[int, int
     unsure = (0.2 + 0.6 * draw.random(shape)).astype(np.float32)  # nothing is certain
     maps = [np.zeros(shape, np.float32), np.ones(shape, np.float32), unsure]
     options: dict[str, Any] = {"band": 0.0}
-    if min(shape) > 2:
+    if min(shape) > 4:
         maps.append(half)  # nothing is in question without a band
     else:
         options["band"] = 0.3
