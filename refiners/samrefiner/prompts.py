@@ -59,19 +59,25 @@ def prompts_for(
     """
     tight = tight_box(region)
     box = tight if similar is None else elastic_box(tight, similar, margin)
-    x1, y1, x2, y2 = tight
-    inside = region[y1 : y2 + 1, x1 : x2 + 1]
-    on = deepest(np.pad(inside, 1), points) - 1  # the image's border is an edge too
-    beside = deepest(~inside, negatives)
-    labels = np.repeat([1, 0], [len(on), len(beside)]).astype(np.int64)
+    chosen, labels = points_for(region, points, negatives)
     return Prompts(
-        points=np.concatenate([on, beside]) + np.array([x1, y1]),
+        points=chosen,
         labels=labels,
         box=np.array(box, np.float64),
         sign=np.where(region, np.float32(1), np.float32(-1)),
         weight=gaussian_weight(region, gamma),
         elastic=box != tight,
     )
+
+
+def points_for(region: Mask, points: int, negatives: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Points on a region and beside it, see `prompts_for`: float64 ``(N, 2)``, and their labels 1 or 0 ``(N,)``."""
+    x1, y1, x2, y2 = tight_box(region)
+    inside = region[y1 : y2 + 1, x1 : x2 + 1]
+    on = deepest(np.pad(inside, 1), points) - 1  # the image's border is an edge too
+    beside = deepest(~inside, negatives)
+    labels = np.repeat([1, 0], [len(on), len(beside)]).astype(np.int64)
+    return np.concatenate([on, beside]) + np.array([x1, y1]), labels
 
 
 def regions(mask: Mask, most: int) -> list[Mask]:

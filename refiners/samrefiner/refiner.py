@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts import DECISION, Budget, Image, Mask, ProbabilityMap, Refiner, SearchSpace, Span, UserError
-from bench.refiners.samrefiner.prompts import prompts_for, regions
+from bench.contracts import Budget, Mask, ProbabilityMap, SearchSpace, Span, UserError
+from bench.refiners.samrefiner.prompted import Prompted
+from bench.refiners.samrefiner.prompts import Prompts, prompts_for
 from bench.training.hub import ModelId
 
 if TYPE_CHECKING:
-    from bench.refiners.samrefiner.model import Scene, Segmenter
+    from bench.refiners.samrefiner.model import Question, Scene, Segmenter
 
 SIMILAR = 0.5
 """Cosine of features above which the elastic box takes a pixel for part of the region (the authors' number)."""
@@ -23,7 +22,7 @@ UNSURE = 1.0
 """Strength of the mask prompt once the box has outgrown the mask (the authors' number): the mask misses something."""
 
 
-class SamRefiner(Refiner):
+class SamRefiner(Prompted):
     """A Segment-Anything model prompted with the map's points, boxes and masks (SAMRefiner, Lin et al., ICLR 2025).
 
     The map's mask is split into connected regions, those that lie like one object are merged, and the model is asked
@@ -31,15 +30,18 @@ class SamRefiner(Refiner):
     `bench.refiners.samrefiner.prompts`. Of its three masks one is kept, and becomes the coarse mask of the next round.
     The result is the highest probability of all regions; regions that were not asked about, or to which the model
     answered with nothing, keep the map's values. A map without foreground stays as it is, as does one so narrow that
-    the model's square (1024 pixels a side) would hold nothing of it. Defaults are those of the authors' code;
-    SAMRefiner++, which tunes the model's IoU head, is not included.
+    the model's square (1024 pixels a side) would hold nothing of it. Defaults are those of the authors' code, which
+    asks a SAM; SAMRefiner++, which tunes the model's IoU head, is not included.
 
-    Models: any that transformers loads as `SamModel` (SAM ViT-B/L/H, SlimSAM, MedSAM, your own), not SAM-HQ or SAM 2.
-    SAM itself was trained on SA-1B, which none of our test images comes from. What others fine-tuned a model on
-    cannot be told from its files: MedSAM, for one, has seen public polyp sets.
+    Models: any that transformers has for masks from prompts, by the ``model_type`` of its config.json: ``sam`` (SAM
+    ViT-B/L/H, SlimSAM, MedSAM), ``sam_hq``, ``sam2``, ``sam3_tracker``, or your own of such a type.
+    SAM itself was trained on SA-1B, which none of our test images comes from. HQ-SAM was trained on DUTS, ECSSD,
+    MSRA-10K and FSS-1000 as well: cells of ``sam_hq`` on these are marked. What others fine-tuned a model on cannot be
+    told from its files: MedSAM, for one, has seen public polyp sets.
 
     Args:
-        model: a folder (``save_pretrained``'s: config.json, model.safetensors), or a name on the Hugging Face hub.
+        model: a folder (``save_pretrained``'s: config.json, model.safetensors; preprocessor_config.json where the
+            pixels are not normalised as is usual for its type), or a name on the Hugging Face hub.
         revision: of a name on the hub: a branch, tag or commit. Only a commit stays what it is.
         points: positive points a region, at most.
         negatives: negative points a region, at most; 0 for none.
@@ -55,9 +57,6 @@ class SamRefiner(Refiner):
         UserError: a number is out of range; at the first `refine`, the model cannot be had or is of another kind.
     """
 
-    requires = ("transformers",)
-    extra = "huggingface"
-    trained_on: tuple[str, ...] = ()
     search_space: ClassVar[SearchSpace] = {
         "points": Span(1, 3),
         "negatives": Span(0, 3),
@@ -93,35 +92,11 @@ class SamRefiner(Refiner):
                 raise UserError(f"{name}={number}", "samrefiner", "give a number above 0")
         if not 0 <= margin < 1:
             raise UserError(f"margin={margin}", "samrefiner", "give a share from 0 to below 1")
-        self.model, self.revision, self.device = str(model), revision, device
+        super().__init__(model, revision, regions, device)
         self.points, self.negatives, self.margin, self.gamma = points, negatives, margin, gamma
-        self.strength, self.rounds, self.select, self.regions = strength, rounds, select, regions
+        self.strength, self.rounds, self.select = strength, rounds, select
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Without the model: another process loads it itself, which is quicker, and gives the same bits."""
-        return {name: value for name, value in self.__dict__.items() if name != "_segmenter"}
-
-    def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
-        """See `bench.contracts.Refiner`."""
-        return [self._refine(image, probs) for image, probs in zip(images, maps, strict=True)]
-
-    def _refine(self, image: Image, probs: ProbabilityMap) -> ProbabilityMap:
-        coarse = probs >= DECISION
-        found = regions(coarse, self.regions)
-        if not found or not self._segmenter.holds(probs.shape):
-            return probs.copy()
-        scene = self._segmenter.look(image)
-        refined, asked = np.zeros_like(probs), np.zeros_like(coarse)
-        for region in found:
-            logits = self._answer(scene, region)
-            if logits is not None:
-                np.maximum(refined, _sigmoid(logits), out=refined)
-                asked |= region
-        if not asked.any():
-            return probs.copy()
-        return np.maximum(refined, np.where(coarse & ~asked, probs, 0))
-
-    def _answer(self, scene: Scene, region: Mask) -> NDArray[np.float32] | None:
+    def _answer(self, scene: Scene, region: Mask, probs: ProbabilityMap) -> NDArray[np.float32] | None:
         """Logits ``(H, W)`` of the last round whose mask has foreground; None where the first has none."""
         mask, best = region, None
         for _ in range(self.rounds):
@@ -145,20 +120,23 @@ class SamRefiner(Refiner):
             margin=self.margin,
             similar=similar,
         )
-        logits, scores = self._segmenter.ask(scene, prompts, UNSURE if prompts.elastic else self.strength)
+        strength = UNSURE if prompts.elastic else self.strength
+        logits, scores = self._segmenter.ask(scene, question_of(self._segmenter, scene, prompts, strength))
         if self.select == "coarse":
             masks = logits >= 0
             scores = (masks & coarse).sum(axis=(1, 2)) / (masks | coarse).sum(axis=(1, 2))
         return logits[int(scores.argmax())]
 
-    @cached_property
-    def _segmenter(self) -> Segmenter:
-        from bench.refiners.samrefiner.model import Segmenter
 
-        return Segmenter(self.model, self.revision, self.device)
+def question_of(segmenter: Segmenter, scene: Scene, prompts: Prompts, strength: float) -> Question:
+    """What the model is asked, of the paper's prompts.
 
+    Args:
+        strength: of the mask prompt, a logit: ``strength`` x weight on the region, ``-strength`` elsewhere.
+    """
+    from bench.refiners.samrefiner.model import Question
 
-def _sigmoid(logits: NDArray[np.float32]) -> ProbabilityMap:
-    from scipy.special import expit
-
-    return expit(logits).astype(np.float32)
+    sign = segmenter.on_square(prompts.sign, scene, fill=-1.0)
+    weight = segmenter.on_square(prompts.weight, scene, fill=0.0)
+    mask = np.where(sign > 0, np.float32(strength) * weight, np.float32(-strength))
+    return Question(prompts.points, prompts.labels, prompts.box, mask)

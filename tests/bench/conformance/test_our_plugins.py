@@ -192,6 +192,8 @@ NEEDS: dict[str, Need] = {
     "torchvision": Need({"model": "lraspp_mobilenet_v3_large", "classes": 1, "size": 32}, lraspp),
     "maps": Need({}, lambda folder: {"path": folder}),
     "densecrf": Need({}, modules=("pydensecrf",)),
+    "matting": Need({}, modules=("pymatting",)),
+    "sam": Need({}, sam, ("transformers",)),
     "samrefiner": Need({}, sam, ("transformers",)),
     "cascadepsp": Need(
         {"weights": "train", "L": 66, "fast": True, "epochs": 1, "steps": 1, "train_batch": 2, "crop": 32}

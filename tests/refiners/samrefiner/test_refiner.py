@@ -16,6 +16,7 @@ from bench.contracts import Image, ProbabilityMap, UserError
 from bench.refiners.samrefiner import SamRefiner
 from bench.refiners.samrefiner.model import Segmenter
 from bench.refiners.samrefiner.prompts import prompts_for
+from bench.refiners.samrefiner.refiner import question_of
 from tests.refiners.samrefiner.tiny import SIDE, tiny_sam
 
 
@@ -48,7 +49,7 @@ def test_prompts_arrive_in_the_models_square(folder: Path, scene: tuple[Image, P
     segmenter = Segmenter(str(folder), "main", "cpu")
     seen = segmenter.look(image)
     prompts = prompts_for(probs >= 0.5, points=2, negatives=1, gamma=4.0, margin=0.0)
-    inputs = segmenter.inputs(seen, prompts, 30.0)
+    inputs = segmenter.inputs(seen, question_of(segmenter, seen, prompts, 30.0))
     theirs = processor()(
         images=image.copy(),
         input_points=[[prompts.points.tolist()]],
@@ -74,7 +75,8 @@ def test_one_round_is_one_call_of_the_model(folder: Path, scene: tuple[Image, Pr
     (rows, columns) = np.nonzero(coarse)
     segmenter = Segmenter(str(folder), "main", "cpu")
     prompts = prompts_for(coarse, points=1, negatives=1, gamma=4.0, margin=0.0)
-    masks = segmenter.inputs(segmenter.look(image), prompts, 30.0)["input_masks"]
+    seen = segmenter.look(image)
+    masks = segmenter.inputs(seen, question_of(segmenter, seen, prompts, 30.0))["input_masks"]
     given = processor()(
         images=image.copy(),
         input_points=[[prompts.points.tolist()]],
@@ -106,7 +108,8 @@ def test_more_rounds_ask_about_the_last_answer(folder: Path, scene: tuple[Image,
     first = (results[0] >= 0.5).astype(np.float32)
     segmenter = Segmenter(str(folder), "main", "cpu")
     prompts = prompts_for(first > 0, points=1, negatives=1, gamma=4.0, margin=0.0)
-    logits, scores = segmenter.ask(segmenter.look(image), prompts, 30.0)
+    seen = segmenter.look(image)
+    logits, scores = segmenter.ask(seen, question_of(segmenter, seen, prompts, 30.0))
     np.testing.assert_allclose(results[1], 1 / (1 + np.exp(-logits[scores.argmax()])), atol=1e-5)
 
 
@@ -128,7 +131,8 @@ def test_the_box_grows_where_features_are_alike(folder: Path, scene: tuple[Image
     similar = segmenter.similar(seen, coarse, 0.5)
     assert similar.shape == coarse.shape and similar.mean() > 0.9
     prompts = prompts_for(coarse, points=1, negatives=1, gamma=4.0, margin=0.5, similar=similar)
-    logits, scores = segmenter.ask(seen, prompts, 1.0)  # the mask prompt of a box that grew is a weak one
+    # The mask prompt of a box that grew is a weak one.
+    logits, scores = segmenter.ask(seen, question_of(segmenter, seen, prompts, 1.0))
     np.testing.assert_allclose(grown, 1 / (1 + np.exp(-logits[scores.argmax()])), atol=1e-5)
 
 
@@ -195,11 +199,11 @@ def test_what_is_no_model_is_said_in_one_line(
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     cases: dict[Path | str, str] = {
         tmp_path / "empty": "empty",
-        tmp_path / "segformer": "type 'segformer'.*SamModel",
+        tmp_path / "segformer": "type 'segformer'.*sam2",
         tmp_path / "torn": "torn",
         tmp_path / "part": "no weights for mask_decoder",
         str(tmp_path / "missing"): "missing",
-        "facebook/sam-vit-base": "cannot be downloaded.*facebook/sam-vit-base.*model=FOLDER",
+        "facebook/sam-vit-base": "cannot be downloaded.*hf download facebook/sam-vit-base .*model=FOLDER",
     }
     for model, says in cases.items():
         with pytest.raises(UserError, match=says) as caught:
