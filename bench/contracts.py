@@ -421,6 +421,19 @@ class Checked(Protocol):
         ...
 
 
+@runtime_checkable
+class ChecksFiles(Protocol):
+    """A refiner that reads its files when it first refines, and can tell before whether they are what it takes."""
+
+    def check_files(self) -> None:
+        """Look at them. A run asks before anything is computed, of the device that the refiner will be used on.
+
+        Raises:
+            UserError: they are not, or cannot be used there.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Description:
     """What a base network is, for ``bench list bases --verbose``.

@@ -209,8 +209,13 @@ def _missing(pending: list[Job], on_error: OnError) -> dict[str, str]:
         UserError: the first such reason, with ``on_error="fail"``.
     """
     found: dict[tuple[str, str], Exception | None] = {}
+
+    def asked(cell: Cell) -> tuple[str, str]:
+        # Of refiners that learn nothing each has files of its own.
+        return cell.base_key, cell.fit_key or cell.refiner.spec
+
     for job in pending:
-        learns = job.cell.base_key, job.cell.fit_key
+        learns = asked(job.cell)
         if not job.cell.error and learns not in found:
             found[learns] = None
             try:
@@ -220,7 +225,7 @@ def _missing(pending: list[Job], on_error: OnError) -> dict[str, str]:
                 if on_error == "fail":
                     raise
                 found[learns] = error
-    errors = {job.cell.manifest.key: found.get((job.cell.base_key, job.cell.fit_key)) for job in pending}
+    errors = {job.cell.manifest.key: found.get(asked(job.cell)) for job in pending}
     return {key: summarised(error) for key, error in errors.items() if error} | {
         job.cell.manifest.key: job.cell.error for job in pending if job.cell.error
     }

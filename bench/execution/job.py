@@ -13,6 +13,7 @@ from bench.contracts import (
     AsksBase,
     BaseNetwork,
     Checked,
+    ChecksFiles,
     Dataset,
     DatasetSource,
     Image,
@@ -163,10 +164,11 @@ class Job:
         return predict
 
     def check_fits(self) -> None:
-        """Whether what is yet to be fitted can be.
+        """Whether what is yet to be fitted can be, and whether the refiner's files are what it takes.
 
         Raises:
-            UserError: the base or the refiner says that it cannot, see `bench.contracts.Checked`.
+            UserError: the base or the refiner says that it cannot, see `bench.contracts.Checked`; or the refiner says
+                that they are not, see `bench.contracts.ChecksFiles`.
         """
         if self.cell.base_trainable and self.trained_base.find() is None:
             base: BaseNetwork = self.cell.base.make(device="cpu", seed=self.cell.seed)
@@ -178,6 +180,9 @@ class Job:
             if refiner.trainable and isinstance(refiner, Checked):
                 with calling(self.cell.refiner.label):
                     refiner.check_fit()
+        if isinstance(self.cell.refiner.entry.factory, ChecksFiles):
+            with calling(self.cell.refiner.label):
+                self.cell.refiner.make(device=self.device, seed=self.cell.seed).check_files()
 
     def inner_fits(self, work: Path) -> float:
         """Give a refiner that is given others what these have learned in cells of their own, of the same val and seed.

@@ -50,6 +50,14 @@ def opened(path: Path, form: Form, device: str) -> Program:
     return open_exported(path, device)
 
 
+def check_runtime(form: Form, device: str) -> None:
+    """Raises UserError where what runs such files cannot use the device."""
+    if form == "onnx":
+        from bench.network_files.onnx import check_device
+
+        check_device(device)
+
+
 def answered(program: Program, tensors: Sequence[np.ndarray], where: object) -> Mapping[str, np.ndarray]:
     """What the network gives for the tensors. Raises UserError where it does not run on them."""
     try:
