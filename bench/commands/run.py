@@ -183,7 +183,7 @@ def run(
 
 
 def _readings(jobs: Iterable[Job]) -> list[str]:
-    """What the files of the datasets and bases are taken for. Raises UserError where that is unclear."""
+    """What the files of the datasets, bases and refiners are taken for. Raises UserError where that is unclear."""
     said: dict[tuple[str, str], str] = {}
     for cell in (job.cell for job in jobs):
         if cell.reading:  # found out when it was planned
@@ -191,6 +191,9 @@ def _readings(jobs: Iterable[Job]) -> list[str]:
         base = "base", str(cell.base.name)
         if base not in said and isinstance(cell.base.entry.factory, TellsReading):
             said[base] = f"{cell.base.label}: {cell.base.make(device='cpu', seed=0).reading()}"
+        if isinstance(cell.refiner.entry.factory, TellsReading) and not cell.error:
+            text = f"{cell.refiner.label}: {cell.refiner.make(device='cpu', seed=0).reading()}"
+            said["refiner", f"{cell.manifest.key}"] = text
     return list(said.values())
 
 

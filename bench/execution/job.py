@@ -32,6 +32,7 @@ from bench.images import expecting
 from bench.plugins import metrics as plugged_in
 from bench.plugins.calls import calling
 from bench.plugins.outputs import taken
+from bench.plugins.variants import Variant
 from bench.runtime.reading import changed
 from bench.store import Lease, Manifest, MapCache, Store, Training
 
@@ -128,10 +129,10 @@ class Job:
             self.cell.base.check_unchanged()
 
     @contextmanager
-    def reading_base_files(self) -> Iterator[None]:
-        """While the block runs, images and maps that the base reads of its own have to be what they were."""
+    def reading_files(self, variant: Variant) -> Iterator[None]:
+        """While the block runs, images and maps that a base or refiner reads of its own have to be what they were."""
         with ExitStack() as stack:
-            for path, digests in self.cell.base.files.items():
+            for path, digests in variant.files.items():
                 stack.enter_context(expecting(digests, path))
             yield
 

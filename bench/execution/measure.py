@@ -19,7 +19,7 @@ _STATUS, _CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 @dataclass(frozen=True)
 class Cost:
-    """One step's cost; None where this machine cannot measure it.
+    """One step's cost; None where this machine cannot measure it, or the step was done elsewhere.
 
     Attributes:
         seconds: wall time, the device synchronised before and after.
@@ -30,7 +30,7 @@ class Cost:
         energy_j: energy the whole GPU drew during the step, J.
     """
 
-    seconds: float
+    seconds: float | None = None
     peak_gpu_mb: float | None = None
     peak_gpu_nvml_mb: float | None = None
     peak_rss_mb: float | None = None

@@ -16,6 +16,7 @@ from bench.contracts import (
     Dataset,
     DatasetSource,
     Episodic,
+    GoesByName,
     PartialBase,
     Split,
     UserError,
@@ -42,6 +43,7 @@ class Cell:
         fit_key: identity of the fitted refiner, "" where the refiner learns nothing.
         inner_fits: of one that is given refiners: what the fit of each is called where it stands alone, by parameter.
         ids: the samples of each split as this base sees them.
+        scored: the test samples that the refiner is scored on: all, but for one that has maps of some only.
         prints: the fingerprints of val and test.
         contents: what the samples of each split that is used hold.
         reading: what the dataset's files were taken for.
@@ -62,6 +64,7 @@ class Cell:
     fit_key: str
     inner_fits: dict[str, str]
     ids: dict[Split, tuple[str, ...]]
+    scored: tuple[str, ...]
     prints: dict[Split, str]
     contents: dict[Split, Contents]
     reading: str
@@ -134,6 +137,7 @@ def cells(grid: Defaults, settings: Settings) -> list[Cell]:
     """
     picked = chosen(grid, settings)
     contexts = _contexts(picked, grid, settings, scored=True)
+    _check_named(picked.rows, contexts)
     found: list[Cell] = []
     for context in contexts:
         planned = [
@@ -161,6 +165,22 @@ def training(grid: Defaults, settings: Settings, refiner: Variant | None = None)
     picked = chosen(narrow, settings)
     (context,) = _contexts(picked, narrow, settings, scored=False)
     return context.cell(refiner or picked.baseline, 0, asked=True, skip_errors=False)
+
+
+def _check_named(refiners: Sequence[Variant], contexts: Sequence[_Context]) -> None:
+    """Raises UserError where maps that were refined elsewhere would be held against those of several bases."""
+    for refiner in refiners:
+        if isinstance(refiner.entry.factory, GoesByName):
+            seen: dict[tuple[str, str], str] = {}
+            for context in contexts:
+                # Of one that its path tells apart, each base has maps of its own.
+                place = str(context.placed(refiner).parameters)
+                other = seen.setdefault((context.dataset.label, place), context.base_key)
+                if other != context.base_key:
+                    what = f"the maps of {refiner.spec} are of one base's, and would stand for several bases or seeds"
+                    raise UserError(
+                        what, "--refiner", "put {base}, {seed} or both into its path=, or run one at a time"
+                    )
 
 
 def _contexts(picked: Chosen, grid: Defaults, settings: Settings, *, scored: bool) -> list[_Context]:
@@ -286,10 +306,17 @@ class _Context:
             name: Contents.of(self.splits[name], opened.whole[name]) for name in used if len(self.splits[name])
         }
 
+    def placed(self, refiner: Variant) -> Variant:
+        """With a path that names the dataset, the base or the seed of these cells, see `Variant.placed`."""
+        return refiner.placed(dataset=self.dataset.label, base=self.base.label, seed=str(self.seed))
+
     def cell(self, refiner: Variant, position: int, *, asked: bool, skip_errors: bool) -> Cell:
-        error, saw = "", []
+        error, saw, scored = "", [], tuple(self.splits["test"].ids)
         try:
+            refiner = self.placed(refiner)
             made = refiner.make(device="cpu", seed=self.seed)
+            if isinstance(made, GoesByName):
+                scored = tuple(made.covered(scored))
             if isinstance(made, AsksBase) and self.partial:
                 said = f"{refiner.spec} asks for maps of images of its own making"
                 raise UserError(said, f"--base {self.base.spec}", "name a base that is a network")
@@ -352,6 +379,7 @@ class _Context:
             fit_key=fit_key,
             inner_fits=inner_fits,
             ids={name: tuple(split.ids) for name, split in self.splits.items()},
+            scored=scored,
             prints={"val": self._print("val"), "test": self._print("test")},
             contents=self.contents,
             reading=self.opened.reading,

@@ -22,8 +22,10 @@ from bench.contracts import DECISION, Episodic, Split, UserError
 from bench.execution import pictures
 from bench.execution.job import Job
 from bench.execution.measure import Meter
+from bench.execution.plan import Cell
 from bench.execution.refining import Refining
 from bench.images import ALL_EMPTY, NOTHING_FOUND
+from bench.images.map_folder import first_of
 from bench.metrics.columns import BASE, score
 from bench.plugins import metrics as plugged_in
 from bench.plugins.calls import arrays_of, calling, own
@@ -183,7 +185,7 @@ def _keep(job: Job, training: Training, work: Path, seconds: float, **more: Any)
 def refine(job: Job) -> None:
     """Refine and score the test split, image by image, and store the finished cell."""
     assert job.lease is not None
-    ids = job.cell.ids["test"]
+    ids = job.cell.scored
     with Log(job.work / _RECORDS) as log:
         records = {record["id"]: record for record in log.lines}
         rest = [sample_id for sample_id in ids if sample_id not in records]
@@ -229,7 +231,7 @@ def _predict(job: Job, split: Split) -> None:
     if not indices:
         return
     label, meter = f"{split} maps of {job.cell.manifest.base}", Meter(job.device, own_process=job.own_process)
-    with job.reading_base_files():
+    with job.reading_files(job.cell.base):
         with calling(label):
             base = job.fitted_base()
             base.predict([own(samples[indices[0]])])  # warm-up: weights are read now at the latest
@@ -272,13 +274,22 @@ def _done(job: Job, frame: pd.DataFrame) -> Manifest:
         update={
             "status": "done",
             "generation": job.generation,
-            "remarks": _remarks(frame),
+            "remarks": [*_left_out(job.cell), *_remarks(frame)],
             "fit_seconds": finished["seconds"] if finished is not None else None,
             "tuned": (fitting.tuned if fitting is not None else None) or {},
             "written": datetime.now(UTC).isoformat(timespec="seconds"),
             "environment": describe(job.device) | ({"workers": job.workers} if job.workers > 1 else {}),
         }
     )
+
+
+def _left_out(cell: Cell) -> list[str]:
+    """Of a refiner that has maps of some test images only: which it has none of."""
+    there = set(cell.scored)
+    gone = [sample_id for sample_id in cell.ids["test"] if sample_id not in there]
+    of = f"{len(gone)} of {len(cell.ids['test'])} images"
+    said = f"no refined map of {of}, which this row and its gains leave out: {first_of(gone)}"
+    return [said] if gone else []
 
 
 def _remarks(frame: pd.DataFrame) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import ConfigDict, ValidationError, create_model
 
 from bench.config import Kind, Settings, nearest
-from bench.contracts import AsksBase, Plugin, RefersToFiles, SearchSpace, Span, UserError
+from bench.contracts import AsksBase, GoesByName, Plugin, RefersToFiles, SearchSpace, Span, UserError
 from bench.metrics.columns import DEFAULT_OBJECTIVE, OBJECTIVES
 from bench.plugins.calls import calling
 from bench.plugins.entry_points import (
@@ -36,6 +36,10 @@ from bench.store import VariantName
 
 DEEPEST = 16
 """How many refiners may stand in one another's brackets: beyond it Python's own limit would end it less clearly."""
+
+
+CELL = ("dataset", "base", "seed")
+"""What the path of a refiner that goes by name may have in braces, see `Variant.placed`."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,26 @@ class Variant:
             return construct({})
         searched = {name: self.parameters[name] for name in self.search.space}
         return Tuned(construct, searched, self.search, filled_in.get("seed", 0))
+
+    def placed(self, **names: str) -> Variant:
+        """For one cell: ``{base}`` in the path of a refiner that goes by name, for one, is the base's name.
+
+        It keeps its own name, so that one row has the cells of all bases.
+
+        Raises:
+            UserError: nothing is at such a path.
+        """
+        if not isinstance(self.entry.factory, GoesByName):
+            return self
+        paths = {key: value for key, value in self.parameters.items() if isinstance(value, Path) and _is_open(value)}
+        for key, path in paths.items():
+            text = str(path)
+            for name, value in names.items():
+                text = text.replace(f"{{{name}}}", value)
+            paths[key] = Path(text)
+            if not kind_of(paths[key]):
+                raise UserError(f"no such file or folder for {key}", text, f"correct {key}= of {self.spec!r}")
+        return replace(self, parameters=self.parameters | paths) if paths else self
 
     def having(self, key: str, value: Any) -> Variant:
         """With a parameter set over what the name says; itself where ``value`` is None or it has no such parameter.
@@ -314,6 +338,8 @@ def _check_stands_alone(plugin: Any, name: str, where: str) -> None:
         raise UserError(f"{name} sees the ground truth", where, fix)
     if isinstance(plugin, AsksBase):
         raise UserError(f"{name} asks the base for maps", where, fix)
+    if isinstance(plugin, GoesByName):
+        raise UserError(f"{name} goes by the images' names", where, fix)
 
 
 def _fitting(entry: Entry, parameters: Mapping[str, Any], free: SearchSpace, given: Mapping[str, Any]) -> SearchSpace:
@@ -401,8 +427,15 @@ def _validate(entry: Entry, given: dict[str, Any], defaults: dict[str, Any], whe
             raise UserError(f"wrong value {key}={value}", where, f"{key} must be the name of a refiner")
         # A dataset looks its own paths up, in its root too.
         if entry.kind != "dataset" and isinstance(value, Path) and not kind_of(value):
+            if isinstance(entry.factory, GoesByName) and _is_open(value):
+                continue  # known once the cell is
             raise UserError(f"no such file or folder for {key}", value, f"correct {key}= of {entry.name!r}")
     return parameters
+
+
+def _is_open(path: Path) -> bool:
+    """Whether a part of it is one of `CELL` in braces."""
+    return any(f"{{{name}}}" in str(path) for name in CELL) and not kind_of(path)
 
 
 def _literally(hint: Any, value: Any) -> Any:
