@@ -25,7 +25,6 @@ from bench.execution.measure import Meter
 from bench.execution.plan import Cell
 from bench.execution.refining import Refining
 from bench.images import ALL_EMPTY, NOTHING_FOUND
-from bench.images.map_folder import first_of
 from bench.metrics.columns import BASE, score
 from bench.plugins import metrics as plugged_in
 from bench.plugins.calls import arrays_of, calling, own
@@ -284,12 +283,14 @@ def _done(job: Job, frame: pd.DataFrame) -> Manifest:
 
 
 def _left_out(cell: Cell) -> list[str]:
-    """Of a refiner that has maps of some test images only: which it has none of."""
+    """Of a refiner that has maps of some test images only: how many it has none of, and the first ten of these."""
     there = set(cell.scored)
     gone = [sample_id for sample_id in cell.ids["test"] if sample_id not in there]
+    if not gone:
+        return []
+    more = f" and {len(gone) - 10} more" if len(gone) > 10 else ""
     of = f"{len(gone)} of {len(cell.ids['test'])} images"
-    said = f"no refined map of {of}, which this row and its gains leave out: {first_of(gone)}"
-    return [said] if gone else []
+    return [f"{of} have no refined map, and this row and its gains leave them out: {', '.join(gone[:10])}{more}"]
 
 
 def _remarks(frame: pd.DataFrame) -> list[str]:

@@ -72,7 +72,8 @@ class MapFolder:
         absent = [sample_id for sample_id in ids if canonical(sample_id) not in self._side.files]
         if not absent:
             return list(ids)
-        said = f"{len(absent)} of {len(ids)} samples have no {noun}: {first_of(absent)}"
+        named = ", ".join(absent[:3]) + (", ..." if len(absent) > 3 else "")
+        said = f"{len(absent)} of {len(ids)} samples have no {noun}: {named}"
         patterns = likely([canonical(sample_id) for sample_id in ids], self._side.files, second_only=True)
         if patterns is not None:
             pattern = self.map_pattern.replace("*", patterns[1]) or patterns[1]
@@ -98,8 +99,3 @@ class MapFolder:
             return resize(self._maps.read(file), *shape)
         say = f"{self.who}[path=...,resize=true]"
         return self._maps.read(file, lambda size: check_map_size(size, shape, file, whose="image", say=say))
-
-
-def first_of(names: Sequence[str], count: int = 3) -> str:
-    """The first names, with dots where there are more."""
-    return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
