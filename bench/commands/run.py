@@ -193,7 +193,7 @@ def _readings(jobs: Iterable[Job]) -> list[str]:
             said[base] = f"{cell.base.label}: {cell.base.make(device='cpu', seed=0).reading()}"
         if isinstance(cell.refiner.entry.factory, TellsReading) and not cell.error:
             text = f"{cell.refiner.label}: {cell.refiner.make(device='cpu', seed=0).reading()}"
-            said["refiner", f"{cell.manifest.key}"] = text
+            said["refiner", cell.manifest.key] = text
     return list(said.values())
 
 

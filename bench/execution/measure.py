@@ -19,10 +19,10 @@ _STATUS, _CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 @dataclass(frozen=True)
 class Cost:
-    """One step's cost; None where this machine cannot measure it, or the step was done elsewhere.
+    """One step's cost; None where this machine cannot measure it.
 
     Attributes:
-        seconds: wall time, the device synchronised before and after.
+        seconds: wall time, the device synchronised before and after; NaN where the work was done elsewhere.
         peak_gpu_mb: peak of torch's CUDA allocator during the step, MiB.
         peak_gpu_nvml_mb: GPU memory in use, by all processes, as NVML reports it right after the step, MiB. Allocators
             of torch and onnxruntime keep what they took, so this is their peak plus the CUDA context.
@@ -30,7 +30,7 @@ class Cost:
         energy_j: energy the whole GPU drew during the step, J.
     """
 
-    seconds: float | None = None
+    seconds: float
     peak_gpu_mb: float | None = None
     peak_gpu_nvml_mb: float | None = None
     peak_rss_mb: float | None = None

@@ -311,12 +311,15 @@ class _Context:
         return refiner.placed(dataset=self.dataset.label, base=self.base.label, seed=str(self.seed))
 
     def cell(self, refiner: Variant, position: int, *, asked: bool, skip_errors: bool) -> Cell:
+        refiner = self.placed(refiner)
         error, saw, scored = "", [], tuple(self.splits["test"].ids)
         try:
-            refiner = self.placed(refiner)
             made = refiner.make(device="cpu", seed=self.seed)
             if isinstance(made, GoesByName):
                 scored = tuple(made.covered(scored))
+                if not scored:
+                    fix = "name its maps by the samples' ids"
+                    raise UserError(f"no test image has a map of {refiner.spec}", f"--refiner {refiner.spec}", fix)
             if isinstance(made, AsksBase) and self.partial:
                 said = f"{refiner.spec} asks for maps of images of its own making"
                 raise UserError(said, f"--base {self.base.spec}", "name a base that is a network")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -64,7 +65,7 @@ class Refining:
         with calling(where, sample.image, sample.mask, probs), self.job.reading_files(self.job.cell.refiner):
             returned, cost = self.meter(_refining(self.refiner, sample, probs))
         if isinstance(self.refiner, GoesByName):
-            cost = Cost()  # of reading a file: what the map cost was spent elsewhere
+            cost = Cost(seconds=math.nan)  # that of reading a file would be none of the map's
         (refined,) = taken(returned, [probs.shape], where)
         return Refined(sample, probs, refined, cost, where, returned)
 

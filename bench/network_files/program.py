@@ -16,13 +16,12 @@ Form = Literal["onnx", "torchscript", "exported"]
 
 
 class Program(Protocol):
-    """An opened file.
+    """An opened file."""
 
-    Attributes:
-        inputs: in the file's order.
-    """
-
-    inputs: Sequence[FileInput]
+    @property
+    def inputs(self) -> Sequence[FileInput]:
+        """In the file's order."""
+        ...
 
     def __call__(self, *tensors: np.ndarray) -> Mapping[str, np.ndarray]:
         """Outputs by name, in the file's order, of one image: a float32 or uint8 tensor for each of the inputs."""

@@ -105,7 +105,8 @@ class Variant:
         """
         if self.kind == "dataset":
             return {}
-        own = {path: _digests(path) for path in self.parameters.values() if isinstance(path, Path)}
+        paths = [path for path in self.parameters.values() if isinstance(path, Path)]
+        own = {path: _digests(path) if kind_of(path) else {} for path in paths}
         return own | {path: digests for one in self.nested.values() for path, digests in one.files.items()}
 
     def check_unchanged(self) -> None:
@@ -153,10 +154,7 @@ class Variant:
     def placed(self, **names: str) -> Variant:
         """For one cell: ``{base}`` in the path of a refiner that goes by name, for one, is the base's name.
 
-        It keeps its own name, so that one row has the cells of all bases.
-
-        Raises:
-            UserError: nothing is at such a path.
+        It keeps its own name, so that one row has the cells of all bases. Whether anything is there, the refiner says.
         """
         if not isinstance(self.entry.factory, GoesByName):
             return self
@@ -166,8 +164,6 @@ class Variant:
             for name, value in names.items():
                 text = text.replace(f"{{{name}}}", value)
             paths[key] = Path(text)
-            if not kind_of(paths[key]):
-                raise UserError(f"no such file or folder for {key}", text, f"correct {key}= of {self.spec!r}")
         return replace(self, parameters=self.parameters | paths) if paths else self
 
     def having(self, key: str, value: Any) -> Variant:

@@ -16,6 +16,7 @@ import bench
 from bench.commands.run import RunResult
 from bench.contracts import UserError
 from bench.metrics.columns import COSTS
+from bench.refiners.adapters.refined import Refined
 from bench.store import Manifest, Store
 from tests.bench.conftest import Toy
 from tests.refiners.adapters.files import written
@@ -136,8 +137,43 @@ def test_a_folder_is_of_one_base_unless_its_path_names_each(toy: Toy) -> None:
     frame = result.table()
     assert frame[frame.refiner == "refined[path={base}]"].iou.tolist() == frame[frame.refiner == GUIDED].iou.tolist()
     assert frame.iou.nunique() > 2
-    with pytest.raises(UserError, match=r"no such file or folder for path \(.*each/0\)"):
+    with pytest.raises(UserError, match=r"no such file or folder \(.*each/0\)"):
         run(toy, f"refined[path={places}/{{seed}}]")
+
+
+def test_a_folder_that_is_missing_for_one_base_fails_that_cell_alone(toy: Toy) -> None:
+    other = toy.maps.parent / "other"
+    bench.refine(refiner="morphology", images=toy.images, maps=toy.maps, out=other)
+    places = toy.maps.parent / "each"
+    refined(toy, "each/maps[path=maps]")
+    both = [toy.base, f"maps[path={other}]"]
+    result = run(toy, f"refined[path={places}/{{base}}]", base=both, on_error="skip")
+    (failure,) = result.failures.values()
+    assert "no such file or folder" in failure and "maps[path=other]" in failure
+    with pytest.raises(UserError, match=r"no such file or folder .*maps\[path=other\]"):
+        run(toy, f"refined[path={places}/{{base}}]", base=both)
+
+
+def test_a_folder_with_maps_of_other_images_alone_is_refused(toy: Toy) -> None:
+    out = toy.maps.parent / "strange"
+    out.mkdir()
+    np.save(out / "nobody.npy", np.zeros((24, 20), np.float32))
+    with pytest.raises(UserError, match="no test image has a map of"):
+        run(toy, f"refined[path={out},missing=drop]")
+
+
+def test_a_map_that_changes_while_it_is_used_is_no_part_of_the_row(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = refined(toy, "out")
+    read = Refined.refine_named
+
+    def changing(self: Refined, ids: Any, images: Any, maps: Any) -> Any:
+        file = out / f"{ids[0]}.npy"
+        np.save(file, np.load(file) / 2)
+        return read(self, ids, images, maps)
+
+    monkeypatch.setattr(Refined, "refine_named", changing)
+    with pytest.raises(UserError, match=r"changed .*\.npy"):
+        run(toy, f"refined[path={out}]")
 
 
 def test_who_knows_no_names_is_not_given_it(toy: Toy) -> None:

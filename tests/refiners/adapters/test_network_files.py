@@ -263,7 +263,7 @@ def test_what_does_not_fit_the_file_is_said_before_an_image_is_read(form: str, t
     zeros = torch.zeros(1, 3, 16, 24), torch.zeros(1, 1, 16, 24)
     two = written(form, tmp_path, Two(), *zeros)
     stacked = written(form, _made(tmp_path / "stacked"), One(4), torch.cat(zeros, 1))
-    cases = [
+    cases: list[tuple[Path, dict[str, Any], str]] = [
         (two, {"inputs": "image"}, r"inputs=image are 1, and the network's are 2: pixels.*prior"),
         (stacked, {}, r"unclear what goes in there.*inputs=image\+map"),
         (tmp_path / "absent", {}, "no such file"),
@@ -279,7 +279,7 @@ def test_what_does_not_fit_the_file_is_said_before_an_image_is_read(form: str, t
         ]
     for path, options, says in cases:
         with pytest.raises(UserError, match=says) as caught:
-            refiner(form, path, **options).check_files()  # type: ignore[arg-type]
+            refiner(form, path, **options).check_files()
         assert "\n" not in str(caught.value) and path.name in str(caught.value)
 
 
