@@ -1,8 +1,12 @@
-"""A store whose names would break a careless page, with pictures of some images."""
+"""A store whose names would break a careless page, with pictures of some images; and what a script of a page holds."""
 
 from __future__ import annotations
 
+import base64
+import json
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -58,6 +62,14 @@ def base_map() -> np.ndarray:
     found[0] = 0
     found[:, -1] = 0.5
     return found
+
+
+def handed(script: str) -> tuple[str, Any]:
+    """The name and the data that a chunk hands to the page."""
+    name, data, *deflated = json.loads(
+        f"[{script.removeprefix('BENCH.push(').removesuffix(chr(10)).removesuffix(');')}]"
+    )
+    return name, json.loads(zlib.decompress(base64.b64decode(data))) if deflated else data
 
 
 def _keep(store: Store, manifest: Manifest) -> None:

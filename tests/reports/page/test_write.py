@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,7 +17,7 @@ from bench.commands.results import Results
 from bench.contracts import UserError
 from bench.reports import FORMATS
 from bench.reports.page.values import packed
-from tests.reports.page.stores import BASE, GAINS, HOSTILE, REFINER, hostile
+from tests.reports.page.stores import BASE, GAINS, HOSTILE, REFINER, handed, hostile
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +31,7 @@ def folder(results: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def chunk(folder: Path, name: str) -> Any:
-    text = (folder / "data" / f"{name}.js").read_text()
-    said, data = json.loads(f"[{text.removeprefix('BENCH.push(').removesuffix(chr(10)).removesuffix(');')}]")
+    said, data = handed((folder / "data" / f"{name}.js").read_text())
     assert said == name or name == "first"
     return data
 
