@@ -101,7 +101,7 @@ class Sample:
 
 @runtime_checkable
 class TellsReading(Protocol):
-    """A dataset or base that finds out what the numbers in its files mean (optional)."""
+    """A dataset, base or refiner that finds out what the numbers in its files mean (optional)."""
 
     def reading(self) -> str:
         """What its files are taken for, e.g. ``"masks: 8-bit, values 0 and 255"``. Raises UserError where unclear."""
@@ -421,6 +421,19 @@ class Checked(Protocol):
         ...
 
 
+@runtime_checkable
+class ChecksFiles(Protocol):
+    """A refiner that reads its files when it first refines, and can tell before whether they are what it takes."""
+
+    def check_files(self) -> None:
+        """Look at them. A run asks before anything is computed, of the device that the refiner will be used on.
+
+        Raises:
+            UserError: they are not, or cannot be used there.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Description:
     """What a base network is, for ``bench list bases --verbose``.
@@ -498,6 +511,36 @@ class Oracle(Refiner, Protocol):
         self, images: Sequence[Image], maps: Sequence[ProbabilityMap], masks: Sequence[Mask]
     ) -> list[ProbabilityMap]:
         """As `refine`; the masks are of the maps' sizes."""
+        ...
+
+
+@runtime_checkable
+class GoesByName(Refiner, Protocol):
+    """A refiner that has the maps of some images already, and finds them by the images' ids.
+
+    `refine_named` is called in place of `refine`, and what it costs is not recorded: that was spent elsewhere. It
+    stands alone: no other refiner can be given it.
+    """
+
+    def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
+        """Raises UserError: whoever calls it does not know what the images are called."""
+        fix = "use it alone, with 'bench run'"
+        raise UserError("it goes by the names of a dataset's images, which it is not told here", "--refiner", fix)
+
+    @abstractmethod
+    def covered(self, ids: Sequence[str]) -> list[str]:
+        """Those of ``ids`` that it has maps for; the others are left out of its row.
+
+        Raises:
+            UserError: a gap is not to be passed over.
+        """
+        ...
+
+    @abstractmethod
+    def refine_named(
+        self, ids: Sequence[str], images: Sequence[Image], maps: Sequence[ProbabilityMap]
+    ) -> list[ProbabilityMap]:
+        """As `refine`; the ids are those of the samples."""
         ...
 
 

@@ -10,11 +10,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from bench.bases.adapters.adapter import Adapter, at_least
-from bench.bases.adapters.inputs import Triple, prepared
+from bench.bases.adapters.adapter import Adapter
 from bench.bases.adapters.logits import logits_to_map
 from bench.contracts import Image, ProbabilityMap, Sample, UserError
 from bench.images import IMAGENET_MEAN, IMAGENET_STD
+from bench.network_files.inputs import ImageForm, Triple
+from bench.network_files.program import at_least
 from bench.training.hub import ModelId, hub
 from bench.training.inference import whole_float32
 from bench.training.tensors import tensor_of
@@ -93,7 +94,7 @@ class HuggingFace(Adapter):
         mean = self.mean or getattr(processor, "image_mean", None) or IMAGENET_MEAN
         std = self.std or getattr(processor, "image_std", None) or IMAGENET_STD
         height, width = (self.size, self.size) if self.size else image.shape[:2]
-        pixels = prepared(image, height, width, mean=mean, std=std)
+        pixels = ImageForm(mean=mean, std=std).planes(image, height, width)
         return tensor_of(pixels.transpose(2, 0, 1)[None])
 
     @cached_property

@@ -7,8 +7,8 @@ from typing import Literal
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.bases.adapters.outputs import Foreground, planes_to_map
 from bench.contracts import ProbabilityMap, UserError
+from bench.network_files.outputs import Foreground, planes_to_map
 
 
 def logits_to_map(
@@ -24,7 +24,7 @@ def logits_to_map(
     Args:
         logits: ``1xKxhxw``; one channel gets a sigmoid whatever ``activation`` says.
         shape: the image's rows and columns.
-        foreground, activation, where: see `bench.bases.adapters.outputs.to_map`.
+        foreground, activation, where: see `bench.network_files.outputs.to_map`.
 
     Raises:
         UserError: another shape, or no such class.

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
-from bench.contracts import BaseNetwork, ProbabilityMap, Sample, UserError
-from bench.images import MAP_SUFFIXES, MapFiles, check_map_size, resize
-from bench.runtime.names import Side, canonical, likely, side
+from bench.contracts import BaseNetwork, ProbabilityMap, Sample
+from bench.images.map_folder import MapFolder, Missing
 
 
 class Maps(BaseNetwork):
@@ -34,63 +31,21 @@ class Maps(BaseNetwork):
         *,
         path: Path,
         scale: float | None = None,
-        missing: Literal["error", "drop"] = "error",
+        missing: Missing = "error",
         map_pattern: str = "",
         resize: bool = False,
     ) -> None:
-        if scale is not None and not scale > 0:
-            raise UserError(f"scale={scale:g}", "maps[scale=...]", "give the value that stands for probability 1")
-        self.path, self.scale, self.missing = path, scale, missing
-        self.map_pattern, self.resize = map_pattern, resize
-
-    @cached_property
-    def _side(self) -> Side:
-        # Listed when it is needed: a base is also made to ask for its properties, and the folder may still grow.
-        return side(self.path, MAP_SUFFIXES, "maps", "maps[path=...]", "map_pattern=", self.map_pattern)
-
-    @cached_property
-    def _maps(self) -> MapFiles:
-        return MapFiles([*self._side.files.values()], self.scale)
+        self.path = path
+        self._folder = MapFolder(path, "maps", scale, missing, map_pattern, resize)
 
     def reading(self) -> str:
         """What the maps were taken for. Raises UserError as `bench.images.MapFiles.said`."""
-        return f"maps: {self._maps.said()}"
+        return f"maps: {self._folder.said()}"
 
     def covered(self, ids: Sequence[str]) -> list[str]:
-        """Those of ``ids`` with a map.
-
-        Raises:
-            UserError: with the number and first names of those without; or, whatever `missing` says, with the pattern
-                that more names are of; or the folder has no maps.
-        """
-        self.__dict__.pop("_side", None)
-        absent = [sample_id for sample_id in ids if canonical(sample_id) not in self._side.files]
-        if not absent:
-            return list(ids)
-        named = ", ".join(absent[:3]) + (", ..." if len(absent) > 3 else "")
-        said = f"{len(absent)} of {len(ids)} samples have no map: {named}"
-        patterns = likely([canonical(sample_id) for sample_id in ids], self._side.files, second_only=True)
-        if patterns is not None:
-            pattern = self.map_pattern.replace("*", patterns[1]) or patterns[1]
-            raise UserError(said, self.path, f"say maps[path=...,{self._side.having(pattern)}]")
-        if self.missing == "error":
-            raise UserError(said, self.path, "add them, or keep the rest with maps[missing=drop]")
-        gone = set(absent)
-        return [sample_id for sample_id in ids if sample_id not in gone]
+        """Those of ``ids`` with a map. Raises UserError as `bench.images.map_folder.MapFolder.covered`."""
+        return self._folder.covered(ids)
 
     def predict(self, samples: Sequence[Sample]) -> list[ProbabilityMap]:
         """See `bench.contracts.BaseNetwork`."""
-        return [self._read(sample) for sample in samples]
-
-    def _read(self, sample: Sample) -> ProbabilityMap:
-        id_ = canonical(sample.id)
-        if id_ not in self._side.files:
-            del self._side
-        file = self._side.files.get(id_)
-        if file is None:
-            raise UserError("no map", self.path / sample.id, "add it, or use maps[missing=drop]")
-        height, width = sample.image.shape[:2]
-        if self.resize:
-            return resize(self._maps.read(file), height, width)
-        say = "maps[path=...,resize=true]"
-        return self._maps.read(file, lambda size: check_map_size(size, (height, width), file, whose="image", say=say))
+        return [self._folder.read(sample.id, (sample.image.shape[0], sample.image.shape[1])) for sample in samples]

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar
 
 import numpy as np
 
-from bench.bases.adapters.adapter import Adapter, at_least
-from bench.bases.adapters.inputs import Channels, Divide, ImageInput, Triple, prepared
-from bench.bases.adapters.outputs import Activation, Foreground, chosen_output, to_map
+from bench.bases.adapters.adapter import Adapter
 from bench.contracts import ProbabilityMap, Sample, UserError
 from bench.images import IMAGENET_MEAN, IMAGENET_STD, resize
-
-
-class Program(Protocol):
-    """An opened file."""
-
-    input: ImageInput
-
-    def __call__(self, pixels: np.ndarray) -> Mapping[str, np.ndarray]:
-        """Outputs by name, in the file's order, of one image: float32 or uint8, laid out as `input` says."""
-        ...
+from bench.network_files.inputs import Channels, Divide, ImageForm, PixelInput, Triple
+from bench.network_files.outputs import Activation, Foreground, chosen_output, to_map
+from bench.network_files.program import Form, Program, answered, at_least, opened
 
 
 @dataclass(kw_only=True)
@@ -52,6 +42,8 @@ class NetworkFile(Adapter):
         UserError: at the first `predict`: the file is no such network, or a parameter does not fit it.
     """
 
+    form: ClassVar[Form]
+
     path: Path
     size: int = 0
     divide: Divide = "255"
@@ -67,46 +59,29 @@ class NetworkFile(Adapter):
     def __post_init__(self) -> None:
         at_least(0, size=self.size, **({"output": self.output} if isinstance(self.output, int) else {}))
 
-    @abstractmethod
-    def open(self) -> Program:
-        """Read the file onto the device. Raises UserError where it is no such network."""
-
     def predict(self, samples: Sequence[Sample]) -> list[ProbabilityMap]:
         """See `bench.contracts.BaseNetwork`."""
         return [self._predict(sample) for sample in samples]
 
     @cached_property
-    def _program(self) -> Program:
-        if not self.path.is_file():
-            raise UserError("no such file", self.path, "correct path=")
-        return self.open()
+    def _opened(self) -> tuple[Program, PixelInput]:
+        program = opened(self.path, self.form, self.device)
+        if len(program.inputs) != 1:
+            names = ", ".join(given.name for given in program.inputs) or "none"
+            raise UserError(f"it has the inputs {names}", self.path, "name a network of one input, the image")
+        return program, PixelInput.of(program.inputs[0], 3, "RGB image", self.path)
 
     def _predict(self, sample: Sample) -> ProbabilityMap:
-        program, shape = self._program, (sample.image.shape[0], sample.image.shape[1])
-        pixels = self._pixels(sample, program.input, shape)
-        try:
-            outputs = program(pixels)
-        except Exception as error:
-            # Whatever a foreign network raises: the runtimes' exceptions share no class.
-            reason = " ".join(str(error).split())[-160:]
-            said = f"the network does not run on {pixels.dtype} {pixels.shape}, {reason}"
-            raise UserError(said, self.path, "correct size= to what it takes") from None
+        (program, wanted), shape = self._opened, (sample.image.shape[0], sample.image.shape[1])
+        form = ImageForm(divide=self.divide, channels=self.channels, mean=self.mean, std=self.std)
+        size = wanted.target(self.size, shape, self.path)
+        outputs = answered(program, [wanted.tensor(form.planes(sample.image, *size, wanted.dtype))], self.path)
         probs = to_map(
             chosen_output(outputs, self.output, self.path),
             foreground=self.foreground,
             activation=self.activation,
             stretch=self.stretch,
-            channels_last=program.input.channels_last,
+            channels_last=wanted.channels_last,
             where=self.path,
         )
         return np.clip(resize(probs, *shape), 0, 1)
-
-    def _pixels(self, sample: Sample, wanted: ImageInput, shape: tuple[int, int]) -> np.ndarray:
-        height, width = wanted.target(self.size, shape, self.path)
-        if wanted.dtype == "uint8":
-            pixels = resize(sample.image, height, width)[..., :: -1 if self.channels == "bgr" else 1]
-        else:
-            pixels = prepared(
-                sample.image, height, width, divide=self.divide, channels=self.channels, mean=self.mean, std=self.std
-            )
-        return np.ascontiguousarray(pixels[None] if wanted.channels_last else pixels.transpose(2, 0, 1)[None])

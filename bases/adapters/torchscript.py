@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
+from typing import ClassVar
 
-import torch
-
-from bench.bases.adapters.inputs import ImageInput
 from bench.bases.adapters.network_file import NetworkFile
-from bench.bases.adapters.torch_program import TorchProgram
-from bench.contracts import UserError
+from bench.network_files.program import Form
 
 
 class TorchScript(NetworkFile):
@@ -21,16 +17,4 @@ class TorchScript(NetworkFile):
     No Python object is unpickled, but the file is a program and runs as one: use only a file whose maker you trust.
     """
 
-    def open(self) -> TorchProgram:
-        """See `NetworkFile.open`."""
-        try:
-            with warnings.catch_warnings():
-                # torch calls TorchScript deprecated; the files that exist are to be read all the same.
-                warnings.simplefilter("ignore", FutureWarning)
-                module = torch.jit.load(self.path, map_location=self.device).eval()
-        except Exception as error:
-            # RuntimeError, ValueError and others, for a file that is not its own.
-            reason = " ".join(str(error).split())[:120]
-            raise UserError(f"no TorchScript network, {reason}", self.path, "name a file of torch.jit.save") from None
-        weights = next((value for value in module.parameters() if value.is_floating_point()), torch.zeros(()))
-        return TorchProgram(module, ImageInput(dtype=str(weights.dtype).removeprefix("torch.")), self.device)
+    form: ClassVar[Form] = "torchscript"

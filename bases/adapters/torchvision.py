@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights, list_models, segmentation
 
-from bench.bases.adapters.adapter import Adapter, at_least
-from bench.bases.adapters.inputs import Triple, prepared
+from bench.bases.adapters.adapter import Adapter
 from bench.bases.adapters.logits import logits_to_map
-from bench.bases.adapters.outputs import Foreground
 from bench.contracts import Image, ProbabilityMap, Sample, UserError
 from bench.images import IMAGENET_MEAN, IMAGENET_STD
+from bench.network_files.inputs import ImageForm, Triple
+from bench.network_files.outputs import Foreground
+from bench.network_files.program import at_least
 from bench.training.checkpoints import load_state
 from bench.training.hub import downloadable
 from bench.training.inference import whole_float32
@@ -76,7 +77,7 @@ class TorchVision(Adapter):
 
     def _predict(self, image: Image) -> ProbabilityMap:
         height, width = (self.size, self.size) if self.size else image.shape[:2]
-        pixels = prepared(image, height, width, mean=self.mean, std=self.std)
+        pixels = ImageForm(mean=self.mean, std=self.std).planes(image, height, width)
         tensor = tensor_of(pixels.transpose(2, 0, 1)[None])
         with torch.inference_mode(), whole_float32():
             logits = self._network(tensor.to(self.device))["out"]

@@ -183,7 +183,7 @@ def run(
 
 
 def _readings(jobs: Iterable[Job]) -> list[str]:
-    """What the files of the datasets and bases are taken for. Raises UserError where that is unclear."""
+    """What the files of the datasets, bases and refiners are taken for. Raises UserError where that is unclear."""
     said: dict[tuple[str, str], str] = {}
     for cell in (job.cell for job in jobs):
         if cell.reading:  # found out when it was planned
@@ -191,6 +191,9 @@ def _readings(jobs: Iterable[Job]) -> list[str]:
         base = "base", str(cell.base.name)
         if base not in said and isinstance(cell.base.entry.factory, TellsReading):
             said[base] = f"{cell.base.label}: {cell.base.make(device='cpu', seed=0).reading()}"
+        if isinstance(cell.refiner.entry.factory, TellsReading) and not cell.error:
+            text = f"{cell.refiner.label}: {cell.refiner.make(device='cpu', seed=0).reading()}"
+            said["refiner", cell.manifest.key] = text
     return list(said.values())
 
 
@@ -209,8 +212,13 @@ def _missing(pending: list[Job], on_error: OnError) -> dict[str, str]:
         UserError: the first such reason, with ``on_error="fail"``.
     """
     found: dict[tuple[str, str], Exception | None] = {}
+
+    def asked(cell: Cell) -> tuple[str, str]:
+        # Of refiners that learn nothing each has files of its own.
+        return cell.base_key, cell.fit_key or cell.refiner.spec
+
     for job in pending:
-        learns = job.cell.base_key, job.cell.fit_key
+        learns = asked(job.cell)
         if not job.cell.error and learns not in found:
             found[learns] = None
             try:
@@ -220,7 +228,7 @@ def _missing(pending: list[Job], on_error: OnError) -> dict[str, str]:
                 if on_error == "fail":
                     raise
                 found[learns] = error
-    errors = {job.cell.manifest.key: found.get((job.cell.base_key, job.cell.fit_key)) for job in pending}
+    errors = {job.cell.manifest.key: found.get(asked(job.cell)) for job in pending}
     return {key: summarised(error) for key, error in errors.items() if error} | {
         job.cell.manifest.key: job.cell.error for job in pending if job.cell.error
     }

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from bench.conformance.declared import attribute, making_checks
-from bench.conformance.maps import map_checks, outputs, pickled
-from bench.conformance.material import Case, TinySplit, hard, ordinary, sample
+from bench.conformance.maps import covered, covers_anything, map_checks, outputs, pickled
+from bench.conformance.material import Case, TinySplit, ordinary, sample
 from bench.conformance.report import Check, ContractError, Remark
-from bench.contracts import PartialBase, ProbabilityMap, UserError
+from bench.contracts import PartialBase, ProbabilityMap
 from bench.plugins.variants import Variant
 from bench.runtime.failures import summarised
 
@@ -54,8 +54,8 @@ def base_checks(variant: Variant, workdir: Path) -> Iterator[Check]:
     yield from making_checks(variant)
     yield Check("declarations", lambda: _declarations(subject))
     yield Check("fit", lambda: _fit(subject), vital=True)
-    if isinstance(subject.ready, PartialBase) and not _covers_anything(subject.ready):
-        yield Check("covered", lambda: _covered(subject))
+    if isinstance(subject.ready, PartialBase) and not covers_anything(subject.ready):
+        yield Check("covered", lambda: covered(subject.ready))
         return
     yield from map_checks(subject)
     yield Check("blind to the mask", lambda: _blind(subject))
@@ -69,26 +69,6 @@ def _declarations(subject: BaseSubject) -> str:
 
 def _fit(subject: BaseSubject) -> str:
     return "on six tiny images" if subject.ready.trainable else "nothing to learn"
-
-
-def _covers_anything(base: PartialBase) -> bool:
-    asked = sample(ordinary()).id
-    try:
-        return list(base.covered([asked])) == [asked]
-    except UserError:
-        return False
-
-
-def _covered(subject: BaseSubject) -> str:
-    """Of a base that has maps of its own samples alone, nothing else can be asked with images of ours."""
-    asked = [sample(ordinary()).id, sample(hard()[0]).id]
-    try:
-        found = list(subject.ready.covered(asked))
-    except UserError as error:
-        return Remark(f"no maps of the images here, so none was checked: {error.what}")
-    if found != [id_ for id_ in asked if id_ in found]:
-        raise ContractError(f"covered() gave {found}, which are not those of {asked} in their order")
-    return Remark("no maps of the images here, so none was checked")
 
 
 def _blind(subject: BaseSubject) -> str:

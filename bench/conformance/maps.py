@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from bench.conformance.material import Case, hard, ordinary, scene
-from bench.conformance.report import Check, ContractError
-from bench.contracts import ProbabilityMap
+from bench.conformance.material import Case, hard, ordinary, sample, scene
+from bench.conformance.report import Check, ContractError, Remark
+from bench.contracts import GoesByName, PartialBase, ProbabilityMap, UserError
 from bench.plugins.outputs import check_output
 
 ROUNDING = 1e-4
@@ -62,6 +62,27 @@ def outputs(subject: Subject, instance: Any, cases: Sequence[Case]) -> list[Prob
     for probs, case in zip(found, cases, strict=True):
         check_output(probs, case.mask.shape, case.name)
     return found
+
+
+def covers_anything(plugin: PartialBase | GoesByName) -> bool:
+    """Whether it has maps of the images here."""
+    asked = sample(ordinary()).id
+    try:
+        return list(plugin.covered([asked])) == [asked]
+    except UserError:
+        return False
+
+
+def covered(plugin: PartialBase | GoesByName) -> str:
+    """Of one that has maps of its own samples alone, nothing else can be asked with images of ours."""
+    asked = [sample(ordinary()).id, sample(hard()[0]).id]
+    try:
+        found = list(plugin.covered(asked))
+    except UserError as error:
+        return Remark(f"no maps of the images here, so none was checked: {error.what}")
+    if found != [id_ for id_ in asked if id_ in found]:
+        raise ContractError(f"covered() gave {found}, which are not those of {asked} in their order")
+    return Remark("no maps of the images here, so none was checked")
 
 
 def difference(one: ProbabilityMap, other: ProbabilityMap) -> float:

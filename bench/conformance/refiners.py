@@ -11,10 +11,10 @@ import numpy as np
 
 from bench.conformance.cost import cost_check
 from bench.conformance.declared import attribute, making_checks, space_check
-from bench.conformance.maps import map_checks, outputs, pickled
-from bench.conformance.material import Case, TinyMaps, brightness, hard, ordinary
+from bench.conformance.maps import covered, covers_anything, map_checks, outputs, pickled
+from bench.conformance.material import Case, TinyMaps, brightness, hard, ordinary, sample
 from bench.conformance.report import Check, ContractError, Remark
-from bench.contracts import DECISION, AsksBase, Oracle, ProbabilityMap
+from bench.contracts import DECISION, AsksBase, GoesByName, Oracle, ProbabilityMap
 from bench.plugins.variants import Variant
 
 
@@ -43,6 +43,8 @@ class RefinerSubject:
         images, maps = [case.image for case in cases], [case.probs for case in cases]
         if isinstance(instance, Oracle):
             return instance.refine_knowing(images, maps, [case.mask for case in cases])
+        if isinstance(instance, GoesByName):
+            return instance.refine_named([sample(case).id for case in cases], images, maps)
         found: list[ProbabilityMap] = instance.refine(images, maps)
         return found
 
@@ -74,12 +76,16 @@ def refiner_checks(variant: Variant, workdir: Path) -> Iterator[Check]:
     if variant.parameters:
         yield space_check(variant)
     yield Check("fit", lambda: _fit(subject), vital=True)
+    if isinstance(subject.ready, GoesByName) and not covers_anything(subject.ready):
+        yield Check("covered", lambda: covered(subject.ready))
+        return
     yield from map_checks(subject)
     yield Check("decision on hard maps", lambda: _decisions(subject))
     yield Check("pickling", lambda: pickled(subject))
     if subject.ready.trainable:
         yield Check("fit again", subject.refit)
-    yield cost_check(subject, variant)
+    if not isinstance(subject.ready, GoesByName):  # what its maps cost was spent elsewhere
+        yield cost_check(subject, variant)
 
 
 def _declarations(subject: RefinerSubject) -> str:

@@ -13,6 +13,7 @@ from bench.contracts import (
     AsksBase,
     BaseNetwork,
     Checked,
+    ChecksFiles,
     Dataset,
     DatasetSource,
     Image,
@@ -31,6 +32,7 @@ from bench.images import expecting
 from bench.plugins import metrics as plugged_in
 from bench.plugins.calls import calling
 from bench.plugins.outputs import taken
+from bench.plugins.variants import Variant
 from bench.runtime.reading import changed
 from bench.store import Lease, Manifest, MapCache, Store, Training
 
@@ -127,10 +129,10 @@ class Job:
             self.cell.base.check_unchanged()
 
     @contextmanager
-    def reading_base_files(self) -> Iterator[None]:
-        """While the block runs, images and maps that the base reads of its own have to be what they were."""
+    def reading_files(self, variant: Variant) -> Iterator[None]:
+        """While the block runs, images and maps that a base or refiner reads of its own have to be what they were."""
         with ExitStack() as stack:
-            for path, digests in self.cell.base.files.items():
+            for path, digests in variant.files.items():
                 stack.enter_context(expecting(digests, path))
             yield
 
@@ -163,10 +165,11 @@ class Job:
         return predict
 
     def check_fits(self) -> None:
-        """Whether what is yet to be fitted can be.
+        """Whether what is yet to be fitted can be, and whether the refiner's files are what it takes.
 
         Raises:
-            UserError: the base or the refiner says that it cannot, see `bench.contracts.Checked`.
+            UserError: the base or the refiner says that it cannot, see `bench.contracts.Checked`; or the refiner says
+                that they are not, see `bench.contracts.ChecksFiles`.
         """
         if self.cell.base_trainable and self.trained_base.find() is None:
             base: BaseNetwork = self.cell.base.make(device="cpu", seed=self.cell.seed)
@@ -178,6 +181,9 @@ class Job:
             if refiner.trainable and isinstance(refiner, Checked):
                 with calling(self.cell.refiner.label):
                     refiner.check_fit()
+        if isinstance(self.cell.refiner.entry.factory, ChecksFiles):
+            with calling(self.cell.refiner.label):
+                self.cell.refiner.make(device=self.device, seed=self.cell.seed).check_files()
 
     def inner_fits(self, work: Path) -> float:
         """Give a refiner that is made of others what these have learned in their own cells, of the same val and seed.

@@ -22,7 +22,7 @@ class Cost:
     """One step's cost; None where this machine cannot measure it.
 
     Attributes:
-        seconds: wall time, the device synchronised before and after.
+        seconds: wall time, the device synchronised before and after; NaN where the work was done elsewhere.
         peak_gpu_mb: peak of torch's CUDA allocator during the step, MiB.
         peak_gpu_nvml_mb: GPU memory in use, by all processes, as NVML reports it right after the step, MiB. Allocators
             of torch and onnxruntime keep what they took, so this is their peak plus the CUDA context.

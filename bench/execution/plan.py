@@ -16,6 +16,7 @@ from bench.contracts import (
     Dataset,
     DatasetSource,
     Episodic,
+    GoesByName,
     PartialBase,
     Split,
     UserError,
@@ -43,6 +44,7 @@ class Cell:
         inner_fits: of one that is made of refiners: what fits of others are called that its own may take over, by place
             in its folder; those of the first that are there, see `bench.plugins.variants.Variant.foundations`.
         ids: the samples of each split as this base sees them.
+        scored: the test samples that the refiner is scored on: all, but for one that has maps of some only.
         prints: the fingerprints of val and test.
         contents: what the samples of each split that is used hold.
         reading: what the dataset's files were taken for.
@@ -63,6 +65,7 @@ class Cell:
     fit_key: str
     inner_fits: list[dict[str, str]]
     ids: dict[Split, tuple[str, ...]]
+    scored: tuple[str, ...]
     prints: dict[Split, str]
     contents: dict[Split, Contents]
     reading: str
@@ -135,6 +138,7 @@ def cells(grid: Defaults, settings: Settings) -> list[Cell]:
     """
     picked = chosen(grid, settings)
     contexts = _contexts(picked, grid, settings, scored=True)
+    _check_named(picked.rows, contexts)
     found: list[Cell] = []
     for context in contexts:
         planned = [
@@ -162,6 +166,22 @@ def training(grid: Defaults, settings: Settings, refiner: Variant | None = None)
     picked = chosen(narrow, settings)
     (context,) = _contexts(picked, narrow, settings, scored=False)
     return context.cell(refiner or picked.baseline, 0, asked=True, skip_errors=False)
+
+
+def _check_named(refiners: Sequence[Variant], contexts: Sequence[_Context]) -> None:
+    """Raises UserError where maps that were refined elsewhere would be held against those of several bases."""
+    for refiner in refiners:
+        if isinstance(refiner.entry.factory, GoesByName):
+            seen: dict[tuple[str, str], str] = {}
+            for context in contexts:
+                # Of one that its path tells apart, each base has maps of its own.
+                place = str(context.placed(refiner).parameters)
+                other = seen.setdefault((context.dataset.label, place), context.base_key)
+                if other != context.base_key:
+                    what = f"the maps of {refiner.spec} are of one base's, and would stand for several bases or seeds"
+                    raise UserError(
+                        what, "--refiner", "put {base}, {seed} or both into its path=, or run one at a time"
+                    )
 
 
 def _contexts(picked: Chosen, grid: Defaults, settings: Settings, *, scored: bool) -> list[_Context]:
@@ -287,10 +307,20 @@ class _Context:
             name: Contents.of(self.splits[name], opened.whole[name]) for name in used if len(self.splits[name])
         }
 
+    def placed(self, refiner: Variant) -> Variant:
+        """With a path that names the dataset, the base or the seed of these cells, see `Variant.placed`."""
+        return refiner.placed(dataset=self.dataset.label, base=self.base.label, seed=str(self.seed))
+
     def cell(self, refiner: Variant, position: int, *, asked: bool, skip_errors: bool) -> Cell:
-        error, saw = "", []
+        refiner = self.placed(refiner)
+        error, saw, scored = "", [], tuple(self.splits["test"].ids)
         try:
             made = refiner.make(device="cpu", seed=self.seed)
+            if isinstance(made, GoesByName):
+                scored = tuple(made.covered(scored))
+                if not scored:
+                    fix = "name its maps by the samples' ids"
+                    raise UserError(f"no test image has a map of {refiner.spec}", f"--refiner {refiner.spec}", fix)
             if isinstance(made, AsksBase) and self.partial:
                 said = f"{refiner.spec} asks for maps of images of its own making"
                 raise UserError(said, f"--base {self.base.spec}", "name a base that is a network")
@@ -357,6 +387,7 @@ class _Context:
             fit_key=fit_key,
             inner_fits=inner_fits,
             ids={name: tuple(split.ids) for name, split in self.splits.items()},
+            scored=scored,
             prints={"val": self._print("val"), "test": self._print("test")},
             contents=self.contents,
             reading=self.opened.reading,

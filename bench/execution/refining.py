@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from bench.contracts import Oracle, ProbabilityMap, Refiner, Sample, read_only
+from bench.contracts import GoesByName, Oracle, ProbabilityMap, Refiner, Sample, read_only
 from bench.execution.job import Job
 from bench.execution.measure import Cost, Meter
 from bench.plugins.calls import calling, own
@@ -56,13 +57,15 @@ class Refining:
         sample, probs = self.test[self.places[sample_id]], self.cache[sample_id]
         where = f"{self.label}: {sample_id}"
         if not self.warm:
-            with calling(where):
+            with calling(where), self.job.reading_files(self.job.cell.refiner):
                 # First calls allocate and compile. What this one does to its arrays is not measured with the next.
                 _refining(self.refiner, own(sample), read_only(probs.copy()))()
             self.job.check_refiner_files()  # weights are read now at the latest
             self.warm = True
-        with calling(where, sample.image, sample.mask, probs):
+        with calling(where, sample.image, sample.mask, probs), self.job.reading_files(self.job.cell.refiner):
             returned, cost = self.meter(_refining(self.refiner, sample, probs))
+        if isinstance(self.refiner, GoesByName):
+            cost = Cost(seconds=math.nan)  # that of reading a file would be none of the map's
         (refined,) = taken(returned, [probs.shape], where)
         return Refined(sample, probs, refined, cost, where, returned)
 
@@ -70,4 +73,6 @@ class Refining:
 def _refining(refiner: Refiner, sample: Sample, probs: ProbabilityMap) -> Callable[[], list[ProbabilityMap]]:
     if isinstance(refiner, Oracle):
         return partial(refiner.refine_knowing, [sample.image], [probs], [sample.mask])
+    if isinstance(refiner, GoesByName):
+        return partial(refiner.refine_named, [sample.id], [sample.image], [probs])
     return partial(refiner.refine, [sample.image], [probs])

@@ -22,6 +22,7 @@ from bench.contracts import DECISION, Episodic, Split, UserError
 from bench.execution import pictures
 from bench.execution.job import Job
 from bench.execution.measure import Meter
+from bench.execution.plan import Cell
 from bench.execution.refining import Refining
 from bench.images import ALL_EMPTY, NOTHING_FOUND
 from bench.metrics.columns import BASE, score
@@ -189,7 +190,7 @@ def _keep(job: Job, training: Training, work: Path, seconds: float, **more: Any)
 def refine(job: Job) -> None:
     """Refine and score the test split, image by image, and store the finished cell."""
     assert job.lease is not None
-    ids = job.cell.ids["test"]
+    ids = job.cell.scored
     with Log(job.work / _RECORDS) as log:
         records = {record["id"]: record for record in log.lines}
         rest = [sample_id for sample_id in ids if sample_id not in records]
@@ -235,7 +236,7 @@ def _predict(job: Job, split: Split) -> None:
     if not indices:
         return
     label, meter = f"{split} maps of {job.cell.manifest.base}", Meter(job.device, own_process=job.own_process)
-    with job.reading_base_files():
+    with job.reading_files(job.cell.base):
         with calling(label):
             base = job.fitted_base()
             base.predict([own(samples[indices[0]])])  # warm-up: weights are read now at the latest
@@ -278,7 +279,7 @@ def _done(job: Job, frame: pd.DataFrame) -> Manifest:
         update={
             "status": "done",
             "generation": job.generation,
-            "remarks": _remarks(frame),
+            "remarks": [*_left_out(job.cell), *_remarks(frame)],
             "fit_seconds": finished["seconds"] if finished is not None else None,
             "tuned": (fitting.tuned if fitting is not None else None) or {},
             "tuned_inside": _tuned_inside(job.cell.refiner, fitting.folder) if fitting is not None else {},
@@ -296,6 +297,17 @@ def _tuned_inside(variant: Variant, folder: Path) -> dict[str, dict[str, Any]]:
         within = _tuned_inside(one, folder / place / ("" if tuned is None else "refiner"))
         found |= ({} if tuned is None else {called: tuned}) | {f"{called}: {key}": of for key, of in within.items()}
     return found
+
+
+def _left_out(cell: Cell) -> list[str]:
+    """Of a refiner that has maps of some test images only: how many it has none of, and the first ten of these."""
+    there = set(cell.scored)
+    gone = [sample_id for sample_id in cell.ids["test"] if sample_id not in there]
+    if not gone:
+        return []
+    more = f" and {len(gone) - 10} more" if len(gone) > 10 else ""
+    of = f"{len(gone)} of {len(cell.ids['test'])} images"
+    return [f"{of} have no refined map, and this row and its gains leave them out: {', '.join(gone[:10])}{more}"]
 
 
 def _remarks(frame: pd.DataFrame) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from bench.config import Settings
-from bench.contracts import AsksBase, Refiner, UserError
+from bench.contracts import AsksBase, GoesByName, Refiner, UserError
 from bench.plugins.calls import calling
 from bench.plugins.variants import Variant, content_hash, digest, resolve
 from bench.runtime.folders import kind_of
@@ -32,6 +32,8 @@ def ready_refiner(spec: str, checkpoint: Path | None, settings: Settings, device
         raise UserError(f"{spec} needs the ground truth", "--refiner", "name a refiner that does without")
     if isinstance(refiner, AsksBase):
         raise UserError(f"{spec} needs the base network", "--refiner", "use it with 'bench run'")
+    if isinstance(refiner, GoesByName):
+        raise UserError(f"{spec} goes by the names of a dataset's images", "--refiner", "use it with 'bench run'")
     if folder is not None:
         finished = _left_by(variant, folder)
         with calling(spec):

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import ConfigDict, ValidationError, create_model
 
 from bench.config import Kind, Settings, nearest
-from bench.contracts import AsksBase, Plugin, RefersToFiles, SearchSpace, Span, UserError
+from bench.contracts import AsksBase, GoesByName, Plugin, RefersToFiles, SearchSpace, Span, UserError
 from bench.cross_fitting import FOLDS
 from bench.metrics.columns import DEFAULT_OBJECTIVE, OBJECTIVES
 from bench.plugins.calls import calling
@@ -37,8 +37,14 @@ from bench.runtime.folders import files_below, kind_of
 from bench.runtime.reading import changed, digest_of
 from bench.store import SEQUENCE, VariantName
 
+_ANOTHER = "name a refiner that does not"
+
 DEEPEST = 16
 """How many refiners may stand in one another's brackets: beyond it Python's own limit would end it less clearly."""
+
+
+CELL = ("dataset", "base", "seed")
+"""What the path of a refiner that goes by name may have in braces, see `Variant.placed`."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +128,8 @@ class Variant:
         """
         if self.kind == "dataset":
             return {}
-        own = {path: _digests(path) for path in self.parameters.values() if isinstance(path, Path)}
+        paths = [path for path in self.parameters.values() if isinstance(path, Path)]
+        own = {path: _digests(path) if kind_of(path) else {} for path in paths}
         return own | {path: digests for one in self.nested.values() for path, digests in one.files.items()}
 
     def check_unchanged(self) -> None:
@@ -166,6 +173,21 @@ class Variant:
             return construct({})
         searched = {name: self.parameters[name] for name in self.search.space}
         return Tuned(construct, searched, self.search, filled_in.get("seed", 0))
+
+    def placed(self, **names: str) -> Variant:
+        """For one cell: ``{base}`` in the path of a refiner that goes by name, for one, is the base's name.
+
+        It keeps its own name, so that one row has the cells of all bases. Whether anything is there, the refiner says.
+        """
+        if not isinstance(self.entry.factory, GoesByName):
+            return self
+        paths = {key: value for key, value in self.parameters.items() if isinstance(value, Path) and _is_open(value)}
+        for key, path in paths.items():
+            text = str(path)
+            for name, value in names.items():
+                text = text.replace(f"{{{name}}}", value)
+            paths[key] = Path(text)
+        return replace(self, parameters=self.parameters | paths) if paths else self
 
     def having(self, key: str, value: Any) -> Variant:
         """With a parameter set over what the name says; itself where ``value`` is None or it has no such parameter.
@@ -348,7 +370,10 @@ def _resolve(kind: Kind, spec: str, settings: Settings, place: _Place, weights: 
         if weights is not None:
             fix = "name the folder STORE/refiners/KEY that a run left, or give a part its weights="
             raise UserError(f"{spec} is a sequence, and takes no weights file", "--checkpoint", fix)
-        return SequenceVariant.of([_resolve(kind, part, settings, place) for part in specs])
+        parts = [_resolve(kind, part, settings, place) for part in specs]
+        for part in parts:
+            _check_has_no_names(part.entry.factory, part.label, where)
+        return SequenceVariant.of(parts)
     read = parse(spec, where)
     aliases: dict[str, str] = getattr(settings.variants, kind)
     name, given = read.name, read.parameters
@@ -420,11 +445,17 @@ def _arguments(parameters: Mapping[str, Any], filled_in: Mapping[str, Any]) -> d
 
 def _check_stands_alone(plugin: Any, name: str, where: str) -> None:
     """Raises UserError where a class or a refiner wants what the one that it is a parameter of has not."""
-    fix = "name a refiner that does not"
     if getattr(plugin, "uses_ground_truth", False) is True:
-        raise UserError(f"{name} sees the ground truth", where, fix)
+        raise UserError(f"{name} sees the ground truth", where, _ANOTHER)
     if isinstance(plugin, AsksBase):
-        raise UserError(f"{name} asks the base for maps", where, fix)
+        raise UserError(f"{name} asks the base for maps", where, _ANOTHER)
+    _check_has_no_names(plugin, name, where)
+
+
+def _check_has_no_names(plugin: Any, name: str, where: str) -> None:
+    """Raises UserError of what goes by names, in another refiner or a sequence: those are given maps alone."""
+    if isinstance(plugin, GoesByName):
+        raise UserError(f"{name} goes by the images' names, and stands alone", where, _ANOTHER)
 
 
 def _fitting(entry: Entry, parameters: Mapping[str, Any], free: SearchSpace, given: Mapping[str, Any]) -> SearchSpace:
@@ -512,8 +543,15 @@ def _validate(entry: Entry, given: dict[str, Any], defaults: dict[str, Any], whe
             raise UserError(f"wrong value {key}={value}", where, f"{key} must be the name of a refiner")
         # A dataset looks its own paths up, in its root too.
         if entry.kind != "dataset" and isinstance(value, Path) and not kind_of(value):
+            if isinstance(entry.factory, GoesByName) and _is_open(value):
+                continue  # known once the cell is
             raise UserError(f"no such file or folder for {key}", value, f"correct {key}= of {entry.name!r}")
     return parameters
+
+
+def _is_open(path: Path) -> bool:
+    """Whether a part of it is one of `CELL` in braces."""
+    return any(f"{{{name}}}" in str(path) for name in CELL) and not kind_of(path)
 
 
 def _literally(hint: Any, value: Any) -> Any:

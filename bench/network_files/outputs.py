@@ -72,6 +72,22 @@ def to_map(
     return planes_to_map(planes, foreground=foreground, activation=activation, stretch=stretch, where=where)
 
 
+def raw_plane(
+    values: np.ndarray, *, foreground: Foreground = None, channels_last: bool = False, where: object
+) -> np.ndarray:
+    """What a network gave for one image, as it is: float32 ``(h, w)``, finite; arguments as of `to_map`.
+
+    Raises:
+        UserError: another shape, no such class, class numbers, or values that are NaN or infinite.
+    """
+    planes = _planes(values, channels_last, where)
+    if planes.dtype.kind in "iu":
+        raise UserError("its output is a map of whole numbers", where, "name another output=, or leave residual= out")
+    plane = planes[chosen_classes(len(planes), foreground, where)].astype(np.float32).sum(axis=0)
+    _check_finite(plane, where)
+    return plane
+
+
 def planes_to_map(
     planes: np.ndarray, *, foreground: Foreground, activation: Activation, stretch: bool = False, where: object
 ) -> ProbabilityMap:
@@ -90,6 +106,7 @@ def planes_to_map(
         planes = 1 / (1 + np.exp(-np.clip(planes, -80, 80)))
     probs = planes[classes].sum(axis=0)
     low, high = float(probs.min()), float(probs.max())
+    _check_finite(probs, where)
     if stretch:
         return (probs - low) / (high - low) if high > low else np.clip(probs, 0, 1)
     if activation == "none" and (low < -ROUNDING or high > 1 + ROUNDING):
@@ -115,3 +132,10 @@ def _labelled(labels: np.ndarray, foreground: Foreground, where: object) -> Prob
     if foreground is None:
         raise UserError("its output is a map of class numbers", where, "say which are foreground=")
     return np.isin(labels, foreground).astype(np.float32)
+
+
+def _check_finite(values: np.ndarray, where: object) -> None:
+    if not np.isfinite(values).all():
+        bad = int(values.size - np.isfinite(values).sum())
+        fix = "look at what it is fed; half precision overflows sooner than float32"
+        raise UserError(f"its output has {bad} NaN or infinite values", where, fix)

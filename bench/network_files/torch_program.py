@@ -9,28 +9,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.bases.adapters.inputs import ImageInput
+from bench.network_files.inputs import FileInput
 from bench.training.inference import whole_float32
 from bench.training.tensors import tensor_of
 
 
 class TorchProgram:
-    """A torch callable as a `bench.bases.adapters.network_file.Program`.
+    """A torch callable as a `bench.network_files.program.Program`.
 
     Args:
-        call: takes the image, Bx3xHxW or BxHxWx3; returns a tensor, several, or a mapping of them.
-        wanted: its input.
+        call: takes the tensors in order; returns a tensor, several, or a mapping of them.
+        inputs: what these are.
         device: where it lives.
     """
 
-    def __init__(self, call: Callable[[Tensor], Any], wanted: ImageInput, device: str) -> None:
-        self.input = wanted
+    def __init__(self, call: Callable[..., Any], inputs: Sequence[FileInput], device: str) -> None:
+        self.inputs = inputs
         self._call, self._device = call, device
 
-    def __call__(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
-        dtype = getattr(torch, self.input.dtype)
+    def __call__(self, *tensors: np.ndarray) -> dict[str, np.ndarray]:
+        given = [
+            tensor_of(tensor).to(self._device, getattr(torch, wanted.dtype))
+            for wanted, tensor in zip(self.inputs, tensors, strict=True)
+        ]
         with torch.inference_mode(), whole_float32():
-            found = self._call(tensor_of(pixels).to(self._device, dtype))
+            found = self._call(*given)
         return {name: _array(tensor) for name, tensor in _named(found).items()}
 
 
