@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
+from bench.bases.parts.framing import Interpolation
 from bench.bases.parts.losses import dice_loss
 from bench.bases.parts.origin import Origin
 from bench.bases.parts.polyps import polyp_augmentation
@@ -51,6 +52,7 @@ class ResUNetPlusPlus(TrainedBase):
         paper="Jha et al., ISM 2019", code="github.com/DebeshJha/ResUNetPlusPlus", licence="no licence file"
     )
     multiple: ClassVar[int] = 8
+    authors_interpolation: ClassVar[Interpolation] = "cv2-bilinear"
 
     encoder_weights: EncoderWeights = "none"
     size: int = 256

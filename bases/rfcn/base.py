@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
+from bench.bases.parts.framing import Interpolation
 from bench.bases.parts.origin import Origin
 from bench.bases.parts.saliency_prior import Prior
 from bench.bases.parts.trained import TrainedBase
@@ -52,6 +53,7 @@ class Rfcn(TrainedBase):
     origin: ClassVar[Origin] = Origin(
         paper="Wang et al., ECCV 2016", code="github.com/LarT2P/RFCN (a third party's, of lite)", licence="MIT"
     )
+    authors_interpolation: ClassVar[Interpolation] = "pil-bilinear"
 
     size: int = 256
     epochs: int = 20

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
+from bench.bases.parts.framing import Interpolation
 from bench.bases.parts.origin import Origin
 from bench.bases.parts.trained import TrainedBase
 from bench.bases.ssformer.augmentation import Border, Sharpness
@@ -42,6 +43,7 @@ class SSFormer(TrainedBase):
         paper="Wang et al., MICCAI 2022", code="github.com/Qiming-Huang/ssformer", licence="no licence file"
     )
     requires = ("segmentation_models_pytorch",)
+    authors_interpolation: ClassVar[Interpolation] = "pil-bilinear"
 
     size: int = 352
     epochs: int = 600
