@@ -35,6 +35,9 @@ class ResUNetPlusPlus(TrainedBase):
         resunetpp[variant=prn,size=512,batch=2,optimizer=adam,lr=2e-4,drop=0.909,drop_after=6,lr_end=5e-8,
                   patience=13,epochs=300]
 
+    The ResUNet++ authors' loader resizes with OpenCV's bilinear filter: a file of others is fed that. A training here
+    averages areas (``interpolation``).
+
     Args:
         variant: ``official``, the ResUNet++ authors'; ``prn``, rishikksh20's at twice the width: 3x3 shortcuts, squeeze
             and excitation in the encoder alone and by 16, three dilated branches side by side instead of four summed,

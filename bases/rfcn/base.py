@@ -37,7 +37,8 @@ class Rfcn(TrainedBase):
     fc6 and fc7 come from its classifier, the fourth channel begins at zero. So is its post-processing by colour
     and place: a refiner wants the map. The paper averages three scales it does not name: ``scales=[0.75,1,1.25]``.
     The optimiser is the third party's (Adam, tenfold in the decoder, batch 1, 20 epochs), as the paper's rates are
-    unknown.
+    unknown. Its checkpoint is fed what Pillow's bilinear filter makes of an image; a training here averages areas
+    (``interpolation``).
 
     Args:
         variant: ``8s`` or ``lite``.

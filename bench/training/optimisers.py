@@ -69,7 +69,7 @@ def plateau(optimizer: Optimizer, recipe: Recipe) -> ReduceLROnPlateau:
 class _Stale(ReduceLROnPlateau):
     """Goes on counting where the other begins anew after it has lowered the rate."""
 
-    def step(self, metrics: SupportsFloat, epoch: Any = None) -> None:
+    def step(self, metrics: SupportsFloat, epoch: Any = None) -> None:  # type: ignore[override]  # as torch has it
         """As of the other: ``metrics`` is the monitored value of an epoch."""
         best, stale = self.best, self.num_bad_epochs + 1
         super().step(metrics, epoch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -174,7 +175,7 @@ def test_a_file_of_the_authors_is_fed_as_they_do_and_one_of_ours_as_it_was_train
 
 
 @pytest.mark.parametrize(("base", "expected"), [(SSFormer, "pil-bilinear"), (Rfcn, "pil-bilinear"), (UNet, "area")])
-def test_each_authors_interpolation(base: type[TrainedBase], expected: str, tmp_path: Path) -> None:
+def test_each_authors_interpolation(base: Callable[..., TrainedBase], expected: str, tmp_path: Path) -> None:
     assert base().resized_by == "area"
     torch.save({}, tmp_path / "theirs.pth")
     assert base(weights=tmp_path / "theirs.pth").resized_by == expected

@@ -74,11 +74,14 @@ def test_kernels_are_the_authors() -> None:
 
 
 def test_the_iou_is_looked_at_after_every_fourth_change(monkeypatch: pytest.MonkeyPatch) -> None:
-    changes, looks = [], []
+    changes, looks = list[float](), list[int]()
+
+    def look(found: np.ndarray, mask: np.ndarray) -> float:
+        looks.append(len(changes))
+        return 0.5 if len(looks) == 3 else 1.0
+
     monkeypatch.setattr(perturb, "_change_a_window", lambda found, growth, draw: changes.append(growth))
-    monkeypatch.setattr(
-        perturb, "_iou", lambda found, mask: looks.append(len(changes)) or (0.5 if len(looks) == 3 else 1.0)
-    )
+    monkeypatch.setattr(perturb, "_iou", look)
     perturbed(np.ones((8, 8), bool), 0.9, np.random.default_rng(0))
     assert looks == [4, 8, 12] and set(changes) == {0.5}
 
