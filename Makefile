@@ -8,8 +8,10 @@ INSTALLED := $(VENV)/.installed
 .PHONY: demo test lint docs bench venv clean
 
 demo: venv
-	$(BIN)/bench run --experiment quickstart --store runs/quickstart
+	$(BIN)/bench run --experiment quickstart --store runs/quickstart --keep-maps 12
 	$(BIN)/bench report --store runs/quickstart --markdown --latex --csv --out runs/quickstart/report
+	$(BIN)/bench report --store runs/quickstart --html --out runs/quickstart/page
+	@echo "open runs/quickstart/page/index.html in a browser: the table above, and behind each number its images"
 
 # JOBS processes share the tests; more threads in each would only get in each other's way.
 JOBS ?= 2

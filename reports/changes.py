@@ -13,7 +13,7 @@ from bench.reports.selection import Selected
 from bench.reports.sheets import Field, Sheet, Value, sheet
 from bench.reports.statistics import FEW, points
 
-_SAID: dict[Verdict, str] = {
+SAID: dict[Verdict, str] = {
     "regressed": "regressed",
     "improved": "improved",
     "changed": "changed otherwise",
@@ -61,7 +61,8 @@ def sentence(comparison: Comparison) -> str:
     ]
     if not worse and not comparison.lost:
         if equal == len(comparison.cells):
-            return f"Nothing changed: {counted(equal, 'compared cell')}, all equal bit for bit."
+            more = f"; finished in one store alone: {len(comparison.unpaired)}" if comparison.unpaired else ""
+            return f"No difference: {counted(equal, 'compared cell')}, all equal bit for bit{more}."
         return f"Nothing regressed by more than {comparison.tolerance:g} points: {rest}."
     said = []
     if worse:
@@ -104,14 +105,15 @@ def _changes(comparison: Comparison, *, fractions: bool) -> Sheet:
         told := _told(fields, rows),
         rows,
         repeated=[field.key for field in told].index("metric"),
-        notes=_rules(comparison.tolerance) if fractions else (),
+        notes=rules(comparison.tolerance) if fractions else (),
     )
 
 
 _INTERVAL = f"ends of the {CONFIDENCE * 100:.0f} % bootstrap interval of the mean difference"
 
 
-def _rules(tolerance: float) -> tuple[str, ...]:
+def rules(tolerance: float) -> tuple[str, ...]:
+    """What the verdicts mean, without full stops."""
     return (
         f"regressed: worse by more than {tolerance:g} points, and the interval excludes zero; improved likewise; else "
         "changed. Cells that are equal bit for bit have no row here",
@@ -154,7 +156,7 @@ def _cells(comparison: Comparison) -> Sheet:
                 **_of_cell(cell.cell),
                 "images": cell.images,
                 "changed": cell.changed,
-                "verdict": _SAID[cell.verdict],
+                "verdict": SAID[cell.verdict],
                 "seconds_a": old,
                 "seconds_b": new,
                 "ratio": new / old if old and new is not None else None,
@@ -174,7 +176,7 @@ def _summary(comparison: Comparison) -> Sheet:
     fields = Field(key="what", title="Cells"), Field(key="count", title="Number", digits=0)
     counts = {
         "compared": len(comparison.cells),
-        **{said: len(comparison.of(verdict)) for verdict, said in _SAID.items()},
+        **{said: len(comparison.of(verdict)) for verdict, said in SAID.items()},
         "finished in A alone": sum(cell.where == "A" for cell in comparison.unpaired),
         "of them failed in B": len(comparison.lost),
         "finished in B alone": sum(cell.where == "B" for cell in comparison.unpaired),

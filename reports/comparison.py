@@ -78,15 +78,18 @@ class Compared:
     """A cell that has finished in both stores.
 
     Attributes:
-        cell: as A has it.
+        cell, other: as A has it, and B.
         images: number of test images; changed: of those with another value in any metric.
+        metrics: keys of those that both were scored by in one version.
         changes: of the metrics that differ.
         seconds: of the refine step, median over images, in A and in B; None where it was not measured.
     """
 
     cell: Selected
+    other: Selected
     images: int
     changed: int
+    metrics: tuple[str, ...]
     changes: tuple[Change, ...]
     seconds: tuple[float | None, float | None]
 
@@ -202,7 +205,8 @@ def _compared(one: Selected, other: Selected, before: Found, after: Found, toler
         if differ[metric.key].any()
     ]
     changed = int(np.logical_or.reduce([*differ.values()]).sum())
-    return Compared(one, len(old), changed, tuple(changes), (_seconds(old), _seconds(new)))
+    keys = tuple(metric.key for metric in metrics)
+    return Compared(one, other, len(old), changed, keys, tuple(changes), (_seconds(old), _seconds(new)))
 
 
 def _metrics(one: Manifest, other: Manifest, old: pd.DataFrame, new: pd.DataFrame) -> Iterator[Metric]:

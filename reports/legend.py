@@ -8,6 +8,14 @@ from bench.reports.columns import QUALITY, SPREAD, Column
 from bench.reports.resampling import RESAMPLES
 from bench.reports.statistics import FEW, FEW_MARK, RESOLUTION
 
+_INTERVAL = (
+    f"with the 95 % percentile bootstrap interval ({RESAMPLES:,} resamples of the images; of several seeds, too)."
+)
+_COUNTS = (
+    f"{FEW_MARK}: of fewer than {FEW} images, where such an interval covers less than 95 %.",
+    "W/T/L: images that won more than 1 point of IoU, that neither won nor lost so much, and that lost more.",
+)
+
 
 def of_quality(columns: Sequence[Column], baseline: str, *, contaminated: bool) -> tuple[str, ...]:
     """The legend of a table of quality.
@@ -29,12 +37,21 @@ def of_quality(columns: Sequence[Column], baseline: str, *, contaminated: bool) 
     return (
         *_meanings(columns),
         f"{', '.join(points)} and gains are in percent points.",
-        f"gain: mean over images of the paired difference to the base's own map (row {baseline}), with the 95 % "
-        f"percentile bootstrap interval ({RESAMPLES:,} resamples of the images; of several seeds, too).",
-        f"{FEW_MARK}: of fewer than {FEW} images, where such an interval covers less than 95 %.",
-        "W/T/L: images that won more than 1 point of IoU, that neither won nor lost so much, and that lost more.",
+        f"gain: mean over images of the paired difference to the base's own map (row {baseline}), {_INTERVAL}",
+        *_COUNTS,
         *(f"lost ({name}): share of the images that lost more than 1 point of {name}." for name in lost),
         *(marked if contaminated else plain),
+    )
+
+
+def of_changes(columns: Sequence[Column]) -> tuple[str, ...]:
+    """The legend of a table of what changed between two stores."""
+    return (
+        *_meanings(columns),
+        "A, B: means over the images, and seeds, that both stores have a value of.",
+        f"B - A: mean over images of the paired difference, {_INTERVAL}",
+        *_COUNTS,
+        "changed: images with another value in any metric, of all seeds.",
     )
 
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
 RESAMPLES = 9_999
-_AT_ONCE = 4_000_000  # counts in one batch: 16 MB of float32
-_KEPT = 20_000_000  # counts of one set of draws that is kept for the next row: 80 MB
+_AT_ONCE = 4_000_000  # counts in one batch: 32 MB of float64
+_KEPT = 250_000_000  # counts of one set of draws that is kept for the next row, a byte each: 25,000 images
 
 Floats = NDArray[np.float64]
 
@@ -41,7 +41,7 @@ def means(values: Floats, groups: NDArray[np.int64] | None = None, *, seed: int 
         sums = np.stack([np.bincount(groups, column, minlength=count) for column in flat.T], axis=1)
         sizes = np.bincount(groups, minlength=count).astype(np.float64)[:, None]
     table = np.concatenate([sums, sizes], axis=1)
-    drawn = np.concatenate([counts @ table for counts in _counts(len(table), seed)])
+    drawn = np.concatenate([counts.astype(np.float64) @ table for counts in _counts(len(table), seed)])
     return np.asarray(drawn[:, :-1] / drawn[:, -1:]).reshape(RESAMPLES, *shape)
 
 
@@ -68,24 +68,31 @@ def interval(drawn: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _counts(units: int, seed: int) -> Iterator[NDArray[np.float32]]:
+def _counts(units: int, seed: int) -> Iterator[NDArray[np.uint8]]:
     """How often each unit is drawn, in batches of resamples ``(B, units)``."""
-    if units * RESAMPLES <= _KEPT:
-        yield _kept(units, seed)
-    else:
+    if units * RESAMPLES > _KEPT:
         yield from _drawn(units, seed)
+        return
+    kept = _kept(units, seed)
+    for start in range(0, RESAMPLES, _batch(units)):
+        yield kept[start : start + _batch(units)]
 
 
-@lru_cache(maxsize=2)
-def _kept(units: int, seed: int) -> NDArray[np.float32]:
+@lru_cache(maxsize=3)  # the images of a row, and those of two strata
+def _kept(units: int, seed: int) -> NDArray[np.uint8]:
     return np.concatenate(list(_drawn(units, seed)))
 
 
-def _drawn(units: int, seed: int) -> Iterator[NDArray[np.float32]]:
+def _drawn(units: int, seed: int) -> Iterator[NDArray[np.uint8]]:
     rng = np.random.default_rng(seed)
-    batch = max(1, _AT_ONCE // units)
-    for start in range(0, RESAMPLES, batch):
-        size = min(batch, RESAMPLES - start)
+    for start in range(0, RESAMPLES, _batch(units)):
+        size = min(_batch(units), RESAMPLES - start)
         picks = rng.integers(0, units, (size, units))
         places = picks + units * np.arange(size)[:, None]
-        yield np.bincount(places.ravel(), minlength=size * units).reshape(size, units).astype(np.float32)
+        counts = np.bincount(places.ravel(), minlength=size * units)
+        # One of thousands of units is not drawn 256 times in any history; of fewer it cannot be.
+        yield counts.reshape(size, units).astype(np.uint8)
+
+
+def _batch(units: int) -> int:
+    return max(1, _AT_ONCE // units)

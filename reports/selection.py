@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal, NamedTuple
 
-from bench.store import Manifest, VariantName
+from bench.store import LAYOUT, Manifest, VariantName
 
 Kind = Literal["dataset", "base", "refiner"]
 KINDS: tuple[Kind, ...] = ("dataset", "base", "refiner")
@@ -110,6 +110,25 @@ def comparable(one: Manifest, other: Manifest) -> bool:
 def maps_of(manifest: Manifest) -> str:
     """Which maps of which images it refines, and by which version of the metrics they were scored."""
     return json.dumps([manifest.identity.get(part) for part in ("base", "test", "metrics")], sort_keys=True)
+
+
+def titles(places: Collection[Place]) -> dict[Place, str]:
+    """What their tables are headed by: the dataset, and of the rest what tells them apart."""
+    but_protocol = [place._replace(protocol="") for place in places]
+    several = len({place.rules for place in places}) > 1
+    found = {}
+    for place in places:
+        # A run of an earlier version took the first ones.
+        part = "a random sample of" if place.drawn else "first"
+        title = place.dataset if place.limit is None else f"{place.dataset} ({part} {place.limit})"
+        if place.layout != LAYOUT:
+            title += ", earlier version"
+        if several:
+            title += f", {place.rules}"
+        if but_protocol.count(place._replace(protocol="")) > 1:
+            title += f", protocol {place.protocol}"
+        found[place] = title
+    return found
 
 
 def told_apart(names: Iterable[VariantName]) -> dict[str, str]:

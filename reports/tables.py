@@ -16,8 +16,7 @@ from bench.reports.columns import COST, QUALITY, SPREAD, Column, headroom
 from bench.reports.pairs import differences, told_apart, with_gains, with_headroom, with_inner
 from bench.reports.reading import Found
 from bench.reports.rows import Row, finished, unfinished, with_gaps
-from bench.reports.selection import Place, Selected
-from bench.store import LAYOUT
+from bench.reports.selection import Place, Selected, titles
 
 
 @dataclass(frozen=True)
@@ -188,23 +187,13 @@ def assemble(found: Found, baseline: str, groups: Mapping[str, str] | None = Non
     grouped: dict[Place, list[Selected]] = defaultdict(list)
     for cell in found.cells:
         grouped[cell.place].append(cell)
-    but_protocol = [place._replace(protocol="") for place in grouped]
+    called = titles(grouped)
     laid = []
-    several = len({place.rules for place in grouped}) > 1
     for place, members in grouped.items():
-        # A run of an earlier version took the first ones.
-        part = "a random sample of" if place.drawn else "first"
-        title = place.dataset if place.limit is None else f"{place.dataset} ({part} {place.limit})"
-        if place.layout != LAYOUT:
-            title += ", earlier version"
-        if several:
-            title += f", {place.rules}"
-        if but_protocol.count(place._replace(protocol="")) > 1:
-            title += f", protocol {place.protocol}"
         blocks, shared = _without_shared_notes(_blocks(members, found.records, baseline, groups))
         rows = [row for block in blocks for row in block.rows]
         said = (*remarks(members, rows), *shared)
-        laid.append(Group(place, title, blocks, said, origin(members), copies(members)))
+        laid.append(Group(place, called[place], blocks, said, origin(members), copies(members)))
     return Report(baseline, tuple(laid), tuple(map(str, found.damaged)))
 
 

@@ -13,6 +13,7 @@ from bench.cli.parser import Commands
 from bench.contracts import UserError
 
 if TYPE_CHECKING:
+    from bench.commands.compare import Changes
     from bench.commands.results import Results
 
 VIEWS = {
@@ -28,6 +29,10 @@ VIEWS = {
 
 STYLES = ("full", "paper")
 """Of ``--latex``."""
+
+
+_KEEP = "8"
+"""Images of a cell that a page makes pictures of."""
 
 
 def add(commands: Commands) -> None:
@@ -47,6 +52,10 @@ def add(commands: Commands) -> None:
     report.add_argument("--html", action="store_true", help=text)
     text = "of --html: the tables and plots alone, as one file, report.html"
     report.add_argument("--single-file", action="store_true", help=text)
+    text = f"of --html: of cells without pictures make those of so many images, where that is quick; default {_KEEP}"
+    report.add_argument("--keep-maps", metavar="N|all|worst:N", help=text)
+    text = "of --html: two stores side by side, A before and B after a change, in place of --store"
+    report.add_argument("--compare", nargs=2, metavar=("STORE_A", "STORE_B"), help=text)
     for name, meaning in VIEWS.items():
         report.add_argument(f"--{name}", action="store_true", help=f"instead: {meaning}")
     text = "a CSV with a line an image ('bench data describe', or yours): a column group is resampled whole"
@@ -59,6 +68,8 @@ def _report(arguments: argparse.Namespace) -> int:
 
     chosen = forms.chosen(arguments)
     _check(arguments, chosen)
+    if arguments.compare:
+        return _compare(arguments)
     results = load(
         arguments.store,
         experiment=arguments.experiment,
@@ -69,6 +80,10 @@ def _report(arguments: argparse.Namespace) -> int:
     if views := _views(arguments):
         return _show_views(results, views, chosen, arguments.out)
     if arguments.html:
+        if not arguments.single_file:
+            from bench.commands.picturing import picture
+
+            picture(results, arguments.keep_maps or _KEEP, arguments.parameters, arguments.config)
         _put_page(results, arguments.out, single=arguments.single_file)
         if not chosen:
             return 2 if results.damaged else 0
@@ -88,11 +103,21 @@ def _report(arguments: argparse.Namespace) -> int:
     return 2 if results.damaged else 0
 
 
-def _put_page(results: Results, folder: Path, *, single: bool) -> None:
+def _compare(arguments: argparse.Namespace) -> int:
+    from bench.commands.compare import compare
+
+    chosen = {name: getattr(arguments, name) for name in ("experiment", "parameters", "config")}
+    changes = compare(*arguments.compare, **chosen)
+    _put_page(changes, arguments.out, single=arguments.single_file)
+    print(changes.sentence)
+    return 2 if changes.damaged else 0
+
+
+def _put_page(found: Results | Changes, folder: Path, *, single: bool) -> None:
     if single:
-        forms.put(results.single_page(), folder / "report.html")
+        forms.put(found.single_page(), folder / "report.html")
     else:
-        print(results.page(folder))
+        print(found.page(folder))
 
 
 def _views(arguments: argparse.Namespace) -> list[str]:
@@ -128,10 +153,23 @@ def _check(arguments: argparse.Namespace, chosen: list[str]) -> None:
     if (chosen or arguments.out) and (arguments.wide or arguments.legend):
         given = "--wide" if arguments.wide else "--legend"
         raise UserError("is of the printed tables alone: files have every column and a legend", given, "leave it out")
+    if arguments.compare:
+        if not arguments.html:
+            said = "is of the page alone: 'bench compare' has the tables"
+            raise UserError(said, "--compare", "add --html --out DIR, or say 'bench compare STORE_A STORE_B'")
+        if arguments.store is not None:
+            raise UserError("the stores are those of --compare", "--store", "leave it out")
+        if arguments.images is not None:
+            raise UserError("is of one store's tables: --compare resamples images", "--images", "leave it out")
+        if chosen:
+            raise UserError("is of one store's tables", f"--{chosen[0]}", "say 'bench compare' for this form of two")
     if arguments.html and arguments.out is None:
         raise UserError("a page is a folder of files", "--html", "say where it goes: --out DIR")
     if arguments.single_file and not arguments.html:
         raise UserError("is of the page alone", "--single-file", "add --html")
+    if arguments.keep_maps and (not arguments.html or arguments.single_file or arguments.compare):
+        said = "say --html, without --single-file and --compare"
+        raise UserError("is of the page of one store with its images", "--keep-maps", said)
     if views := _views(arguments):
         if arguments.html:
             raise UserError("a page is written by a call of its own", "--html", f"leave --{views[0]} out")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from bench import config as configuration
@@ -13,14 +14,16 @@ from bench.config import unknown
 from bench.contracts import UserError
 from bench.execution.experiments import in_experiment
 from bench.plugins.entry_points import check_parameters
+from bench.redaction import printable
 from bench.reports import changes
 from bench.reports.comparison import TOLERANCE
 from bench.reports.comparison import compare as compared
 from bench.reports.formats import xlsx
 from bench.reports.formats.sheets import RENDERERS
+from bench.reports.page import Content, Side, of_pair, single, write
 from bench.reports.sheets import Sheet
 from bench.runtime.progress import note
-from bench.store import Store
+from bench.store import Manifest, Store
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,14 @@ class Changes:
         regressed: something is worse in the second store.
         sentence: all of it in words.
         damaged: files of the stores that could not be read, and so were not compared.
+        content: makes what `page` shows.
     """
 
     sheets: tuple[Sheet, ...]
     regressed: bool
     sentence: str
-    damaged: tuple[UserError, ...] = ()
+    damaged: tuple[UserError, ...]
+    content: Callable[[], Content] = field(repr=False, compare=False)
 
     def report(self, format: str = "markdown") -> str:
         """The tables as text.
@@ -55,6 +60,26 @@ class Changes:
     def workbook(self) -> bytes:
         """The content of an XLSX file."""
         return xlsx.workbook(self.sheets)
+
+    def page(self, folder: Path | str) -> Path:
+        """Write all of it as a page that a browser opens from disk: ``bench report --html --compare``.
+
+        It goes down to single images: where both stores kept pictures of one, A's refined map and B's in one frame.
+
+        Args:
+            folder: of the page; made where it is not there. A page that is there is replaced, files beside it stay.
+
+        Returns:
+            The file to open.
+
+        Raises:
+            UserError: something else lies where the page would be, it cannot be written, or a picture is damaged.
+        """
+        return write(Path(folder), self.content())
+
+    def single_page(self) -> str:
+        """The tables and plots of `page` alone, as one file of HTML."""
+        return single(self.content())
 
     def __str__(self) -> str:
         return self.report()
@@ -92,10 +117,16 @@ def compare(
     settings = configuration.load(config, parameters)
     check_parameters(settings)
     keep = in_experiment(settings, experiment) if experiment else None
-    one, other = (reports.read(Store(store), settings.defaults.baseline, keep) for store in (before, after))
-    damaged = (*one.damaged, *other.damaged)
+    one, other = (_side(address, settings.defaults.baseline, keep) for address in (before, after))
+    damaged = (*one.found.damaged, *other.found.damaged)
     for error in damaged:
         note(f"error: {error}")
-    comparison = compared(one, other, tolerance)
-    sheets = changes.sheets(comparison, one, other, names=(str(before), str(after)))
-    return Changes(sheets, comparison.regressed, changes.sentence(comparison), damaged)
+    comparison = compared(one.found, other.found, tolerance)
+    sheets = changes.sheets(comparison, one.found, other.found, names=(one.name, other.name))
+    content = partial(of_pair, comparison, one, other, sheets)
+    return Changes(sheets, comparison.regressed, changes.sentence(comparison), damaged, content)
+
+
+def _side(address: Path | str, baseline: str, keep: Callable[[Manifest], bool] | None) -> Side:
+    store = Store(address)
+    return Side(printable(str(address)), reports.read(store, baseline, keep), store)

@@ -21,7 +21,7 @@ from bench.reports.figures import Drawing
 from bench.reports.formats import json, latex, markdown, paper, terminal, xlsx
 from bench.reports.formats.sheets import as_markdown, fragment
 from bench.reports.kept_images import ShownImages
-from bench.reports.page import Content, single, write
+from bench.reports.page import Content, of_store, single, write
 from bench.reports.placing import called
 from bench.reports.published import PaperTable
 from bench.reports.published import load as read_published
@@ -248,7 +248,7 @@ class Results:
                 found[name] = str(error)  # the page goes without it, and says why
         shown = {name: sheets for name, sheets in found.items() if sheets}
         title = self.store.address.rstrip("/").rpartition("/")[2]
-        return Content(title=title, report=self._report, found=self._found, sheets=shown, store=self.store)
+        return of_store(title, self._report, self._found, shown, self.store)
 
     def shown(self, *, width: int = terminal.WIDTH, wide: bool = False, legend: bool = False) -> Text:
         """What ``bench run`` and ``bench report`` print, with the bold and the colours of a terminal.
@@ -274,6 +274,11 @@ class Results:
 
     def _repr_markdown_(self) -> str:
         return self.report()
+
+    @property
+    def finished(self) -> list[Manifest]:
+        """The manifests of the finished cells that the tables show. Raises UserError as `table`."""
+        return [cell.manifest for cell in self._found.cells if cell.manifest.status == "done"]
 
     @property
     def damaged(self) -> tuple[UserError, ...]:

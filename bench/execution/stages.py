@@ -95,6 +95,11 @@ def _made_from(job: Job, seen: set[str]) -> Iterator[Stage]:
         before = (*before, name)
 
 
+def is_made(job: Job) -> bool:
+    """Whether all is in the store that a cell is made from: its base, the maps, the fitted refiner."""
+    return all(done(job) for *_, done in _chain(job))
+
+
 def _names(job: Job) -> tuple[str, ...]:
     return tuple(name for name, *_ in _chain(job))
 

@@ -70,7 +70,8 @@ def _options(command: argparse.ArgumentParser) -> str:
 def _spelling(action: argparse.Action) -> str:
     """As a usage line has it: ``--seed S [S ...]``."""
     choices = "|".join(map(str, action.choices or ()))
-    value = str(action.metavar or choices or action.dest.upper()) if action.nargs != 0 else ""
+    given = " ".join(action.metavar) if isinstance(action.metavar, tuple) else action.metavar
+    value = str(given or choices or action.dest.upper()) if action.nargs != 0 else ""
     value = {"+": f"{value} [{value} ...]", "*": f"[{value} ...]", "?": f"[{value}]"}.get(str(action.nargs), value)
     return " ".join(filter(None, [", ".join(action.option_strings), value]))
 

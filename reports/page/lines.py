@@ -1,13 +1,13 @@
-"""The rows of the page, each with the cells that it is made of."""
+"""The rows of a report, each with the cells that it is made of."""
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from bench.reports.page.content import id_of
 from bench.reports.reading import Found
 from bench.reports.rows import Row
 from bench.reports.selection import Selected
@@ -32,8 +32,8 @@ class Line:
 
     @cached_property
     def id(self) -> str:
-        """What links call it: made of names alone, so that a link holds when the page is made again."""
-        return digest("\0".join(map(str, (*self.group.place, self.block.base, self.row.refiner))).encode())
+        """What links call it."""
+        return id_of(*self.group.place, self.block.base, self.row.refiner)
 
     @property
     def finished(self) -> list[Manifest]:
@@ -57,11 +57,6 @@ def lines(report: Report, found: Found) -> list[Line]:
         for block in group.blocks
         for row in block.rows
     ]
-
-
-def digest(content: bytes) -> str:
-    """A name made of what it stands for."""
-    return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 
 def _baseline(block: Block, name: str) -> Row | None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image as PillowImage
 
 from bench.contracts import UserError
 from bench.images.webp import OBJECT, read_codes
-from bench.reports.page.lines import Line, digest
+from bench.reports.captions import listed
+from bench.reports.page.content import Files, digest
+from bench.reports.page.lines import Line
+from bench.reports.selection import Selected
 from bench.store import Store
 from bench.store.kept import KeptImage
 
@@ -31,22 +36,68 @@ _PERIODS = 48
 """Stripes that fit into the shorter side of a picture."""
 
 
-Put = Callable[[str, Callable[[], bytes]], None]
-"""Takes a file's name and how its content is made; a name that it has had already is not made again."""
+@dataclass(frozen=True)
+class Side:
+    """A map that the page may show.
 
-
-def pictures(line: Line, store: Store, put: Put) -> list[dict[str, Any]]:
-    """What the page knows of each image with pictures, of the first seed that kept it.
-
-    Args:
-        put: is given every picture that the page may show.
+    Attributes:
+        which: of the two that were kept.
     """
+
+    store: Store
+    kept: KeptImage
+    which: Literal["base", "refined"]
+
+
+def of_row(line: Line, store: Store, files: Files) -> list[dict[str, Any]]:
+    """What the page knows of each image with pictures, of the first seed that kept it: base before, refined after."""
     found: dict[str, dict[str, Any]] = {}
     for manifest in line.finished:
         for kept in store.kept(manifest.key):
             if kept.id not in found:
-                found[kept.id] = {"id": kept.id, "why": kept.why, "seed": manifest.seed, **_files(kept, store, put)}
+                base, refined = Side(store, kept, "base"), Side(store, kept, "refined")
+                found[kept.id] = {"why": kept.why, "seed": manifest.seed, **pictures(base, refined, files)}
     return list(found.values())
+
+
+def of_cells(
+    pairs: Sequence[tuple[Selected | None, Selected | None]], stores: tuple[Store, Store], files: Files
+) -> list[dict[str, Any]]:
+    """What the page knows of each image that one of two stores has pictures of: A's refined map before, B's after.
+
+    Args:
+        pairs: the cell of each seed in A and in B. Of the first seed that both kept it for, else of the first that one
+            did.
+    """
+    found: dict[str, tuple[int, tuple[Side | None, Side | None]]] = {}
+    for pair in pairs:
+        one, other = (_kept(cell, store) for cell, store in zip(pair, stores, strict=True))
+        seed = next(cell.manifest.seed for cell in pair if cell is not None)
+        for name in dict.fromkeys((*one, *other)):
+            if name not in found or (None in found[name][1] and name in one and name in other):
+                found[name] = seed, (one.get(name), other.get(name))
+    return [{"seed": seed, **_why(*sides), **pictures(*sides, files=files)} for seed, sides in found.values()]
+
+
+def pictures(before: Side | None, after: Side | None, files: Files) -> dict[str, str]:
+    """The names of the pictures of one image: its own, its truth, both maps and where they are wrong.
+
+    Args:
+        before, after: one at least; a side that there is not has no names.
+        files: is given every picture.
+    """
+    first = before or after
+    assert first is not None
+    found = {"id": first.kept.id}
+    for kind in ("image", "truth"):
+        found[kind] = _put(first.store, getattr(first.kept, kind), files)
+    for end, side in (("before", before), ("after", after)):
+        if side is not None:
+            truth, name = side.kept.truth, getattr(side.kept, side.which)
+            found[end] = _put(side.store, name, files)
+            found[f"{end}_errors"] = f"{digest(f'{truth} {name}'.encode())}.png"
+            files.picture(found[f"{end}_errors"], partial(_errors, side.store, truth, name))
+    return found
 
 
 def errors(truth: bytes, probs: bytes) -> bytes:
@@ -78,18 +129,24 @@ def errors(truth: bytes, probs: bytes) -> bytes:
     return content.getvalue()
 
 
-def _files(kept: KeptImage, store: Store, put: Put) -> dict[str, str]:
-    files = {}
-    for kind in ("image", "truth", "base", "refined"):
-        name = getattr(kept, kind)
-        # Named by content already: the name of the object in the store.
-        files[kind] = PurePosixPath(name).name
-        put(files[kind], partial(store.picture, name))
-    for kind in ("base", "refined"):
-        name = getattr(kept, kind)
-        files[f"{kind}_errors"] = f"{digest(f'{kept.truth} {name}'.encode())}.png"
-        put(files[f"{kind}_errors"], partial(_errors, store, kept.truth, name))
-    return files
+def _kept(cell: Selected | None, store: Store) -> dict[str, Side]:
+    return {} if cell is None else {kept.id: Side(store, kept, "refined") for kept in store.kept(cell.manifest.key)}
+
+
+def _why(*sides: Side | None) -> dict[str, Any]:
+    """The rules that chose an image, each with whose they were; and who kept none, where one did."""
+    rules: dict[str, list[str]] = defaultdict(list)
+    for end, side in zip("AB", sides, strict=True):
+        for rule in () if side is None else side.kept.why:
+            rules[rule].append(end)
+    lacks = [end for end, side in zip("AB", sides, strict=True) if side is None]
+    return {"why": [f"{rule} in {listed(ends)}" for rule, ends in rules.items()], "lacks": "".join(lacks)}
+
+
+def _put(store: Store, name: str, files: Files) -> str:
+    found = PurePosixPath(name).name  # of its content already
+    files.picture(found, partial(store.picture, name))
+    return found
 
 
 def _errors(store: Store, truth: str, probs: str) -> bytes:

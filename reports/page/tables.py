@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -11,40 +10,13 @@ from markupsafe import Markup
 from bench.reports.columns import COST, QUALITY, Column
 from bench.reports.formats import layout
 from bench.reports.formats.flat import KEYS
+from bench.reports.page.content import Heading, Shown
 from bench.reports.page.lines import Line
 from bench.reports.rows import Row
+from bench.reports.statistics import Gain
 from bench.reports.tables import Report
 
-_IOU, _SECONDS = QUALITY[0].key, COST[0].key
-
-
-@dataclass(frozen=True)
-class Shown:
-    """One cell of the table.
-
-    Attributes:
-        text: as Markdown shows it; markup where it is bold.
-        value: what it is sorted by; None comes last.
-    """
-
-    text: str
-    value: float | None
-
-
-@dataclass(frozen=True)
-class Heading:
-    """One column of numbers.
-
-    Attributes:
-        key: what links call it.
-        section: of `bench.reports.formats.flat.KEYS`.
-        lower: lower is better: what a first click brings to the top.
-    """
-
-    key: str
-    title: str
-    section: str
-    lower: bool
+_IOU, _SECONDS = QUALITY[0], COST[0]
 
 
 class _Html(layout.Signs):
@@ -89,27 +61,26 @@ def names(lines: Sequence[Line]) -> dict[str, str]:
     return {line.id: groups[id(line.group)][line.block.base, line.row.refiner] for line in lines}
 
 
-def facts(lines: Iterable[Line]) -> list[dict[str, Any]]:
-    """What the filters and the plots know of each row."""
-    return [
-        {
-            "id": line.id,
-            "dataset": line.group.title,
-            "base": line.block.base,
-            "refiner": line.row.marked,
-            "oracle": line.row.oracle,
-            "status": line.row.status,
-            "iou": line.row.values.get(_IOU),
-            "before": line.baseline and line.baseline.values.get(_IOU),
-            "seconds": line.row.values.get(_SECONDS),
-            "gain": _gain(line.row),
-        }
-        for line in lines
-    ]
+def facts(line: Line) -> dict[str, Any]:
+    """What the filters and the plots know of a row."""
+    before = line.baseline and line.baseline.values.get(_IOU.key)
+    seconds = line.row.values.get(_SECONDS.key)
+    return {
+        "id": line.id,
+        "dataset": line.group.title,
+        "base": line.block.base,
+        "refiner": line.row.marked,
+        "oracle": line.row.oracle,
+        "before": before,
+        "after": line.row.values.get(_IOU.key),
+        "change": of_gain(line.row.gains.get(_IOU.key)),
+        "x": {"seconds": seconds, "quality": before and _IOU.scale * before},
+        "said": "" if seconds is None else f"{_SECONDS.text(seconds)} s an image",
+    }
 
 
-def _gain(row: Row) -> dict[str, Any] | None:
-    gain = row.gains.get(_IOU)
+def of_gain(gain: Gain | None) -> dict[str, float | None] | None:
+    """A change in mIoU as a plot has it."""
     return None if gain is None else {"mean": gain.mean, "low": gain.low, "high": gain.high}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bench.reports.formats import csv, markdown, paper
-from bench.reports.formats.sheets import RENDERERS
+from bench.reports.formats.sheets import RENDERERS, as_csv, as_markdown, fragment
 from bench.reports.page.lines import Line
 from bench.reports.sheets import Sheet
 from bench.reports.tables import Report
@@ -39,6 +39,24 @@ def of_blocks(report: Report, lines: Sequence[Line]) -> list[dict[str, object]]:
             )
             place = ends
     return found
+
+
+def of_part(ids: Sequence[str], whole: Sheet, printed: Sheet) -> dict[str, object]:
+    """One entry as `of_blocks` has them.
+
+    Args:
+        ids: of the rows.
+        whole: of them, for CSV.
+        printed: of them, for LaTeX and Markdown.
+    """
+    heading, *records = _records(as_csv([whole]))
+    return {
+        "rows": ids,
+        "heading": heading,
+        "csv": "".join(records),
+        "latex": fragment([printed]),
+        "markdown": as_markdown([printed]),
+    }
 
 
 def of_sheet(sheet: Sheet) -> dict[str, str]:

@@ -1,9 +1,9 @@
-"""Every image's numbers: of a row and of its base, over the same seeds."""
+"""Every image's numbers: of a row and of what it is compared with, over the same seeds."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,11 +40,14 @@ def described(facts: Facts) -> dict[str, Any]:
     }
 
 
-def images(line: Line) -> list[str]:
-    """The images of all rows of the base, in the order of the first row that has them."""
-    return list(
-        dict.fromkeys(name for row in line.block.rows for frame in row.records.values() for name in frame.index)
-    )
+def images(rows: Iterable[Row]) -> list[str]:
+    """The images of all of them, in the order of the first row that has them."""
+    return list(dict.fromkeys(name for row in rows for frame in row.records.values() for name in frame.index))
+
+
+def over(seeds: Sequence[int]) -> str:
+    """What is said of them where values are averaged over them."""
+    return f"Numbers are over seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
 def values(row: Row, seeds: Sequence[int], order: Sequence[str]) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.contracts import UserError
-from bench.reports.formats.flat import KEYS
-from bench.reports.page import origin, tables, texts, values
-from bench.reports.page.lines import Line, digest, lines
-from bench.reports.page.pictures import Put, pictures
+from bench.reports.page import texts
+from bench.reports.page.content import Content, digest
 from bench.reports.page.script import chunk
-from bench.reports.reading import Found
-from bench.reports.sheets import Sheet
-from bench.reports.tables import Report
-from bench.reports.verdict import verdict
 from bench.runtime.environment import DISTRIBUTION, version_of
 from bench.runtime.files import OUT, building
-from bench.store import Store
 
 HOME = "index.html"
 DATA, PICTURES = "data", "pictures"
@@ -38,28 +31,6 @@ _HERE = Path(__file__).parent
 _OWN = f'<meta name="generator" content="{DISTRIBUTION}'
 _COLOURS = 33
 """Steps of the colour map."""
-
-Sheets = Mapping[str, Sequence[Sheet] | str]
-"""Heading -> what stands under it, or why there is nothing."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Content:
-    """What a page is made of.
-
-    Attributes:
-        title: its heading.
-        report: the tables.
-        found: what they were assembled of.
-        sheets: what is said beside them.
-        store: has the pictures that a run kept.
-    """
-
-    title: str
-    report: Report
-    found: Found
-    sheets: Sheets
-    store: Store
 
 
 def write(folder: Path, content: Content) -> Path:
@@ -87,11 +58,10 @@ def write(folder: Path, content: Content) -> Path:
 
 def single(content: Content) -> str:
     """The tables and the plots alone, as one file of HTML."""
-    found = lines(content.report, content.found)
-    scripts = [_plotly(), *(_static(name) for name in SCRIPTS), *_first(content, found), _texts(content, found)]
-    # A script ends where its text says so, even in a string; core.js comes before the data, main.js looks at them last.
+    scripts = [_plotly(), *(_static(name) for name in SCRIPTS), _first(content), _texts(content)]
+    # A script ends where its text says so, even in a string; the data come after core.js, and main.js looks at them.
     scripts.append(scripts.pop(len(SCRIPTS)))
-    return _html(content, found, [Markup(script.replace("</script", "<\\/script")) for script in scripts])
+    return _html(content, [Markup(script.replace("</script", "<\\/script")) for script in scripts])
 
 
 def _check(folder: Path) -> None:
@@ -104,76 +74,54 @@ def _check(folder: Path) -> None:
 
 
 def _fill(folder: Path, content: Content) -> None:
-    found = lines(content.report, content.found)
     (folder / DATA).mkdir()
-    made: set[str] = set()
-
-    def put(name: str, make: Callable[[], bytes]) -> None:
-        if name not in made:
-            made.add(name)
-            target = folder / PICTURES / name
-            target.parent.mkdir(exist_ok=True)
-            target.write_bytes(make())
-
-    def say(name: str, script: str) -> None:
-        (folder / DATA / f"{name}.js").write_text(script, "ascii")
-
-    for line in found:
-        if line.row.status == "done":
-            _say_row(line, content.store, put, say)
-    say("first", "".join(_first(content, found)))
-    say("texts", _texts(content, found))
+    files = _Folder(folder)
+    for entry in content.entries:
+        if entry.behind is not None:
+            files.say(f"row-{entry.id}", entry.behind(files))
+    (folder / DATA / "first.js").write_text(_first(content), "ascii")
+    (folder / DATA / "texts.js").write_text(_texts(content), "ascii")
     for name in (*SCRIPTS, STYLE):
         (folder / name).write_text(_static(name), "utf-8")
     (folder / PLOTLY).write_text(_plotly(), "utf-8")
-    (folder / HOME).write_text(_html(content, found), "utf-8")
+    (folder / HOME).write_text(_html(content), "utf-8")
 
 
-def _say_row(
-    line: Line,
-    store: Store,
-    put: Put,
-    say: Callable[[str, str], None],
-) -> None:
-    """The chunks of one row; those of ids and values have names of their content, which rows share."""
+@dataclass(frozen=True)
+class _Folder:
+    """The `bench.reports.page.content.Files` of a page that is being written."""
 
-    def shared(kind: str, data: Any) -> str:
+    path: Path
+    _made: set[str] = field(default_factory=set)
+
+    def picture(self, name: str, make: Callable[[], bytes]) -> None:
+        if name not in self._made:
+            self._made.add(name)
+            target = self.path / PICTURES / name
+            target.parent.mkdir(exist_ok=True)
+            target.write_bytes(make())
+
+    def shared(self, kind: str, data: Any) -> str:
         name = f"{kind}-{digest(json.dumps(data).encode())}"
-        say(name, chunk(name, data))
+        self.say(name, data)
         return name
 
-    order = values.images(line)
-    paired = values.paired_seeds(line)
-    own = {
-        "measures": [values.described(facts) for facts in values.measures(line.row)],
-        "images": shared("images", order),
-        "after": shared("values", values.values(line.row, paired or line.row.seeds, order)),
-        "before": shared("values", values.values(line.baseline, paired, order)) if paired and line.baseline else None,
-        "notes": line.row.notes,
-        "seeds": paired or line.row.seeds,
-        "pictures": pictures(line, store, put),
-        "command": origin.command(line.finished),
-        "manifests": origin.manifests(line.finished),
-    }
-    say(f"row-{line.id}", chunk(f"row-{line.id}", own))
+    def say(self, name: str, data: Any) -> None:
+        (self.path / DATA / f"{name}.js").write_text(chunk(name, data), "ascii")
 
 
-def _first(content: Content, found: Sequence[Line]) -> list[str]:
-    """The chunk that the page starts with."""
-    return [chunk("rows", tables.facts(found))]
+def _first(content: Content) -> str:
+    """The chunks that the page starts with."""
+    return chunk("words", asdict(content.words)) + chunk("rows", [entry.facts for entry in content.entries])
 
 
-def _texts(content: Content, found: Sequence[Line]) -> str:
-    sheets = {
-        sheet.key: texts.of_sheet(sheet)
-        for entry in content.sheets.values()
-        if not isinstance(entry, str)
-        for sheet in entry
-    }
-    return chunk("texts", {"blocks": texts.of_blocks(content.report, found), "sheets": sheets})
+def _texts(content: Content) -> str:
+    beside = [sheet for entry in content.sheets.values() if not isinstance(entry, str) for sheet in entry]
+    sheets = {sheet.key: texts.of_sheet(sheet) for sheet in (content.differing, *beside) if sheet is not None}
+    return chunk("texts", {"blocks": content.blocks, "sheets": sheets})
 
 
-def _html(content: Content, found: Sequence[Line], inline: Sequence[Markup] = ()) -> str:
+def _html(content: Content, inline: Sequence[Markup] = ()) -> str:
     environment = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
         autoescape=True,
@@ -182,28 +130,12 @@ def _html(content: Content, found: Sequence[Line], inline: Sequence[Markup] = ()
         lstrip_blocks=True,
     )
     environment.filters["breakable"] = _breakable
-    report = content.report
-    headings = tables.headings(report)
-    called = tables.names(found)
-    rows = [(line, called[line.id], tables.shown(line, report) if line.row.status == "done" else []) for line in found]
-    verdicts = {
-        group.title: [
-            (block.base, verdict(block, report.baseline, {row.refiner: row.refiner for row in block.rows}))
-            for block in group.blocks
-        ]
-        for group in report.groups
-    }
     return environment.get_template(HOME).render(
-        title=content.title,
+        page=content,
         program=f"{DISTRIBUTION} {version_of(DISTRIBUTION)}".strip(),
-        report=report,
-        sections=[(KEYS[section.title], section) for section in report.sections()],
-        headings=headings,
-        rows=rows,
-        verdicts=verdicts,
-        datasets=list(dict.fromkeys(line.group.title for line in found)),
-        bases=list(dict.fromkeys(line.block.base for line in found)),
-        sheets=content.sheets,
+        datasets=list(dict.fromkeys(entry.dataset for entry in content.entries)),
+        bases=list(dict.fromkeys(entry.base for entry in content.entries)),
+        verdicts=list(dict.fromkeys(filter(None, (entry.facts.get("verdict") for entry in content.entries)))),
         colours=_colours(),
         style=STYLE,
         scripts=SCRIPTS,

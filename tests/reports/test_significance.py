@@ -33,6 +33,18 @@ def test_p_values_are_those_of_scipy_on_the_same_vector() -> None:
 def test_few_images_have_the_exact_permutation_test() -> None:
     # 2^5 ways to exchange five pairs; in one each way all gain.
     assert examined(np.full(5, 0.1)).permutation == pytest.approx(2 / 32)
+    assert examined(np.array([0.1])).permutation == examined(np.array([0.0, 0.0, -0.1])).permutation == 1
+
+
+def test_images_without_a_difference_do_not_change_the_permutation_test() -> None:
+    differences = np.random.default_rng(2).normal(0.1, 1, 40)
+    assert examined(np.concatenate([np.zeros(500), differences])).permutation == examined(differences).permutation
+
+
+def test_the_permutation_test_of_many_images_holds_what_it_says() -> None:
+    # Of differences that are symmetric about zero one p in ten is below 0.1: 20 of 200, give or take 4 standard errors.
+    drawn = np.random.default_rng(3).normal(size=(200, 64))
+    assert sum(examined(one).permutation < 0.1 for one in drawn) in range(20 - 17, 20 + 18)
 
 
 # statsmodels collects garbage in each call, which takes a third of a second with torch loaded.

@@ -7,7 +7,12 @@ const BENCH = (() => {
   const $ = (id) => document.getElementById(id);
 
   // Data come as scripts: a page on a disk may fetch nothing.
-  const push = (name, data) => { chunks.set(name, data); };
+  const push = (name, data, deflated = false) => { chunks.set(name, deflated ? inflate(data) : data); };
+  // Of what bench.reports.page.script.chunk has deflated.
+  const inflate = async (text) => {
+    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).json();
+  };
   const script = (source) => {
     if (!loading.has(source)) {
       loading.set(source, new Promise((done, failed) => {

@@ -12,10 +12,10 @@ BENCH.images = (() => {
   let drawn = new Map();
 
   const measure = () => row.measures.find(({ key }) => key === $("measure").value);
+  const of = (place, key) => ({ before: row.before?.[key][place] ?? null, after: row.after?.[key][place] ?? null });
   const image = (place, key) => ({
     id: row.ids[place], picture: row.pictureOf.get(row.ids[place]),
-    before: row.before ? row.before[key][place] : null, after: row.after[key][place],
-    of: (other) => ({ before: row.before ? row.before[other][place] : null, after: row.after[other][place] }),
+    ...of(place, key), of: (other) => of(place, other),
   });
 
   const sorted = () => {
@@ -25,9 +25,10 @@ BENCH.images = (() => {
     let found = row.ids.map((_, place) => image(place, key)).filter(({ before, after }) => before !== null || after !== null);
     found = found.filter(({ id, picture }) => id.toLowerCase().includes(words) && (picture || !$("kept").checked));
     const gain = ({ before, after }) => (before === null || after === null ? null : sign * (after - before));
+    const value = ({ before, after }) => after ?? before;
     const by = {
       loss: gain, gain: (one) => (gain(one) === null ? null : -gain(one)),
-      low: ({ after }) => after, high: ({ after }) => (after === null ? null : -after), id: () => 0,
+      low: value, high: (one) => (value(one) === null ? null : -value(one)), id: () => 0,
     }[$("first").value];
     const keys = new Map(found.map((one) => [one, by(one)]));
     return found.sort((one, other) => {
@@ -86,7 +87,7 @@ BENCH.images = (() => {
       const files = one.picture;
       const pictures = make("span", { class: "pair" },
         make("img", { src: `pictures/${files.image}`, alt: "", loading: "lazy" }),
-        make("img", { src: `pictures/${files.refined_errors}`, alt: "", loading: "lazy", class: "layer" }));
+        make("img", { src: `pictures/${files.after_errors ?? files.before_errors}`, alt: "", loading: "lazy", class: "layer" }));
       const button = make("button", { type: "button" }, pictures, make("bdi", { class: "id" }, one.id),
         make("span", {}, `${BENCH.viewer.change(one, row.measures[0])} (${files.why.join(", ")})`));
       button.addEventListener("click", () => open(one.id, true));
@@ -112,7 +113,7 @@ BENCH.images = (() => {
 
   const load = async (id) => {
     const own = await BENCH.load(`row-${id}`);
-    const [ids, after, before] = await Promise.all([BENCH.load(own.images), numbers(own.after), own.before && numbers(own.before)]);
+    const [ids, after, before] = await Promise.all([BENCH.load(own.images), own.after && numbers(own.after), own.before && numbers(own.before)]);
     const fact = BENCH.table.fact(id);
     return { ...own, ids, after, before, id, refiner: fact.refiner, fact, pictureOf: new Map(own.pictures.map((one) => [one.id, one])) };
   };
@@ -124,13 +125,20 @@ BENCH.images = (() => {
       row = found;
       $("row-title").replaceChildren(make("bdi", {}, row.refiner));
       $("row-where").replaceChildren(make("bdi", {}, row.fact.dataset), " \u00b7 ", make("bdi", {}, row.fact.base));
-      $("row-said").textContent = `Numbers are over seed${row.seeds.length > 1 ? "s" : ""} ${row.seeds.join(", ")}${row.before ? "" : "; there is no base to compare them with"}.`;
+      $("row-said").textContent = `${row.said}.`;
       $("row-notes").replaceChildren(...row.notes.map((text) => make("li", {}, text)));
       $("command").textContent = row.command;
+      if (row.differing) {
+        const lines = row.differing.map(([what, ...sides]) => make("tr", {}, make("th", { scope: "row" }, what),
+          ...sides.map((text) => make("td", { class: "text" }, text))));
+        $("row-differing").querySelector("tbody").replaceChildren(...lines);
+        $("row-differing").hidden = lines.length === 0;
+      }
       $("manifests").replaceChildren(...row.manifests.map((text) => make("pre", { tabindex: "0" }, text)));
       $("measure").replaceChildren(...row.measures.map(({ key, title }) => make("option", { value: key }, title)));
-      $("first").value = row.before ? "loss" : "low";
-      for (const value of ["loss", "gain"]) $("first").querySelector(`[value="${value}"]`).disabled = !row.before;
+      const paired = Boolean(row.before && row.after);
+      $("first").value = paired ? "loss" : "low";
+      for (const value of ["loss", "gain"]) $("first").querySelector(`[value="${value}"]`).disabled = !paired;
       $("image-q").value = "";
       $("kept").checked = false;
       gallery();

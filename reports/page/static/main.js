@@ -49,6 +49,7 @@
     BENCH.show();
   });
 
+  BENCH.words = await BENCH.load("words");
   await BENCH.table.start();
   BENCH.plots.start();
   BENCH.viewer.start();

@@ -6,6 +6,7 @@ BENCH.plots = (() => {
   // Okabe and Ito's colours, and shapes for those who see no colours.
   const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c7a00", "#808080"];
   const SHAPES = ["circle", "square", "diamond", "triangle-up", "cross", "x", "star", "triangle-down", "hexagon"];
+  const SCALES = { linear: {}, log: { type: "log", dtick: 1 }, ratio: { type: "log" } };
   const NAME = 40; // characters of a name beside its mark
   const MANY = 3000; // marks; more are drawn as a density, which counts all of them
 
@@ -38,41 +39,42 @@ BENCH.plots = (() => {
   };
 
   const rows = async () => {
-    const facts = BENCH.table.facts().filter((fact) => fact.gain);
+    const { before, after, change, plots } = BENCH.words;
+    const facts = BENCH.table.facts().filter((fact) => fact.change);
     $("by").value = get("by") || "refiner";
     const names = [...new Set(facts.map((fact) => fact[$("by").value]))];
     const traces = (x) => names.map((name, place) => {
-      const own = facts.filter((fact) => fact[$("by").value] === name && fact[x] !== null);
-      const gains = own.map(({ gain }) => gain);
+      const own = facts.filter((fact) => fact[$("by").value] === name && fact.x[x] !== null);
+      const changes = own.map((fact) => fact.change);
       return {
-        type: "scatter", mode: "markers", name: plain(name.length > NAME ? `${name.slice(0, NAME)}\u2026` : name), x: own.map((fact) => (x === "before" ? 100 : 1) * fact[x]),
-        y: gains.map((gain) => 100 * gain.mean), customdata: own.map((fact) => fact.id), hoverinfo: "text",
+        type: "scatter", mode: "markers", name: plain(name.length > NAME ? `${name.slice(0, NAME)}\u2026` : name), x: own.map((fact) => fact.x[x]),
+        y: changes.map(({ mean }) => 100 * mean), customdata: own.map((fact) => fact.id), hoverinfo: "text",
         text: own.map((fact) => [
           `<b>${plain(fact.refiner)}</b>`, plain(fact.dataset), plain(fact.base),
-          `gain ${points(fact.gain.mean)}` + (fact.gain.low === null ? "" : ` [${points(fact.gain.low)}, ${points(fact.gain.high)}]`),
-          `base ${(100 * fact.before).toFixed(2)}, refined ${(100 * fact.iou).toFixed(2)}`,
-          fact.seconds === null ? "" : `${fact.seconds.toPrecision(3)} s an image`,
+          `${change} ${points(fact.change.mean)}` + (fact.change.low === null ? "" : ` [${points(fact.change.low)}, ${points(fact.change.high)}]`),
+          `${before} ${(100 * fact.before).toFixed(2)}, ${after} ${(100 * fact.after).toFixed(2)}`,
+          plain(fact.said),
         ].join("<br>")),
         marker: { size: 9, color: COLOURS[place % COLOURS.length], symbol: SHAPES[place % SHAPES.length], opacity: 0.85 },
         error_y: {
           type: "data", symmetric: false, thickness: 1, width: 0, color: COLOURS[place % COLOURS.length],
-          array: gains.map((gain) => 100 * ((gain.high ?? gain.mean) - gain.mean)),
-          arrayminus: gains.map((gain) => 100 * (gain.mean - (gain.low ?? gain.mean))),
+          array: changes.map(({ mean, high }) => 100 * ((high ?? mean) - mean)),
+          arrayminus: changes.map(({ mean, low }) => 100 * (mean - (low ?? mean))),
         },
       };
     });
     const open = (id) => { put({ view: "", row: id }, true); BENCH.show(true); };
     const said = `${facts.length} rows; the table of results has their numbers`;
-    const gain = "gain in mIoU, points";
     const named = names.length > 1 && $("plots").clientWidth > 700; // a phone has no room: a touch names a mark
-    await draw($("plot-seconds"), traces("seconds"),
-      layout("Gain for time", "seconds an image", gain, { named, xaxis: { type: "log", dtick: 1 } }), `Gain in mIoU over seconds an image, ${said}`, open);
-    await draw($("plot-quality"), traces("before"),
-      layout("Gain over the base's quality", "mIoU of the base", gain, { named }), `Gain in mIoU over the base's mIoU, ${said}`, open);
+    for (const [x, { title, axis, scale }] of Object.entries(plots)) {
+      await draw($(`plot-${x}`), traces(x), layout(title, axis, `${change} in mIoU, points`, { named, xaxis: SCALES[scale] }),
+        `${title}: ${change} in mIoU over ${axis}, ${said}`, open);
+    }
   };
 
   // Of one row: each image before and after.
   const images = async (measure, found, open) => {
+    const { before, after } = BENCH.words;
     const both = found.filter((image) => image.before !== null && image.after !== null);
     $("plot-images").hidden = both.length === 0;
     if (!both.length) return;
@@ -82,14 +84,14 @@ BENCH.plots = (() => {
     const trace = many
       ? { type: "histogram2d", x, y, nbinsx: 60, nbinsy: 60, showscale: false, zmin: 0,
           colorscale: [[0, "rgba(0, 114, 178, 0)"], [1, "rgba(0, 114, 178, 1)"]], // where no image is, none is drawn
-          hovertemplate: "%{z} images<br>base %{x}<br>refined %{y}<extra></extra>" }
+          hovertemplate: `%{z} images<br>${before} %{x}<br>${after} %{y}<extra></extra>` }
       : { type: "scatter", mode: "markers", x, y, customdata: both.map((image) => image.id), hoverinfo: "text",
-          text: both.map((image) => `<b>${plain(image.id)}</b><br>base ${(image.before * measure.step).toFixed(measure.digits)}<br>refined ${(image.after * measure.step).toFixed(measure.digits)}`),
+          text: both.map((image) => `<b>${plain(image.id)}</b><br>${before} ${(image.before * measure.step).toFixed(measure.digits)}<br>${after} ${(image.after * measure.step).toFixed(measure.digits)}`),
           marker: { size: 6, color: both.map((image) => (image.after >= image.before ? COLOURS[0] : COLOURS[5])),
             symbol: both.map((image) => (image.after >= image.before ? "circle" : "x-thin-open")), opacity: 0.8 } };
     const diagonal = { type: "line", x0: low, y0: low, x1: high, y1: high, line: { width: 1, dash: "dot", color: "#888" } };
-    await draw($("plot-images"), [trace], layout(`${plain(measure.title)} of each image`, "base", "refined", { shapes: [diagonal] }),
-      `${measure.title} of ${both.length} images, base against refined; the list has their numbers`, (id) => { if (id !== undefined) open(id); });
+    await draw($("plot-images"), [trace], layout(`${plain(measure.title)} of each image`, before, after, { shapes: [diagonal] }),
+      `${measure.title} of ${both.length} images, ${before} against ${after}; the list has their numbers`, (id) => { if (id !== undefined) open(id); });
   };
 
   const start = () => $("by").addEventListener("input", () => { put({ by: $("by").value }); rows().catch(BENCH.fail); });

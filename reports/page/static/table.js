@@ -7,6 +7,7 @@ BENCH.table = (() => {
   const body = table.tBodies[0];
   const rows = [...body.rows].map((row, place) => ({ row, place, text: row.textContent.toLowerCase() }));
   const heads = [...table.tHead.rows[0].cells];
+  const choices = ["dataset", "base", "verdict"].filter($);
   let facts = new Map();
   let shown = [];
 
@@ -43,8 +44,7 @@ BENCH.table = (() => {
     for (const { row, text } of rows) {
       const fact = facts.get(row.id.slice(2));
       const fits = words.every((word) => text.includes(word))
-        && (!get("dataset") || fact.dataset === get("dataset"))
-        && (!get("base") || fact.base === get("base"))
+        && choices.every((id) => !get(id) || fact[id] === get(id))
         && !(get("fair") && fact.oracle);
       row.hidden = !fits;
       if (fits) shown.push(fact.id);
@@ -54,7 +54,7 @@ BENCH.table = (() => {
   };
 
   const draw = () => {
-    for (const id of ["q", "dataset", "base"]) if ($(id).value !== get(id)) $(id).value = get(id);
+    for (const id of ["q", ...choices]) if ($(id).value !== get(id)) $(id).value = get(id);
     $("fair").checked = Boolean(get("fair"));
     $("columns").value = get("columns") || $("columns").options[0].value;
     table.dataset.columns = $("columns").value;
@@ -97,7 +97,7 @@ BENCH.table = (() => {
       button.addEventListener("click", () => press(head));
       head.replaceChildren(button);
     }
-    for (const id of ["q", "dataset", "base", "columns"]) {
+    for (const id of ["q", "columns", ...choices]) {
       $(id).addEventListener("input", () => { put({ [id]: $(id).value }); BENCH.show(); });
     }
     $("fair").addEventListener("input", () => { put({ fair: $("fair").checked ? "1" : "" }); BENCH.show(); });

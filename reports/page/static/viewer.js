@@ -22,7 +22,7 @@ BENCH.viewer = (() => {
   };
 
   const layer = (name, kind, text) => make("img", { src: `pictures/${name}`, alt: text, class: kind, draggable: "false" });
-  const said = { errors: "errors of", grey: "map of", colour: "map of", mask: "mask of" };
+  const said = { errors: "errors", grey: "map", colour: "map", mask: "mask" };
 
   const paint = () => {
     const files = shown.picture;
@@ -30,25 +30,26 @@ BENCH.viewer = (() => {
     if (!files) return;
     const alone = ALONE.includes(mode());
     const under = layer(alone ? files[mode()] : files.image, "under", alone ? `${mode()} of ${shown.id}` : `image ${shown.id}`);
-    const over = alone ? [] : ["base", "refined"].map((which) => {
-      const name = mode() === "errors" ? files[`${which}_errors`] : files[which];
-      const half = layer(name, which, `${said[mode()]} ${which === "base" ? "the base" : "the refiner"}`);
+    const over = alone ? [] : ["before", "after"].filter((side) => files[side]).map((side) => {
+      const half = layer(mode() === "errors" ? files[`${side}_errors`] : files[side], side, `${said[mode()]}, ${BENCH.words[side]}`);
       half.style.filter = FILTERS[mode()] ?? "none";
       return half;
     });
-    const bar = alone ? [] : [make("div", { class: "divider", "aria-hidden": "true" })];
+    const both = over.length === 2;
+    const bar = both ? [make("div", { class: "divider", "aria-hidden": "true" })] : [];
     under.addEventListener("load", () => {
       $("frame").style.setProperty("--fit", `min(100%, ${(60 * under.naturalWidth) / under.naturalHeight}vh)`);
     });
     $("frame").replaceChildren(under, ...over, ...bar);
     $("key").hidden = mode() !== "errors";
-    $("slider").disabled = alone;
+    $("frame").classList.toggle("both", both);
+    $("slider").disabled = !both;
     slide();
   };
   const slide = () => {
     const at = Number($("slider").value);
     $("frame").style.setProperty("--at", `${at}%`);
-    $("slider").setAttribute("aria-valuetext", `${at} % base, ${100 - at} % refined`);
+    $("slider").setAttribute("aria-valuetext", `${at} % ${BENCH.words.before}, ${100 - at} % ${BENCH.words.after}`);
   };
 
   const open = (image, ids, row, close) => {
@@ -57,7 +58,7 @@ BENCH.viewer = (() => {
     left = close;
     $("viewer-title").replaceChildren(make("bdi", {}, image.id));
     const parts = image.picture
-      ? [`chosen as ${image.picture.why.join(", ")}`, row.seeds.length > 1 ? `pictures of seed ${image.picture.seed}, numbers averaged over seeds ${row.seeds.join(", ")}` : ""]
+      ? [`chosen as ${image.picture.why.join(", ")}`, image.picture.lacks ? `${image.picture.lacks} kept no picture of it` : "", row.seeds.length > 1 ? `pictures of seed ${image.picture.seed}, numbers averaged over seeds ${row.seeds.join(", ")}` : ""]
       : ["no pictures of this image were kept: bench run --keep-maps keeps them"];
     $("viewer-said").textContent = `${row.refiner}: ${parts.filter(Boolean).join("; ")}.`;
     const lines = row.measures.map((measure) => {

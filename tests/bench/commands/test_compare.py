@@ -90,7 +90,7 @@ def test_a_rerun_is_silent_whatever_it_cost(capsys: pytest.CaptureFixture[str]) 
     b = fill("b", {"identity": ious(), "prn": frame.assign(seconds=0.25)})
     assert main(["compare", a, b]) == 0
     printed = capsys.readouterr().out
-    assert printed.splitlines()[-1] == "- Nothing changed: 2 compared cells, all equal bit for bit."
+    assert printed.splitlines()[-1] == "- No difference: 2 compared cells, all equal bit for bit."
     assert "regressed" not in printed.split("## Summary")[0] and "2.50" in printed
     assert changes_of(a, b) == []
 

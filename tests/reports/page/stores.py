@@ -1,8 +1,13 @@
-"""A store whose names would break a careless page, with pictures of some images."""
+"""A store whose names would break a careless page, with pictures of some images; and what a script of a page holds."""
 
 from __future__ import annotations
 
+import base64
+import json
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,10 +34,19 @@ GAINS = (0.1, -0.2, 0.05, 0.0, -0.05, 0.02)
 SHAPE = (8, 12)
 
 
-def hostile(folder: Path) -> Store:
-    """Two datasets, two bases, three refiners, one failed; pictures of `REFINER` and identity on one of them."""
+LATER = (-0.05, -0.2, 0.1, 0.05, -0.05, 0.02)
+"""As `GAINS`, of another run."""
+
+
+def hostile(folder: Path, gains: Sequence[float] = GAINS, refined_map: np.ndarray | None = None) -> Store:
+    """Two datasets, two bases, three refiners, one failed; pictures of `REFINER` and identity on one of them.
+
+    Args:
+        gains: of `REFINER`, by image.
+        refined_map: its pictures; None for the truth.
+    """
     store = Store(folder)
-    refined = np.add(BASE, GAINS)
+    refined = np.add(BASE, gains)
     for place, (dataset, base) in enumerate((("roads", "unet"), ("roads", "psp<i>"), ("\u05d0\u05d1", "unet"))):
         where = {"dataset": dataset, "base": base, "position": place}
         own = add(store, "identity", records(BASE, id=list(HOSTILE), seconds=0.001), **where)
@@ -41,7 +55,7 @@ def hostile(folder: Path) -> Store:
         add(store, "prn", None, status="failed", error="boom </td><script>", **where)
         if place == 0:
             for manifest in (own, crf):
-                _keep(store, manifest)
+                _keep(store, manifest, truth().astype(float) if refined_map is None else refined_map)
     return store
 
 
@@ -60,8 +74,16 @@ def base_map() -> np.ndarray:
     return found
 
 
-def _keep(store: Store, manifest: Manifest) -> None:
-    maps = {"identity": base_map(), REFINER: truth().astype(float)}
+def handed(script: str) -> tuple[str, Any]:
+    """The name and the data that a chunk hands to the page."""
+    name, data, *deflated = json.loads(
+        f"[{script.removeprefix('BENCH.push(').removesuffix(chr(10)).removesuffix(');')}]"
+    )
+    return name, json.loads(zlib.decompress(base64.b64decode(data))) if deflated else data
+
+
+def _keep(store: Store, manifest: Manifest, refined_map: np.ndarray) -> None:
+    maps = {"identity": base_map(), REFINER: refined_map}
     image = np.full((*SHAPE, 3), 90, np.uint8)
     kept = [
         KeptImage(

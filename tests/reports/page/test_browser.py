@@ -7,16 +7,18 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from bench.commands.compare import compare
 from bench.commands.results import Results
 from bench.reports import FORMATS, assemble, read
-from bench.reports.page import Content, write
+from bench.reports.page import of_store, write
 from bench.store import Store
-from tests.reports.page.stores import GAINS, HOSTILE, REFINER, hostile
+from tests.reports.page.stores import BASE, GAINS, HOSTILE, LATER, REFINER, base_map, hostile
 from tests.reports.stores import add, records
 
 if TYPE_CHECKING:
@@ -50,8 +52,26 @@ def browser() -> Iterator[Browser]:
         found.close()
 
 
+@pytest.fixture(scope="module")
+def home_of_two(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("two")
+    one = hostile(folder / "a'<b>&")
+    other = hostile(folder / "b", gains=LATER, refined_map=base_map())
+    add(other, "new</td><script>", records(BASE, id=list(HOSTILE)))
+    return compare(one.address, other.address).page(folder / "page").as_uri()
+
+
 @pytest.fixture
 def page(browser: Browser, home: str) -> Iterator[Page]:
+    yield from watched(browser, home)
+
+
+@pytest.fixture
+def page_of_two(browser: Browser, home_of_two: str) -> Iterator[Page]:
+    yield from watched(browser, home_of_two)
+
+
+def watched(browser: Browser, home: str) -> Iterator[Page]:
     """It fails a test in which a script fails, something is alerted, or a request leaves the folder."""
     wrong: list[str] = []
     context = browser.new_context(viewport={"width": 1280, "height": 900})
@@ -145,7 +165,7 @@ def test_image_slider_by_keyboard_overlay_and_zoom(page: Page) -> None:
     slider.press("ArrowRight")
     slider.press("End")
     assert slider.get_attribute("aria-valuetext") == "100 % base, 0 % refined"
-    half = page.locator("#frame .base")
+    half = page.locator("#frame .before")
     assert half.evaluate("one => getComputedStyle(one).clipPath") == "inset(0px 0% 0px 0px)"
     slider.press("Home")
     assert slider.get_attribute("aria-valuetext") == "0 % base, 100 % refined"
@@ -251,6 +271,60 @@ def test_without_scripts_all_tables_are_there(browser: Browser, home: str) -> No
     assert not page.locator("#filters").is_visible() and not page.locator("#row").is_visible()
 
 
+def test_two_stores_side_by_side(page_of_two: Page) -> None:
+    page = page_of_two
+    assert "of 9 compared cells, 6 equal bit for bit" in page.locator(".lead").inner_text()
+    page.locator("#verdict").select_option("in B alone")
+    assert [text.split("\n")[0] for text in column(page, 3)] == ["new</td><script>"]
+    page.locator("#verdict").select_option("")
+    open_row(page)
+    change = dict(zip(HOSTILE, np.subtract(LATER, GAINS), strict=True))
+    names = page.locator("#list tbody bdi").all_text_contents()
+    assert [change[name] for name in names] == pytest.approx(sorted(change.values()))
+    page.wait_for_selector("#plot-images .point")
+    page.locator("#list tbody a").first.press("Enter")
+    slider = page.locator("#slider")
+    slider.press("Home")
+    assert slider.get_attribute("aria-valuetext") == "0 % A, 100 % B"
+    page.wait_for_function("[...document.querySelectorAll('#frame img')].every(one => one.complete)")
+    assert [page.locator(f"#frame .{side}").get_attribute("alt") for side in ("before", "after")] == [
+        "errors, A",
+        "errors, B",
+    ]
+    assert column_of_numbers(page) == ["60.00", "45.00", "-15.00"]
+    kept = page.url
+    open_at(page, kept)
+    page.wait_for_selector("#viewer[open]")
+
+
+def test_a_row_of_one_store_alone_has_its_images(page_of_two: Page) -> None:
+    page_of_two.locator(f"{ROW} a", has_text="new</td>").click()
+    page_of_two.wait_for_selector("#list tbody a")
+    assert page_of_two.locator("#row-said").inner_text().endswith("seed 0 in B alone: not in A.")
+    page_of_two.locator("#list tbody a").first.click()
+    assert column_of_numbers(page_of_two) == ["n/a", "40.00", "n/a"]
+
+
+def column_of_numbers(page: Page) -> list[str]:
+    """Of the first metric of the image that is shown."""
+    return page.locator("#numbers tbody tr").first.locator("td").all_inner_texts()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_violation_of_axe_in_two_stores(page_of_two: Page, home_of_two: str, scheme: Any) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="checks it, from the extra 'test'").Axe()
+    page_of_two.emulate_media(color_scheme=scheme)
+    row = page_of_two.locator(f"{ROW} a", has_text="crf").first.get_attribute("href")
+    for view in ("", "#view=statistics", row, f"{row}&image=plain", f"{row}&image={quote(HOSTILE[0])}"):
+        open_at(page_of_two, f"{home_of_two}{view}")
+        page_of_two.wait_for_selector("#viewer[open]" if "&image" in str(view) else "h2:visible")
+        page_of_two.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
+        found = axe.run(page_of_two, options={"preload": False})
+        assert found.violations_count == 0, f"{view}: {found.generate_report()}"
+        page_of_two.set_viewport_size({"width": 390, "height": 844})
+        assert page_of_two.evaluate("document.documentElement.scrollWidth") <= 390, view
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_violation_of_axe(page: Page, home: str, scheme: Any) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="checks it, from the extra 'test'").Axe()
@@ -295,7 +369,7 @@ def test_of_many_images_few_lines_are_in_the_page(browser: Browser, tmp_path: Pa
     add(store, "identity", records(drawn))
     add(store, "crf", records(drawn + np.linspace(-0.1, 0.1, many)))
     found = read(store, "identity")
-    content = Content(title="many", report=assemble(found, "identity"), found=found, sheets={}, store=store)
+    content = of_store("many", assemble(found, "identity"), found, {}, store)
     page = browser.new_page()
     open_at(page, write(tmp_path / "page", content).as_uri())
     page.locator(f"{ROW} a").nth(1).click()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,7 +17,7 @@ from bench.commands.results import Results
 from bench.contracts import UserError
 from bench.reports import FORMATS
 from bench.reports.page.values import packed
-from tests.reports.page.stores import BASE, GAINS, HOSTILE, REFINER, hostile
+from tests.reports.page.stores import BASE, GAINS, HOSTILE, REFINER, handed, hostile
 
 
 @pytest.fixture(scope="module")
@@ -32,14 +31,15 @@ def folder(results: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def chunk(folder: Path, name: str) -> Any:
-    text = (folder / "data" / f"{name}.js").read_text()
-    said, data = json.loads(f"[{text.removeprefix('BENCH.push(').removesuffix(chr(10)).removesuffix(');')}]")
-    assert said == name or name == "first"
+    said, data = handed((folder / "data" / f"{name}.js").read_text())
+    assert said == name
     return data
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
-    return list(chunk(folder, "first"))
+    said, data = handed((folder / "data" / "first.js").read_text().splitlines()[1])
+    assert said == "rows"
+    return list(data)
 
 
 def row(folder: Path, **wanted: str) -> Any:
@@ -119,7 +119,7 @@ def test_bases_of_one_dataset_share_their_chunks(folder: Path) -> None:
 def test_pictures_are_named_by_digest_and_there(folder: Path) -> None:
     found = row(folder, refiner=REFINER, **ROADS)["pictures"]
     assert [picture["id"] for picture in found] == list(HOSTILE[:3])
-    kinds = ("image", "truth", "base", "refined", "base_errors", "refined_errors")
+    kinds = ("image", "truth", "before", "after", "before_errors", "after_errors")
     assert all((folder / "pictures" / picture[kind]).is_file() for picture in found for kind in kinds)
 
 
@@ -227,4 +227,4 @@ def test_one_file(results: Results) -> None:
     Scripts().feed(results.single_page())
     plotly, *ours, first, copies, main = texts
     assert "plotly" in plotly[:200] and len(ours) == 5
-    assert first.startswith('BENCH.push("rows"') and copies.startswith('BENCH.push("texts"') and "BENCH.show" in main
+    assert first.startswith('BENCH.push("words"') and copies.startswith('BENCH.push("texts"') and "BENCH.show" in main
