@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -13,6 +14,8 @@ RATE = 0.5
 ERASED = (0.02, 0.1)
 SHIFT = 23 / 224
 ROTATION = 45.0
+Border = Literal["reflect", "mirror", "wrap"]
+BORDERS: tuple[Border, ...] = get_args(Border)
 NOISE, EXPOSURE, SPREAD = 5.1 / 255, 12.75 / 255, 1 / 255
 
 Change = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -27,7 +30,7 @@ def augmented(images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
         masks: float Bx1xSxS of 0 and 1.
 
     Returns:
-        New tensors of the same shapes; images may leave [0, 1] a little, as the authors do not clip.
+        New tensors of the same shapes and ranges.
     """
     pairs = [_changed(*pair) if _uniform(0, 1) < RATE else pair for pair in zip(images, masks, strict=True)]
     return torch.stack([image for image, _ in pairs]), torch.stack([mask for _, mask in pairs])
@@ -41,26 +44,30 @@ def _changed(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def erase(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """A rectangle of 2 to 10 % of the area becomes noise, and background."""
+    """A rectangle of 2 to 10 % of the area takes one value, drawn from all, and becomes background."""
     side, area, ratio = image.shape[-1], _uniform(*ERASED), _uniform(0.5, 2.0)
     height, width = (max(1, round(side * math.sqrt(area * shape))) for shape in (ratio, 1 / ratio))
     top, left = _below(side - height + 1), _below(side - width + 1)
     hole = (..., slice(top, top + height), slice(left, left + width))
     image, mask = image.clone(), mask.clone()
-    image[hole] = torch.rand(3, height, width).to(image)
+    image[hole] = _uniform(0, 1)
     mask[hole] = 0
     return image, mask
 
 
 def translate(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Moved by up to 23 of 224 pixels each way; what leaves comes back on the other side, or black does."""
-    most, roll = round(SHIFT * image.shape[-1]), _below(2) == 1
-    down, right = (_below(2 * most + 1) - most for _ in range(2))
-    if roll:
-        image, mask = (torch.roll(values, (down, right), (-2, -1)) for values in (image, mask))
-    else:
-        margin = (right, -right, down, -down)
-        image, mask = F.pad(image, margin), F.pad(mask, margin)
+    """Moved along one axis by up to 23 of 224 pixels; what leaves comes back on the other side, or noise does.
+
+    The noise is background.
+    """
+    most, axis = round(SHIFT * image.shape[-1]), -1 - _below(2)
+    by, roll = _below(2 * most + 1) - most, _below(2) == 1
+    image, mask = (torch.roll(values, by, axis) for values in (image, mask))
+    if by and not roll:
+        start = 0 if by > 0 else image.shape[axis] + by
+        come = image.narrow(axis, start, abs(by))
+        come.copy_(torch.rand(come.shape))
+        mask.narrow(axis, start, abs(by)).zero_()
     return image, mask
 
 
@@ -70,23 +77,41 @@ def mirror(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def add_noise(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Normal noise a value, of a standard deviation that is itself N(5.1, 1) of 255."""
-    return image + _deviation(NOISE) * torch.randn(image.shape).to(image), mask
+    """Normal noise a value, of a standard deviation that is itself N(5.1, 1) of 255; clipped."""
+    return (image + _deviation(NOISE) * torch.randn(image.shape).to(image)).clamp(0, 1), mask
 
 
 def expose(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """The whole image brighter or darker by a normal draw of standard deviation N(12.75, 1) of 255."""
-    return image + _deviation(EXPOSURE) * float(torch.randn(())), mask
+    """The whole image brighter or darker by a normal draw of standard deviation N(12.75, 1) of 255; clipped."""
+    return (image + _deviation(EXPOSURE) * float(torch.randn(()))).clamp(0, 1), mask
 
 
 def rotate(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """By up to 45 degrees; beyond the border is black, the border's colour, or the image mirrored."""
+    """By up to 45 degrees; beyond the border the image and its mask go on as `beyond` says, each way as likely."""
     angle = math.radians(_uniform(-ROTATION, ROTATION))
-    border = ("zeros", "border", "reflection")[_below(3)]
+    side = image.shape[-1]
+    places = beyond(BORDERS[_below(len(BORDERS))], side).to(image.device)
+    image, mask = (values[:, places][..., places] for values in (image, mask))
+    # The grid is of the image alone: its corners lie in the middle of what was added.
+    share = side / len(places)
     turn = [[math.cos(angle), -math.sin(angle), 0.0], [math.sin(angle), math.cos(angle), 0.0]]
-    grid = F.affine_grid(torch.tensor([turn]).to(image), [1, 1, *image.shape[1:]], align_corners=False)
-    turned = F.grid_sample(image[None], grid, "bilinear", border, align_corners=False)[0]
-    return turned, F.grid_sample(mask[None], grid, "nearest", border, align_corners=False)[0]
+    grid = share * F.affine_grid(torch.tensor([turn]).to(image), [1, 1, side, side], align_corners=False)
+    turned = F.grid_sample(image[None], grid, "bilinear", align_corners=False)[0]
+    return turned, F.grid_sample(mask[None], grid, "nearest", align_corners=False)[0]
+
+
+def beyond(border: Border, side: int) -> Tensor:
+    """Which row (or column) of an image stands where it goes on by half of ``side`` both ways: ``(2 * side,)``.
+
+    scipy's names: ``reflect`` mirrors at the edge of the last pixel, ``mirror`` at its middle, ``wrap`` begins anew.
+    """
+    margin = side // 2
+    places = torch.arange(-margin, side + margin)
+    if border == "wrap":
+        return places % side
+    period = 2 * side if border == "reflect" else max(1, 2 * side - 2)
+    folded = places % period
+    return torch.minimum(folded, period - (border == "reflect") - folded)
 
 
 CHANGES: tuple[Change, ...] = (erase, translate, mirror, add_noise, expose, rotate)

@@ -39,15 +39,15 @@ class EfficientLab(FewShotBase):
     ``seed`` and the support alone. That is most of the cost: 59 steps are 472 images forward and backward, for the
     first query of each class. Multiply-adds in ``bench list`` are those of one query's forward pass.
 
-    No public source has a number for the inner loop of the training: ``train_steps`` is the 8 of the authors' command
-    line, the rate is ``inner_lr``. Their meta-learned weights exist for TensorFlow only; module names here are ours, in
-    the backbone timm's.
+    The inner loop of the training is that of test time, 59 steps at ``inner_lr``, as in the authors' script; the
+    default of their command line is ``train_steps=8``, a seventh of the time. Their meta-learned weights exist for
+    TensorFlow only; module names here are ours, in the backbone timm's.
 
     Args:
         inner_steps, inner_lr: of SGD on a class's support, at test time and for choosing the best epoch.
         train_steps: steps of a task in training, of which the last is on its queries.
         dropout: share of the last features dropped in every inner loop.
-        augment: ``recipe`` changes half of the images of the inner loops in one of six ways, see
+        augment: ``recipe`` changes half of the images of the inner loops, each in one to six ways in random order, see
             `bench.bases.efficientlab.augmentation`.
         encoder_weights: ``imagenet`` is timm's ``tf_efficientnet_b0.in1k``; a file has timm's names.
 
@@ -60,6 +60,7 @@ class EfficientLab(FewShotBase):
     origin: ClassVar[Origin] = Origin(
         paper="Hendryx et al., NeurIPS-W MetaLearn 2020", code="github.com/ml4ai/mliis", licence="MIT, Apache-2.0"
     )
+    version = 2
 
     size: int = 224
     epochs: int = 329
@@ -73,7 +74,7 @@ class EfficientLab(FewShotBase):
     val_classes: int = 20
     inner_steps: int = 59
     inner_lr: float = 5e-4
-    train_steps: int = 8
+    train_steps: int = 59
     dropout: float = 0.5
 
     def __post_init__(self) -> None:

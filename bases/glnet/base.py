@@ -60,6 +60,7 @@ class GLNet(TrainedBase):
 
     origin: ClassVar[Origin] = Origin(paper="Chen et al., CVPR 2019", code="github.com/VITA-Group/GLNet", licence="MIT")
     multiple: ClassVar[int] = 4
+    version = 2
 
     size: int = 1024
     epochs: int = 120

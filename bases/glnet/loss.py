@@ -8,6 +8,9 @@ from torch.nn import functional as F
 from bench.bases.glnet.patches import PatchGrid
 
 GAMMA = 3
+SUREST = 1e-7
+"""A probability counts as at least this and at most 1 minus this: beyond, a pixel moves nothing."""
+
 DISTANCE_WEIGHT = 0.15
 
 
@@ -28,12 +31,12 @@ def glnet_loss(outputs: dict[str, Tensor], mask: Tensor, patch: int) -> Tensor:
 
 
 def focal(logits: Tensor, mask: Tensor) -> Tensor:
-    """Mean of -(1 - p) ** 3 log p over pixels, p the probability of the pixel's class.
+    """Mean of -(1 - p) ** 3 log p over pixels, p the probability of the pixel's class, held in [1e-7, 1 - 1e-7].
 
     Args:
         logits: ``Bx2xhxw``, background first.
         mask: ``Bx1xSxS`` of 0 and 1; the nearest pixel counts.
     """
     labels = F.interpolate(mask, logits.shape[-2:], mode="nearest-exact").long()
-    log_p = logits.log_softmax(1).gather(1, labels)
-    return (-((1 - log_p.exp()) ** GAMMA) * log_p).mean()
+    p = logits.softmax(1).gather(1, labels).clamp(SUREST, 1 - SUREST)
+    return (-((1 - p) ** GAMMA) * p.log()).mean()

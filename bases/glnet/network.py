@@ -73,8 +73,7 @@ class GLNetwork(nn.Module):
     def forward(self, images: Tensor) -> Tensor | dict[str, Tensor]:
         """``Bx3xSxS`` in [0, 1] -> logits ``Bx1xSxS``; in train mode see the class."""
         grid = PatchGrid(images.shape[-1], self.patch)
-        # The authors resize with PIL, whose bilinear filter smooths where it shrinks.
-        small = F.interpolate(images, (self.patch, self.patch), mode="bilinear", antialias=True)
+        small = shrunk(images, self.patch)
         if self.mode == "global":
             outputs = {"global": self.whole(small).logits}
         elif self.mode == "local":
@@ -154,6 +153,16 @@ class GLNetwork(nn.Module):
     def _chunks(self, patches: Tensor, grid: PatchGrid) -> list[tuple[Sequence[Corner], Tensor]]:
         step = self.at_once
         return [(grid.corners[i : i + step], patches[i : i + step]) for i in range(0, len(patches), step)]
+
+
+def shrunk(images: Tensor, side: int) -> Tensor:
+    """``Bx3xHxW`` in [0, 1] -> ``Bx3xsxs`` in steps of 1/255: the authors resize pictures of 8 bits with Pillow.
+
+    Its bilinear filter smooths where it shrinks, along rows and then along columns, and rounds after each.
+    """
+    for size in ((images.shape[-2], side), (side, side)):
+        images = F.interpolate(images, size, mode="bilinear", antialias=True).mul(255).add(0.5).floor().div(255)
+    return images
 
 
 def frozen_copy(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -53,6 +53,7 @@ class ISDNet(TrainedBase):
     origin: ClassVar[Origin] = Origin(
         paper="Guo et al., CVPR 2022", code="github.com/cedricgsh/ISDNet", licence="Apache-2.0"
     )
+    version = 2
 
     size: int = 1024
     epochs: int = 128

@@ -7,12 +7,16 @@ from torch.nn import functional as F
 
 from bench.bases.isdnet.network import Outputs
 
+EPSILON = 1e-6
+"""Added to a channel's norm before it divides."""
+
 STAGE_WEIGHT, DETAIL_WEIGHT, STRUCTURE_WEIGHT = 0.4, 0.1, 1.0
 
 
 def similarity(features: Tensor) -> Tensor:
     """How alike any two places are: ``BxCxHxW`` -> ``BxHWxHW``, each channel first scaled to a norm of 1 over space."""
-    unit = F.normalize(features.flatten(2), dim=2)
+    flat = features.flatten(2)
+    unit = flat / (flat.norm(dim=2, keepdim=True) + EPSILON)
     return unit.mT @ unit
 
 

@@ -162,7 +162,7 @@ class FewShotBase(TrainedBase):
 
     def _framed(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """uint8 ``3xSxS`` and bool ``1xSxS``."""
-        image = framed(sample.image, self.size, self.resize).transpose(2, 0, 1)
+        image = framed(sample.image, self.size, self.resize, self.resized_by).transpose(2, 0, 1)
         return image, framed_mask(sample.mask, self.size, self.resize)[None]
 
 

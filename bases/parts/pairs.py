@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.bases.parts.framing import Framing, framed, framed_mask
+from bench.bases.parts.framing import Framing, Interpolation, framed, framed_mask
 from bench.contracts import DECISION, Dataset
 from bench.training import Augment, TrainingArrays, ious
 from bench.training.augment import Turn, cropped, jointly
 from bench.training.inference import Model, in_batches
 
 
-def stored(split: Dataset, folder: Path, side: int, framing: Framing) -> TrainingArrays:
+def stored(split: Dataset, folder: Path, side: int, framing: Framing, interpolation: Interpolation) -> TrainingArrays:
     """The split's pairs, a row each: ``image`` uint8 ``3xSxS`` and ``mask`` bool ``1xSxS``."""
     fields: dict[str, Any] = {"image": ((3, side, side), np.uint8), "mask": ((1, side, side), np.bool_)}
 
     def fill(index: int) -> dict[str, np.ndarray]:
         sample = split[index]
-        image, mask = framed(sample.image, side, framing), framed_mask(sample.mask, side, framing)
+        image, mask = framed(sample.image, side, framing, interpolation), framed_mask(sample.mask, side, framing)
         return {"image": image.transpose(2, 0, 1), "mask": mask[None]}
 
     return TrainingArrays.build(folder, len(split), fields, fill, f"{split.split} images at {side} px")

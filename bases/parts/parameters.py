@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
-from bench.bases.parts.framing import Framing
+from bench.bases.parts.framing import Framing, Interpolation
 from bench.contracts import UserError
-from bench.training import Recipe
+from bench.training import Recipe, read_metadata
 from bench.training.encoders import EncoderWeights
 from bench.training.inference import TestTime
 from bench.training.recipe import Precision
+
+RESIZED_BY = "interpolation"
+"""Under which name a weights file of a training here says how its images were resized."""
 
 
 @dataclass(kw_only=True)
@@ -25,7 +29,11 @@ class BaseParameters(Recipe):
         encoder_weights: ``imagenet`` (downloaded), ``none``, or a file of the encoder's own keys.
         size: side of the square input in pixels.
         crop: side of the random crops of it that are trained on; 0, or ``size`` and more, takes it whole.
-        resize: how an image becomes square: ``stretch``, or ``pad`` with zeros around it.
+        resize: how an image becomes square: ``stretch``, or ``pad`` with zeros around it (``pad-alike``: as many on
+            both sides, and an odd pixel stretched).
+        interpolation: how it is resized: ``area`` (averaged where it shrinks, bilinear where it grows),
+            ``cv2-bilinear``, ``pil-bilinear``. ``auto`` is ``area`` for what is trained here, also where its file is
+            given as ``weights``; with a file of the network's authors it is what their code does.
         augment: ``recipe``: what the network's authors did (see `NetworkDefinition`); ``turns``: the eight flips and
             quarter turns; ``none``.
         tta: views averaged at test time: ``none``, ``flips`` (4), ``turns`` (8).
@@ -40,12 +48,16 @@ class BaseParameters(Recipe):
     multiple: ClassVar[int] = 32
     """The input's side is a multiple of this."""
 
+    authors_interpolation: ClassVar[Interpolation] = "area"
+    """What a checkpoint of the authors is fed, where ``interpolation`` does not say."""
+
     precision: Precision = "auto"
     weights: Path | None = None
     encoder_weights: EncoderWeights = "imagenet"
     size: int = 512
     crop: int = 0
     resize: Framing = "stretch"
+    interpolation: Interpolation | Literal["auto"] = "auto"
     augment: Literal["recipe", "turns", "none"] = "recipe"
     tta: TestTime = "none"
     scales: tuple[float, ...] = (1.0,)
@@ -72,6 +84,13 @@ class BaseParameters(Recipe):
             raise UserError("scales must be positive", f"scales={list(self.scales)}", "write e.g. scales=[0.75,1,1.25]")
         self.trainable = self.weights is None
 
+    @cached_property
+    def resized_by(self) -> Interpolation:
+        """``interpolation``, or what ``auto`` means: see there."""
+        if self.interpolation != "auto":
+            return self.interpolation
+        return "area" if self.weights is None else _recorded(self.weights) or self.authors_interpolation
+
     @property
     def cropped_to(self) -> int:
         """Side of the crops that are trained on; 0 where the input is taken whole."""
@@ -85,3 +104,12 @@ class BaseParameters(Recipe):
         """
         own = Recipe(**{f.name: getattr(self, f.name) for f in dataclasses.fields(Recipe)})
         return dataclasses.replace(own, **changes)
+
+
+def _recorded(weights: Path) -> Interpolation | None:
+    """What a weights file of a training here was trained with; None of a file of others."""
+    try:
+        said = read_metadata(weights).get(RESIZED_BY)
+    except UserError:
+        return None
+    return next((known for known in get_args(Interpolation) if known == said), None)

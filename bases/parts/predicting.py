@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from bench.bases.parts.framing import Framing, framed, unframed
+from bench.bases.parts.framing import Framing, Interpolation, framed, unframed
 from bench.contracts import Image, ProbabilityMap
 from bench.training.inference import Model, in_batches, tiled
 from bench.training.tensors import tensor_of
 
 
-def resized_map(model: Model, image: Image, side: int, framing: Framing, device: str) -> ProbabilityMap:
+def resized_map(
+    model: Model, image: Image, side: int, framing: Framing, interpolation: Interpolation, device: str
+) -> ProbabilityMap:
     """The map of the image brought to ``side`` x ``side``, brought back to the image's size."""
-    pixels = _tensor(framed(image, side, framing), device)
+    pixels = _tensor(framed(image, side, framing, interpolation), device)
     probs = in_batches(model, pixels)[0, 0].cpu().numpy()
     return unframed(probs, image.shape[:2], framing)
 

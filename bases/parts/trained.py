@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from bench.bases.parts import pairs
 from bench.bases.parts.definition import NetworkDefinition
 from bench.bases.parts.losses import as_float
+from bench.bases.parts.parameters import RESIZED_BY
 from bench.bases.parts.predicting import resized_map, tiled_map
 from bench.contracts import BaseNetwork, Dataset, ProbabilityMap, Sample, UserError
 from bench.training import Augment, Batch, Loss, TrainingArrays, load_finished, load_state, seeded, train
@@ -140,6 +141,7 @@ class TrainedBase(NetworkDefinition, BaseNetwork):
             augment=self._augment(),
             groups=groups,
             least=2,
+            metadata={RESIZED_BY: self.resized_by},
         )
         if held_out:
             held_out.remove()
@@ -155,9 +157,9 @@ class TrainedBase(NetworkDefinition, BaseNetwork):
         return pairs.changed(self._transform(), self.cropped_to)
 
     def _arrays(self, split: Dataset, folder: Path) -> TrainingArrays:
-        return pairs.stored(split, folder, self.size, self.resize)
+        return pairs.stored(split, folder, self.size, self.resize, self.resized_by)
 
     def _predict(self, model: Model, sample: Sample) -> ProbabilityMap:
         if self.tile:
             return tiled_map(model, sample.image, self.tile, self.overlap, self.device)
-        return resized_map(model, sample.image, self.size, self.resize, self.device)
+        return resized_map(model, sample.image, self.size, self.resize, self.resized_by, self.device)

@@ -13,6 +13,7 @@ from bench.bases.parts.framing import Framing
 from bench.bases.parts.origin import Origin
 from bench.bases.parts.trained import TrainedBase
 from bench.bases.parts.vgg import load_vgg16
+from bench.bases.pfan.augmentation import Brightness
 from bench.bases.pfan.loss import pfan_loss
 from bench.bases.pfan.network import High, PyramidFeatureAttention
 from bench.contracts import UserError
@@ -30,9 +31,12 @@ class Pfan(TrainedBase):
     subtracted from RGB), and that its batch norm uses the batch's own statistics at test time, which makes a map
     depend on the images beside it: running statistics here, for which there is no switch.
 
-    The recipe is the PyTorch form's, but for two things: best epoch and plateau go by val's IoU instead of its mean
-    absolute error, and VGG16's weights are torchvision's. Images are padded to a square; scores are taken
-    without the padding.
+    The recipe is the PyTorch form's, but for two things: best epoch and schedule go by val's IoU instead of its mean
+    absolute error, and VGG16's weights are torchvision's. Its rate is divided by 1.1 after every epoch beyond the
+    fourth in a row that is no better, as the count does not begin anew (``schedule=plateau`` begins it anew), until
+    the ninth ends it. Images are padded to a square with as many rows above as below; where that is a pixel
+    short of a square, the rest is stretched (``resize=pad`` pads by the odd pixel). Scores are taken without the
+    padding.
 
     Args:
         high: kernel that mixes the three upper levels: ``3x3``, or ``1x1`` as in Keras.
@@ -49,13 +53,14 @@ class Pfan(TrainedBase):
         paper="Zhao and Wu, CVPR 2019", code="github.com/savinay95n/PatchRefineNet (after sairajk's)", licence="GPL-3"
     )
     multiple: ClassVar[int] = 16
+    version = 2
 
     size: int = 256
-    resize: Framing = "pad"
+    resize: Framing = "pad-alike"
     epochs: int = 391
     batch: int = 4
     lr: float = 4e-4
-    schedule: Schedule = "plateau"
+    schedule: Schedule = "stale"
     drop: float = 1 / 1.1
     drop_after: int = 4
     lr_end: float = 5e-7
@@ -92,15 +97,12 @@ class Pfan(TrainedBase):
         return pfan_loss(*outputs, mask, foreground=self.foreground, edge=self.edge)
 
     def augmentation(self) -> Any:
-        """What the Keras form does: up to an eighth cut off each side, flipped, turned by up to 25 degrees, recoloured.
-
-        Brightness is multiplied by 0.84 to 1.16; there it is shifted by up to 20 of 255, the same at mid-grey.
-        """
+        """The authors': up to an eighth cut off each side, flipped, turned by up to 25 degrees, `Brightness`."""
         return v2.Compose(
             [
                 v2.RandomResizedCrop(self.size, scale=((7 / 8) ** 2, 1), ratio=(7 / 8, 8 / 7)),
                 v2.RandomHorizontalFlip(),
                 v2.RandomRotation(25, v2.InterpolationMode.BILINEAR),
-                v2.ColorJitter(brightness=0.16, contrast=0.5),
+                Brightness(),
             ]
         )

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
+from bench.bases.parts.framing import Interpolation
 from bench.bases.parts.losses import dice_loss
 from bench.bases.parts.origin import Origin
 from bench.bases.parts.polyps import polyp_augmentation
@@ -34,6 +35,9 @@ class ResUNetPlusPlus(TrainedBase):
         resunetpp[variant=prn,size=512,batch=2,optimizer=adam,lr=2e-4,drop=0.909,drop_after=6,lr_end=5e-8,
                   patience=13,epochs=300]
 
+    The ResUNet++ authors' loader resizes with OpenCV's bilinear filter: a file of others is fed that. A training here
+    averages areas (``interpolation``).
+
     Args:
         variant: ``official``, the ResUNet++ authors'; ``prn``, rishikksh20's at twice the width: 3x3 shortcuts, squeeze
             and excitation in the encoder alone and by 16, three dilated branches side by side instead of four summed,
@@ -51,6 +55,7 @@ class ResUNetPlusPlus(TrainedBase):
         paper="Jha et al., ISM 2019", code="github.com/DebeshJha/ResUNetPlusPlus", licence="no licence file"
     )
     multiple: ClassVar[int] = 8
+    authors_interpolation: ClassVar[Interpolation] = "cv2-bilinear"
 
     encoder_weights: EncoderWeights = "none"
     size: int = 256

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
+from bench.bases.parts.framing import Interpolation
 from bench.bases.parts.origin import Origin
 from bench.bases.parts.saliency_prior import Prior
 from bench.bases.parts.trained import TrainedBase
@@ -36,7 +37,8 @@ class Rfcn(TrainedBase):
     fc6 and fc7 come from its classifier, the fourth channel begins at zero. So is its post-processing by colour
     and place: a refiner wants the map. The paper averages three scales it does not name: ``scales=[0.75,1,1.25]``.
     The optimiser is the third party's (Adam, tenfold in the decoder, batch 1, 20 epochs), as the paper's rates are
-    unknown.
+    unknown. Its checkpoint is fed what Pillow's bilinear filter makes of an image; a training here averages areas
+    (``interpolation``).
 
     Args:
         variant: ``8s`` or ``lite``.
@@ -52,6 +54,7 @@ class Rfcn(TrainedBase):
     origin: ClassVar[Origin] = Origin(
         paper="Wang et al., ECCV 2016", code="github.com/LarT2P/RFCN (a third party's, of lite)", licence="MIT"
     )
+    authors_interpolation: ClassVar[Interpolation] = "pil-bilinear"
 
     size: int = 256
     epochs: int = 20

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
+from bench.bases.parts.framing import Interpolation
 from bench.bases.parts.origin import Origin
 from bench.bases.parts.trained import TrainedBase
 from bench.bases.ssformer.augmentation import Border, Sharpness
@@ -26,7 +27,8 @@ class SSFormer(TrainedBase):
     that adds one level after the other. The released code carries a fusion that nothing uses (``linear_fuse``, 262,656
     parameters): it is kept, untrained, so that a released checkpoint loads. The recipe is that code's with three
     changes: no warm-up in the first epoch, masks that stay binary when they are resized, and an end after 600 epochs of
-    at most 2000, when the rate has fallen a thousandfold.
+    at most 2000, when the rate has fallen a thousandfold. Their loader resizes with Pillow's bilinear filter: a
+    checkpoint of theirs is fed that. A training here averages areas (``interpolation``).
 
     Args:
         sigmoid: ``once``: the loss takes logits. ``released``: it takes their sigmoid for logits, as the released
@@ -42,6 +44,7 @@ class SSFormer(TrainedBase):
         paper="Wang et al., MICCAI 2022", code="github.com/Qiming-Huang/ssformer", licence="no licence file"
     )
     requires = ("segmentation_models_pytorch",)
+    authors_interpolation: ClassVar[Interpolation] = "pil-bilinear"
 
     size: int = 352
     epochs: int = 600

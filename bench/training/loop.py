@@ -29,7 +29,7 @@ from bench.contracts import UserError
 from bench.runtime.files import replacing
 from bench.runtime.progress import bar
 from bench.training.arrays import Batch, TrainingArrays
-from bench.training.optimisers import Groups, by_step, optimiser, plateau
+from bench.training.optimisers import BY_PLATEAU, Groups, by_step, optimiser, plateau
 from bench.training.recipe import Augment, Loss, Recipe, mixed, seeded
 
 CHECKPOINT = "resume.ckpt"
@@ -150,7 +150,7 @@ class _Bookkeeping(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._stop_if_stale(trainer)
-        if self.recipe.schedule == "plateau":
+        if self.recipe.schedule in BY_PLATEAU:
             self.plateau = plateau(trainer.optimizers[0], self.recipe)
             if self.plateau_state:
                 self.plateau.load_state_dict(self.plateau_state)

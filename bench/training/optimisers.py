@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, SupportsFloat
 
 import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from bench.training.recipe import Recipe
+
+BY_PLATEAU = ("plateau", "stale")
+"""Schedules that follow the monitored value."""
 
 Groups = Sequence[dict[str, Any]]
 """torch's parameter groups: ``params``, and what differs from the recipe (``lr``, ``weight_decay``)."""
@@ -29,7 +32,7 @@ def optimiser(groups: Groups, recipe: Recipe) -> Optimizer:
 
 
 def by_step(optimizer: Optimizer, recipe: Recipe, steps: int, steps_an_epoch: int) -> LRScheduler | None:
-    """The rate of every step; None for ``constant``, and for ``plateau``, which changes it at an epoch's end.
+    """The rate of every step; None for ``constant``, and for those of `plateau`, which change it at an epoch's end.
 
     Args:
         steps: of the whole training.
@@ -37,7 +40,7 @@ def by_step(optimizer: Optimizer, recipe: Recipe, steps: int, steps_an_epoch: in
     """
     if recipe.schedule == "cosine":
         return CosineAnnealingLR(optimizer, steps, recipe.lr_end)
-    if recipe.schedule in ("constant", "plateau"):
+    if recipe.schedule in ("constant", *BY_PLATEAU):
         return None
     floor = recipe.lr_end / recipe.lr
 
@@ -51,7 +54,8 @@ def by_step(optimizer: Optimizer, recipe: Recipe, steps: int, steps_an_epoch: in
 
 def plateau(optimizer: Optimizer, recipe: Recipe) -> ReduceLROnPlateau:
     """Step it with the monitored value (higher is better) after every epoch."""
-    return ReduceLROnPlateau(
+    kind = ReduceLROnPlateau if recipe.schedule == "plateau" else _Stale
+    return kind(
         optimizer,
         mode="max",
         factor=recipe.drop,
@@ -60,3 +64,13 @@ def plateau(optimizer: Optimizer, recipe: Recipe) -> ReduceLROnPlateau:
         threshold_mode="abs",
         min_lr=recipe.lr_end,
     )
+
+
+class _Stale(ReduceLROnPlateau):
+    """Goes on counting where the other begins anew after it has lowered the rate."""
+
+    def step(self, metrics: SupportsFloat, epoch: Any = None) -> None:  # type: ignore[override]  # as torch has it
+        """As of the other: ``metrics`` is the monitored value of an epoch."""
+        best, stale = self.best, self.num_bad_epochs + 1
+        super().step(metrics, epoch)
+        self.num_bad_epochs = stale if self.best == best else 0

@@ -25,7 +25,7 @@ sample's fields that draws from torch's generator, which is seeded for each samp
 Computed = Literal["32-true", "bf16-mixed", "16-mixed"]
 Precision = Computed | Literal["auto"]
 Optimizer = Literal["adam", "adamw", "nadam", "sgd"]
-Schedule = Literal["cosine", "poly", "step", "plateau", "constant"]
+Schedule = Literal["cosine", "poly", "step", "plateau", "stale", "constant"]
 
 
 @dataclass(kw_only=True)
@@ -42,7 +42,8 @@ class Recipe:
         schedule: of the rate. By the step: ``cosine``, half a cosine down to ``lr_end`` at the last step; ``poly``,
             ``(1 - step / steps) ** power`` down to ``lr_end``. By the epoch: ``step``, times ``drop`` every
             ``drop_after`` epochs; ``plateau``, times ``drop`` after more than ``drop_after`` epochs without a better
-            monitored value, never below ``lr_end``. ``constant``.
+            monitored value, never below ``lr_end``, and the count begins anew; ``stale``, as ``plateau``, but the count
+            goes on: times ``drop`` after every further such epoch. ``constant``.
         lr_end, power, drop, drop_after: see ``schedule``.
         clip: largest norm of the whole gradient; 0 leaves it as it is.
         accumulate: batches whose gradients make one step.

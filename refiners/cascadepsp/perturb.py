@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
 from bench.contracts import Mask
 
+FEWEST = 10
+"""Vertices of a contour; what has fewer is left out."""
+
 DROPPED = 0.1
 """Share of a contour's vertices that is cut out in one run."""
+
+SHORTEST = 0.1
+"""Share of the runs, those with the shortest chords, of which one is cut out."""
 
 KEPT = 0.1
 """Share of the others that is kept, at random."""
@@ -17,23 +25,26 @@ LEAST, MOST = 3, 9
 """Sides of a dilation's or an erosion's kernel, pixels."""
 
 SPECK = 0.25
-"""How often a pixel is set anew before a dilation or an erosion. Ours: without it neither would ever change an
-empty or a full mask, nor make a hole."""
+"""How often a pixel is set anew before a dilation or an erosion: makes holes and islands."""
+
+BETWEEN = 4
+"""Changes from one look at the IoU to the next."""
+
+EVEN = 1000
+"""Changes at an even balance of dilations and erosions, at most."""
 
 LEANING = 200
-"""Changes after which a new balance of dilations and erosions is drawn. At an even balance a full mask stays full."""
+"""Of those that follow, so many at a balance drawn anew. Ours: at an even one a mask that fills a crop stays full."""
 
 CHANGES = 10_000
 """At most, so that there is an end."""
-
-_SHAPES = (cv2.MORPH_RECT, cv2.MORPH_CROSS, cv2.MORPH_ELLIPSE)
 
 
 def perturbed(mask: Mask, target: float, draw: np.random.Generator) -> Mask:
     """A mask whose IoU with ``mask`` is under ``target``.
 
-    Its contours lose a tenth of their vertices in a run and nine tenths of the others at random; then random windows
-    are dilated or eroded by 3 to 9 pixels until the IoU is reached.
+    Its contours lose a tenth of their vertices in a run, where that cuts off little, and nine tenths of the others at
+    random; then random windows are dilated or eroded by 3 to 9 pixels, four at a time, until the IoU is reached.
 
     Args:
         mask: bool ``(H, W)``, not changed. May be empty or full.
@@ -44,28 +55,39 @@ def perturbed(mask: Mask, target: float, draw: np.random.Generator) -> Mask:
         A new bool ``(H, W)``.
     """
     found, growth = _coarsened(mask, draw), 0.5
-    for change in range(CHANGES):
+    for change in range(0, CHANGES, BETWEEN):
+        if change >= EVEN and change % LEANING == 0:
+            growth = draw.random()
+        for _ in range(BETWEEN):
+            _change_a_window(found, growth, draw)
         if _iou(found, mask) < target:
             break
-        if change % LEANING == 0:
-            growth = draw.random()
-        _change_a_window(found, growth, draw)
     return found.astype(np.bool_)
 
 
 def _coarsened(mask: Mask, draw: np.random.Generator) -> np.ndarray:
-    """uint8 0/1: the mask's contours, outer ones and those of holes, drawn from a tenth of their vertices."""
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    """uint8 0/1: the mask's contours, outer ones and those of holes, drawn from a tenth of their vertices.
+
+    Where all have too few vertices it is the mask itself.
+    """
+    whole = mask.astype(np.uint8)
+    contours, _ = cv2.findContours(whole, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    thinned = [_thinned(contour, draw) for contour in contours if len(contour) >= FEWEST]
+    if not thinned:
+        return whole
+    # Filled by the even-odd rule: holes stay holes.
     drawn = np.zeros(mask.shape, np.uint8)
-    if contours:
-        # Filled by the even-odd rule: holes stay holes.
-        cv2.fillPoly(drawn, [_thinned(contour, draw) for contour in contours], 1)
+    cv2.fillPoly(drawn, thinned, 1)
     return drawn
 
 
 def _thinned(contour: np.ndarray, draw: np.random.Generator) -> np.ndarray:
     """A contour ``(N, 1, 2)`` with a run of its vertices dropped and a share of the others kept, at least three."""
-    rest = np.roll(contour, -int(draw.integers(len(contour))), axis=0)[round(DROPPED * len(contour)) :]
+    run = int(DROPPED * len(contour))
+    chords = ((contour[run:] - contour[:-run]) ** 2).sum((1, 2))
+    starts = np.argsort(chords, kind="stable")[: math.ceil(SHORTEST * len(chords))]
+    start = int(draw.choice(starts))
+    rest = np.delete(contour, np.s_[start : start + run], axis=0)
     count = min(len(rest), max(3, round(KEPT * len(rest))))
     return rest[np.sort(draw.choice(len(rest), count, replace=False))]
 
@@ -77,10 +99,16 @@ def _change_a_window(found: np.ndarray, growth: float, draw: np.random.Generator
     window = found[top:bottom, left:right]
     if draw.random() < SPECK:
         window[(bottom - top) // 2, (right - left) // 2] = draw.integers(2)
-    width, height = draw.integers(LEAST, MOST + 1, 2).tolist()
-    kernel = cv2.getStructuringElement(_SHAPES[int(draw.integers(len(_SHAPES)))], (width, height))
+    kernel = kernels(int(draw.integers(LEAST, MOST + 1)))[int(draw.integers(4))]
     change = cv2.dilate if draw.random() < growth else cv2.erode
     window[:] = change(np.ascontiguousarray(window), kernel)
+
+
+def kernels(side: int) -> list[np.ndarray]:
+    """The four that a dilation or an erosion is drawn from: a square, a disc, and ellipses half as high or wide."""
+    ellipses = ((side, side), (side, side // 2), (side // 2, side))
+    square = cv2.getStructuringElement(cv2.MORPH_RECT, (side, side))
+    return [square, *(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, size) for size in ellipses)]
 
 
 def _iou(found: np.ndarray, mask: Mask) -> float:

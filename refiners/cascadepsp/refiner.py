@@ -55,7 +55,7 @@ class CascadePsp(Refiner):
 
     requires = ("segmentation_refinement",)
     extra = "cascadepsp"
-    version = 2
+    version = 3
     # Without L: a trial at the default already costs minutes an image.
     search_space: ClassVar[SearchSpace] = {"low_threshold": Span(0.0, 0.2), "levels": (1, 3)}
     # Twice what `make bench` measured on one thread (docs/cascadepsp.md).

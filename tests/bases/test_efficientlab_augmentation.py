@@ -1,16 +1,22 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 from torch import Tensor
 
 from bench.bases.efficientlab.augmentation import (
+    BORDERS,
     CHANGES,
+    Border,
     add_noise,
     augmented,
+    beyond,
     erase,
     expose,
     mirror,
@@ -48,25 +54,40 @@ def test_what_is_erased_is_background_and_2_to_10_percent(seed: int) -> None:
         changed, target = erase(image, mask)
     hole = target[0] == 0
     assert torch.equal(hole, (changed != 2.0).all(0))
+    assert len(changed[:, hole].unique()) == 1
     assert 0.018 < float(hole.float().mean()) < 0.104  # a side is rounded to whole pixels
     rows, columns = hole.any(1).sum(), hole.any(0).sum()
     assert rows * columns == hole.sum()
 
 
-def test_translation_moves_image_and_mask_alike_by_up_to_a_tenth() -> None:
-    rows, columns = torch.meshgrid(torch.arange(SIDE) + 1.0, torch.arange(SIDE) + 1.0, indexing="ij")
-    image = torch.stack([rows, columns, rows])
+def test_translation_moves_image_and_mask_along_one_axis_by_up_to_a_tenth() -> None:
+    image = (
+        torch.arange(2.0, SIDE * SIDE + 2).view(1, SIDE, SIDE).repeat(3, 1, 1)
+    )  # no two pixels alike, none in [0, 1]
     shifts, rolled = set(), set()
-    for seed in range(60):
+    for seed in range(80):
         with seeded(seed):
             changed, target = translate(image, torch.ones(1, SIDE, SIDE))
-        shown = changed[0] > 0
-        assert torch.equal(shown, target[0] > 0)
-        rolled.add(bool(shown.all()))
-        middle = changed[:, SIDE // 2, SIDE // 2] - image[:, SIDE // 2, SIDE // 2]
-        shifts |= {int(value) for value in middle[:2]}
+        down, right = divmod(int(changed[0, 28, 28]) - int(image[0, 28, 28]) + 28, SIDE)
+        by = (-down, 28 - right)
+        assert 0 in by
+        shifts.add(by)
+        came = target[0] == 0
+        expected = np.roll(image[0].numpy(), by, (0, 1))
+        np.testing.assert_array_equal(changed[0][~came], expected[~came.numpy()])
+        if any(by):
+            rolled.add(not came.any())
+        if came.any():
+            # A whole strip on the side that it moved away from, of noise.
+            strip = np.zeros((SIDE, SIDE), bool)
+            strip[: max(0, by[0])] = strip[SIDE + min(0, by[0]) :] = True
+            strip[:, : max(0, by[1])] = strip[:, SIDE + min(0, by[1]) :] = True
+            np.testing.assert_array_equal(came, strip)
+            noise = changed[:, came]
+            assert 0 <= noise.min() < 0.2 and 0.8 < noise.max() <= 1 and not torch.equal(noise[0], noise[1])
     assert rolled == {True, False}
-    assert max(shifts) == 6 and min(shifts) == -6  # 23 of 224 pixels, at 56
+    assert {max(axis) for axis in zip(*shifts, strict=True)} == {6}  # 23 of 224 pixels, at 56
+    assert {min(axis) for axis in zip(*shifts, strict=True)} == {-6}
 
 
 def test_mirroring_twice_is_nothing() -> None:
@@ -92,7 +113,7 @@ def test_noise_and_exposure_are_as_strong_as_in_the_authors_code() -> None:
 def test_a_rotation_keeps_the_middle_and_turns_by_up_to_45_degrees() -> None:
     rows, columns = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij")
     ray = ((rows - SIDE / 2).abs() < 2) & (columns > SIDE / 2)  # from the middle to the right
-    angles, corners = [], set()
+    angles = []
     for seed in range(60):
         with seeded(seed):
             changed, target = rotate(torch.ones(3, SIDE, SIDE), ray[None].float())
@@ -101,10 +122,41 @@ def test_a_rotation_keeps_the_middle_and_turns_by_up_to_45_degrees() -> None:
         angles.append(
             np.degrees(np.arctan2(float((ys[near] - SIDE / 2 + 0.5).mean()), float((xs[near] - SIDE / 2 + 0.5).mean())))
         )
-        assert changed[0, SIDE // 2, SIDE // 2] == pytest.approx(1)
-        corners.add(bool(changed[0, 0, 0] < 0.5))
+        assert changed.min() == pytest.approx(1, abs=1e-5)  # no black beyond the border
     assert 35 < max(angles) < 47 and -47 < min(angles) < -35
-    assert corners == {True, False}
+
+
+@pytest.mark.parametrize(("border", "mode"), [("reflect", "symmetric"), ("mirror", "reflect"), ("wrap", "wrap")])
+@pytest.mark.parametrize("side", [1, 2, 7, 56])
+def test_an_image_goes_on_beyond_its_border_as_scipy_s_do(border: Border, mode: Any, side: int) -> None:
+    np.testing.assert_array_equal(beyond(border, side), np.pad(np.arange(side), side // 2, mode=mode))
+
+
+def test_a_rotation_is_scipy_s() -> None:
+    image, mask = pair()
+    image = torch.from_numpy(ndimage.gaussian_filter(image.numpy(), (0, 3, 3)))
+    seen = set()
+    for seed in range(12):
+        with seeded(seed):
+            changed, target = rotate(image, mask)
+        with seeded(seed):
+            angle, border = float(torch.rand(())) * 90 - 45, BORDERS[int(torch.randint(3, ()))]
+        # scipy's own "wrap" joins the last pixel to the first; its "grid-wrap" begins anew.
+        mode = {"wrap": "grid-wrap"}.get(border, border)
+        expected = ndimage.rotate(image.numpy(), angle, (1, 2), reshape=False, order=1, mode=mode)
+        np.testing.assert_allclose(changed, expected, rtol=0, atol=1e-4)
+        labels = ndimage.rotate(mask[0].numpy(), angle, reshape=False, order=0, mode=mode)
+        assert (target[0].numpy() != labels).mean() < 0.01  # halfway between two pixels either is right
+        seen.add(border)
+    assert seen == set(BORDERS)
+
+
+def test_what_noise_and_exposure_push_out_is_clipped() -> None:
+    for change in (add_noise, expose):
+        for value in (0.0, 1.0):
+            with seeded(0):
+                changed = torch.stack([change(torch.full((3, 8, 8), value), torch.ones(1, 8, 8))[0] for _ in range(20)])
+            assert changed.min() >= 0 and changed.max() <= 1 and changed.unique().numel() > 1
 
 
 def test_half_of_the_samples_are_changed() -> None:

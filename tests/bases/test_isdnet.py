@@ -132,7 +132,7 @@ def test_the_loss_against_numpy() -> None:
 
     def alike(features: np.ndarray) -> np.ndarray:
         flat = features.reshape(2, 128, -1)
-        flat = flat / np.linalg.norm(flat, axis=2, keepdims=True)
+        flat = flat / (np.linalg.norm(flat, axis=2, keepdims=True) + 1e-6)
         return np.einsum("bci,bcj->bij", flat, flat)
 
     detail = given["detail"].numpy()
@@ -156,6 +156,10 @@ def test_the_structure_moves_the_deep_features_alone() -> None:
 def test_similarity_of_one_channel_is_the_outer_product() -> None:
     features = torch.tensor([3.0, 4.0]).view(1, 1, 1, 2)
     torch.testing.assert_close(similarity(features), torch.tensor([[[0.36, 0.48], [0.48, 0.64]]]))
+    # A channel as faint as what is added to its norm (here 5e-6 and 1e-6) counts less.
+    faint = similarity(1e-6 * features.double())
+    torch.testing.assert_close(faint, torch.tensor([[[9.0, 12.0], [12.0, 16.0]]]).double() / 36)
+    assert not similarity(0 * features).any()
 
 
 def test_the_foreground_logit_is_that_of_the_softmax() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -10,8 +11,10 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.models import vgg16
 
+from bench.bases.parts.framing import framed
 from bench.bases.parts.vgg import outputs_at
 from bench.bases.pfan import Pfan
+from bench.bases.pfan.augmentation import Brightness
 from bench.bases.pfan.loss import edges
 from bench.bases.pfan.network import TAPS, High, PyramidFeatureAttention
 from bench.contracts import Sample, UserError
@@ -126,6 +129,29 @@ def test_vgg16s_weights_are_read_from_a_file(network: PyramidFeatureAttention, t
     torch.save({"features.0.weight": torch.zeros(64, 3, 3, 3)}, tmp_path / "other.pth")
     with pytest.raises(UserError, match=r"missing 0\.bias, 2\.weight.*encoder_weights=.*other\.pth"):
         Pfan(encoder_weights=tmp_path / "other.pth").pretrain(network)
+
+
+def test_an_odd_pixel_is_stretched_as_in_the_authors_code() -> None:
+    """An image of 9 columns in 12 rows: one column of zeros on both sides, and 11 columns stretched to 12."""
+    image = np.random.default_rng(0).integers(1, 256, size=(12, 9, 3), dtype=np.uint8)
+    square = np.zeros((12, 11, 3), np.uint8)
+    square[:, 1:10] = image
+    np.testing.assert_array_equal(framed(image, 24, Pfan().resize), cv2.resize(square, (24, 24)))
+    # An even number is padded as anywhere.
+    np.testing.assert_array_equal(framed(image[:, :8], 24, "pad-alike"), framed(image[:, :8], 24, "pad"))
+
+
+def test_brightness_multiplies_and_shifts() -> None:
+    image = tv_tensors.Image(torch.tensor([0, 10, 100, 160, 255], dtype=torch.uint8).expand(3, 1, 5))
+    for factor, shift, expected in ((1.5, -20, [0, 0, 130, 220, 255]), (0.5, 19, [19, 24, 69, 99, 146])):
+        changed = Brightness().transform(image, {"factor": factor, "shift": shift})
+        assert isinstance(changed, tv_tensors.Image) and changed.dtype == torch.uint8
+        assert changed[:, 0].tolist() == 3 * [expected]  # 127.5 + 19 is 146.5: to the even one
+    torch.manual_seed(0)
+    drawn = [Brightness().make_params([]) for _ in range(500)]
+    factors, shifts = [one["factor"] for one in drawn], {one["shift"] for one in drawn}
+    assert 0.5 <= min(factors) < 0.51 and 1.49 < max(factors) < 1.5
+    assert shifts == set(range(-20, 20))
 
 
 def test_augmentation_moves_image_and_mask_alike() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -97,9 +97,7 @@ def test_augmentation_keeps_image_and_mask_together() -> None:
     assert cut >= 1
 
 
-def test_values_are_in_zero_to_one() -> None:
-    assert ResUNet().preprocessing(torch.tensor([0, 51, 255]).view(1, 3, 1, 1)).flatten().tolist() == [
-        0.0,
-        pytest.approx(0.2),
-        1.0,
-    ]
+@pytest.mark.parametrize(("options", "expected"), [({}, [1.0, 0.2, 0.0]), ({"channels": "rgb"}, [0.0, 0.2, 1.0])])
+def test_values_are_in_zero_to_one_and_blue_comes_first(options: dict[str, Any], expected: list[float]) -> None:
+    found = ResUNet(**options).preprocessing(torch.tensor([0, 51, 255]).view(1, 3, 1, 1))
+    assert found.flatten().tolist() == pytest.approx(expected)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +11,10 @@ import pytest
 import torch
 
 from bench.bases.parts.framing import framed, framed_mask, unframed
+from bench.bases.parts.trained import TrainedBase
+from bench.bases.resunetpp import ResUNetPlusPlus
+from bench.bases.rfcn import Rfcn
+from bench.bases.ssformer import SSFormer
 from bench.bases.unet import UNet
 from bench.contracts import Sample, UserError
 from bench.training import save_weights, seeded
@@ -102,9 +107,11 @@ def test_a_checkpoint_of_another_network_is_named(weights: Path) -> None:
         UNet(encoder="resnet18", size=64, weights=weights).predict([sample(8, 8)])
 
 
-@pytest.mark.parametrize("framing", ["stretch", "pad"])
+@pytest.mark.parametrize("framing", ["stretch", "pad", "pad-alike"])
 @pytest.mark.parametrize("size", [(30, 50), (50, 30), (41, 40), (64, 64), (5, 90)])
-def test_a_framed_mask_comes_back_in_its_place(framing: Literal["stretch", "pad"], size: tuple[int, int]) -> None:
+def test_a_framed_mask_comes_back_in_its_place(
+    framing: Literal["stretch", "pad", "pad-alike"], size: tuple[int, int]
+) -> None:
     rows, columns = np.mgrid[: size[0], : size[1]]
     mask = (columns >= size[1] // 2) & (rows >= size[0] // 3)
     side = 320
@@ -115,6 +122,63 @@ def test_a_framed_mask_comes_back_in_its_place(framing: Literal["stretch", "pad"
     inner[:, max(0, size[1] // 2 - 2) : size[1] // 2 + 2] = True
     inner[max(0, size[0] // 3 - 2) : size[0] // 3 + 2] = True
     np.testing.assert_array_equal(back[~inner] >= 0.5, mask[~inner])
+
+
+def triangle(image: np.ndarray, side: int, widened: bool) -> np.ndarray:
+    """Bilinear by hand, rows and then columns: each result is a mean of the pixels by their distance from its centre.
+
+    Args:
+        widened: the triangle is as wide as the step from result to result (Pillow); else two pixels (OpenCV).
+    """
+    for axis in (1, 0):
+        count = image.shape[axis]
+        step = count / side
+        width = max(1.0, step) if widened else 1.0
+        centres = (np.arange(side) + 0.5) * step - 0.5
+        weights = np.maximum(0, 1 - np.abs(np.arange(count) - centres[:, None]) / width)
+        image = np.moveaxis(np.tensordot(weights / weights.sum(1, keepdims=True), image, (1, axis)), 0, axis)
+    return image
+
+
+@pytest.mark.parametrize("size", [(150, 90), (61, 200)])
+@pytest.mark.parametrize(("interpolation", "widened"), [("cv2-bilinear", False), ("pil-bilinear", True)])
+def test_interpolations_are_what_they_are_called(size: tuple[int, int], interpolation: Any, widened: bool) -> None:
+    image = sample(*size).image
+    found = framed(image, 40, "stretch", interpolation).astype(float)
+    np.testing.assert_allclose(found, triangle(image.astype(float), 40, widened), rtol=0, atol=1.01)
+    assert np.abs(found - framed(image, 40, "stretch")).mean() > 2
+    assert np.abs(found - triangle(image.astype(float), 40, not widened)).mean() > 2
+
+
+def test_a_file_of_the_authors_is_fed_as_they_do_and_one_of_ours_as_it_was_trained(tmp_path: Path) -> None:
+    def make(weights: Path | None = None, **options: Any) -> ResUNetPlusPlus:
+        return ResUNetPlusPlus(weights=weights, size=64, epochs=1, batch=2, precision="32-true", **options)
+
+    one = sample(150, 150)
+    two = ToyDataset(Sample(name, one.image, one.image[..., 0] > 128) for name in ("a", "b"))
+    trained = make()
+    trained.fit(two, two, tmp_path)
+    ours, theirs = tmp_path / "weights.safetensors", tmp_path / "theirs.pth"
+    torch.save(trained.ready().state_dict(), theirs)
+
+    def probs(base: ResUNetPlusPlus) -> np.ndarray:
+        return base.predict([one])[0]
+
+    np.testing.assert_array_equal(probs(make(ours)), probs(trained))
+    np.testing.assert_array_equal(probs(make(theirs)), probs(make(ours, interpolation="cv2-bilinear")))
+    np.testing.assert_array_equal(probs(make(theirs, interpolation="area")), probs(trained))
+    assert np.abs(probs(make(theirs)) - probs(trained)).max() > 1e-4
+    # What was trained with another one says so, too.
+    other = make(interpolation="pil-bilinear")
+    other.fit(two, two, tmp_path / "other")
+    assert make(tmp_path / "other" / "weights.safetensors").resized_by == "pil-bilinear"
+
+
+@pytest.mark.parametrize(("base", "expected"), [(SSFormer, "pil-bilinear"), (Rfcn, "pil-bilinear"), (UNet, "area")])
+def test_each_authors_interpolation(base: Callable[..., TrainedBase], expected: str, tmp_path: Path) -> None:
+    assert base().resized_by == "area"
+    torch.save({}, tmp_path / "theirs.pth")
+    assert base(weights=tmp_path / "theirs.pth").resized_by == expected
 
 
 def test_padding_keeps_proportions_and_is_black_background() -> None:

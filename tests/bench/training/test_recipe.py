@@ -83,6 +83,22 @@ def test_plateau_drops_where_the_monitored_value_stays(tmp_path: Path) -> None:
     assert rates(rows) == pytest.approx([0.1, 0.1, 0.1, 0.1, 0.01, 0.01])
 
 
+def test_stale_drops_after_every_epoch_that_is_one_too_many(tmp_path: Path) -> None:
+    # The count of stale epochs:     0    1    2    3    4    0    1    2
+    values = iter([0.2, 0.2, 0.1, 0.2, 0.0, 0.3, 0.3, 0.3, 0.3])
+    rows = run(
+        tmp_path,
+        schedule="stale",
+        drop=0.5,
+        drop_after=2,
+        lr_end=0.03,
+        epochs=9,
+        lr=0.16,
+        validate=lambda network: next(values),
+    )
+    assert rates(rows) == pytest.approx([0.16, 0.16, 0.16, 0.16, 0.08, 0.04, 0.04, 0.04, 0.04])
+
+
 def test_accumulated_batches_step_like_one_large_batch(tmp_path: Path) -> None:
     common: dict[str, Any] = {"optimizer": "sgd", "momentum": 0.0, "augment": "none", "epochs": 2}
     first, second = tmp_path / "first", tmp_path / "second"
