@@ -12,9 +12,12 @@ from torch.nn import functional as F
 
 RATE = 0.5
 ERASED = (0.02, 0.1)
+SQUAT = 0.3
+"""Least ratio of an erased rectangle's sides, and the inverse of the largest."""
+
 SHIFT = 23 / 224
 ROTATION = 45.0
-Border = Literal["reflect", "mirror", "wrap"]
+Border = Literal["reflect", "mirror", "wrap", "constant"]
 BORDERS: tuple[Border, ...] = get_args(Border)
 NOISE, EXPOSURE, SPREAD = 5.1 / 255, 12.75 / 255, 1 / 255
 
@@ -44,10 +47,13 @@ def _changed(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def erase(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """A rectangle of 2 to 10 % of the area takes one value, drawn from all, and becomes background."""
-    side, area, ratio = image.shape[-1], _uniform(*ERASED), _uniform(0.5, 2.0)
-    height, width = (max(1, round(side * math.sqrt(area * shape))) for shape in (ratio, 1 / ratio))
-    top, left = _below(side - height + 1), _below(side - width + 1)
+    """A rectangle of 2 to 10 % of the area takes one value, drawn from all, and becomes background.
+
+    It begins at any pixel, and ends at the image's border where it would go beyond.
+    """
+    side, area, ratio = image.shape[-1], _uniform(*ERASED), _uniform(SQUAT, 1 / SQUAT)
+    height, width = (int(side * math.sqrt(area * shape)) for shape in (ratio, 1 / ratio))
+    top, left = _below(side), _below(side)
     hole = (..., slice(top, top + height), slice(left, left + width))
     image, mask = image.clone(), mask.clone()
     image[hole] = _uniform(0, 1)
@@ -56,17 +62,16 @@ def erase(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def translate(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Moved along one axis by up to 23 of 224 pixels; what leaves comes back on the other side, or noise does.
+    """Moved along one axis by 1 to 23 of 224 pixels; what leaves comes back on the other side, or one colour does.
 
-    The noise is background.
+    The colour is random, and background. In the authors' code it covers a border of the axis that has not moved.
     """
-    most, axis = round(SHIFT * image.shape[-1]), -1 - _below(2)
-    by, roll = _below(2 * most + 1) - most, _below(2) == 1
+    most, axis = max(1, round(SHIFT * image.shape[-1])), -1 - _below(2)
+    by, roll = (1 + _below(most)) * (1 - 2 * _below(2)), _below(2) == 1
     image, mask = (torch.roll(values, by, axis) for values in (image, mask))
-    if by and not roll:
+    if not roll:
         start = 0 if by > 0 else image.shape[axis] + by
-        come = image.narrow(axis, start, abs(by))
-        come.copy_(torch.rand(come.shape))
+        image.narrow(axis, start, abs(by)).copy_(torch.rand(3, 1, 1))
         mask.narrow(axis, start, abs(by)).zero_()
     return image, mask
 
@@ -87,23 +92,31 @@ def expose(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def rotate(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """By up to 45 degrees; beyond the border the image and its mask go on as `beyond` says, each way as likely."""
-    angle = math.radians(_uniform(-ROTATION, ROTATION))
+    """By up to 45 degrees; beyond the border they go on in one of four ways, each as likely.
+
+    Three are those of `beyond`; the fourth is background, of noise or of one grey, each as likely again. The image is
+    interpolated linearly; the authors' scipy takes a cubic spline.
+    """
+    angle, border = math.radians(_uniform(-ROTATION, ROTATION)), BORDERS[_below(len(BORDERS))]
     side = image.shape[-1]
-    places = beyond(BORDERS[_below(len(BORDERS))], side).to(image.device)
-    image, mask = (values[:, places][..., places] for values in (image, mask))
+    places = torch.arange(side) if border == "constant" else beyond(border, side)
+    image, mask = (values[:, places.to(values.device)][..., places.to(values.device)] for values in (image, mask))
     # The grid is of the image alone: its corners lie in the middle of what was added.
     share = side / len(places)
     turn = [[math.cos(angle), -math.sin(angle), 0.0], [math.sin(angle), math.cos(angle), 0.0]]
     grid = share * F.affine_grid(torch.tensor([turn]).to(image), [1, 1, side, side], align_corners=False)
-    turned = F.grid_sample(image[None], grid, "bilinear", align_corners=False)[0]
-    return turned, F.grid_sample(mask[None], grid, "nearest", align_corners=False)[0]
+    turned = F.grid_sample(image[None], grid, "bilinear", "border", align_corners=False)[0]
+    if border == "constant":
+        fill = torch.rand(turned.shape if _below(2) else ()).to(turned)
+        turned = torch.where((grid[0].abs() > 1).any(-1), fill, turned)
+    return turned, F.grid_sample(mask[None], grid, "nearest", "zeros", align_corners=False)[0]
 
 
-def beyond(border: Border, side: int) -> Tensor:
+def beyond(border: Literal["reflect", "mirror", "wrap"], side: int) -> Tensor:
     """Which row (or column) of an image stands where it goes on by half of ``side`` both ways: ``(2 * side,)``.
 
-    scipy's names: ``reflect`` mirrors at the edge of the last pixel, ``mirror`` at its middle, ``wrap`` begins anew.
+    scipy's names: ``reflect`` mirrors at the edge of the last pixel, ``mirror`` at its middle, ``wrap``
+    begins anew (its ``grid-wrap``).
     """
     margin = side // 2
     places = torch.arange(-margin, side + margin)

@@ -41,10 +41,11 @@ CHANGES = 10_000
 
 
 def perturbed(mask: Mask, target: float, draw: np.random.Generator) -> Mask:
-    """A mask whose IoU with ``mask`` is under ``target``.
+    """A mask that is drawn coarsely, and then changed until its IoU with that coarse one is under ``target``.
 
     Its contours lose a tenth of their vertices in a run, where that cuts off little, and nine tenths of the others at
-    random; then random windows are dilated or eroded by 3 to 9 pixels, four at a time, until the IoU is reached.
+    random; then random windows are dilated or eroded by 3 to 9 pixels, four at a time. The IoU is that with the coarse
+    mask, as in the authors' code: what the coarsening itself has changed comes on top.
 
     Args:
         mask: bool ``(H, W)``, not changed. May be empty or full.
@@ -54,13 +55,14 @@ def perturbed(mask: Mask, target: float, draw: np.random.Generator) -> Mask:
     Returns:
         A new bool ``(H, W)``.
     """
-    found, growth = _coarsened(mask, draw), 0.5
+    coarse, growth = _coarsened(mask, draw), 0.5
+    found = coarse.copy()
     for change in range(0, CHANGES, BETWEEN):
         if change >= EVEN and change % LEANING == 0:
             growth = draw.random()
         for _ in range(BETWEEN):
             _change_a_window(found, growth, draw)
-        if _iou(found, mask) < target:
+        if _iou(found, coarse) < target:
             break
     return found.astype(np.bool_)
 
