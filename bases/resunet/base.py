@@ -33,8 +33,8 @@ class ResUNet(TrainedBase):
             transposed 2x2 convolutions between the decoder's blocks. ``paper``: 1x1 shortcuts with batch norm, and
             upsampling without parameters (4,819,200 fewer).
         channels: order of the network's input: ``bgr``, as the loaders of the ResUNet++ and the PatchRefineNet authors
-            feed it; ``rgb`` for a checkpoint that was trained so, e.g. here until this was a parameter. A network
-            trained from scratch does not care.
+            feed it; ``rgb`` for a checkpoint that was trained so: by rishikksh20's loader, or here until this was a
+            parameter. A network trained from scratch does not care.
 
     Example:
         >>> from bases.resunet import ResUNet
