@@ -22,6 +22,7 @@ from bench.reports.statistics import Gain
 from bench.reports.tables import Block, Group, Report
 from bench.reports.verdict import interval, verdict, visible
 from bench.runtime.brackets import pieces
+from bench.store import SEQUENCE
 
 WIDTH = 80
 """Columns of the screen where nothing else is known, and the fewest that tables are made for."""
@@ -217,13 +218,17 @@ def fitted(names: Iterable[str], width: int) -> dict[str, str]:
 
     >>> list(fitted(["prn[size=256,epochs=40,patch=16]", "prn[size=256,epochs=40,patch=32]", "crf"], 20).values())
     ['prn[patch=16,..]', 'prn[patch=32,..]', 'crf']
+    >>> list(fitted(["prn[size=256,epochs=40]+crf", "crf+prn[size=256]"], 20).values())
+    ['prn[..]+crf', 'crf+prn[size=256]']
     """
     all_names = list(dict.fromkeys(names))
     found = {name: name for name in all_names if cell_len(name) <= width}
     for name in all_names:
         if name not in found:
             taken = set(found.values())
-            forms = (without_folders(name, CUT), _telling(name, all_names, width))
+            parts = _sequence(name)
+            telling = SEQUENCE.join(map(_bare, parts)) if len(parts) > 1 else _telling(name, all_names, width)
+            forms = (without_folders(name, CUT), telling)
             short = next((form for form in forms if cell_len(form) <= width and form not in taken), None)
             found[name] = short or _middle_cut(forms[-1], width, taken)
     return {name: found[name] for name in all_names}
@@ -240,6 +245,19 @@ def _telling(name: str, names: Sequence[str], width: int) -> str:
             differ.append(each)
     kept = [each for each in parameters if each in differ]
     return f"{head}[{','.join(kept if len(kept) == len(parameters) else [*kept, CUT])}]" if parameters else head
+
+
+def _sequence(name: str) -> list[str]:
+    """The refiners that are applied one after the other."""
+    try:
+        return pieces(name, SEQUENCE)
+    except ValueError:  # a path may hold a quote
+        return [name]
+
+
+def _bare(name: str) -> str:
+    head, parameters = _parts(name)
+    return f"{head}[{CUT}]" if parameters else head
 
 
 def _parts(name: str) -> tuple[str, list[str]]:
