@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from bench.reports.page import options
 from bench.runtime.environment import pick_device
 from bench.runtime.failures import summarised
 from bench.runtime.progress import note
-from bench.store import Manifest
+from bench.store import Manifest, Store
 
 MOST = 60.0
 """Seconds after which no further cell is begun."""
@@ -54,7 +54,8 @@ def picture(results: Results, keep: str, parameters: Sequence[str] = (), config:
     lacking = [cell for cell in results.finished if not results.store.kept(cell.key)] if keep != "0" else []
     if not lacking:
         return
-    found = [one for group in _alike(lacking) for one in _planned(results, group, keep, settings)]
+    stored = {cell.key: cell for cell in results.finished}
+    found = [one for group in _alike(lacking) for one in _planned(results.store, stored, group, keep, settings)]
     jobs = sorted((one.job for one in found if one.job), key=lambda job: _seconds(job, keep))
     if jobs:
         note(f"{len(jobs)} cells have no pictures; they are made for {MOST:.0f} s (--keep-maps 0 leaves them out)")
@@ -71,7 +72,9 @@ def _alike(lacking: Sequence[Manifest]) -> Iterator[list[Manifest]]:
     return iter(groups.values())
 
 
-def _planned(results: Results, group: Sequence[Manifest], keep: str, settings: Settings) -> Iterator[_Missing]:
+def _planned(
+    store: Store, stored: Mapping[str, Manifest], group: Sequence[Manifest], keep: str, settings: Settings
+) -> Iterator[_Missing]:
     """Each of a group with its job, as a run would plan it now."""
     each = [options([cell]) for cell in group]
     named = each[0] | {key: list(dict.fromkeys(one[key][0] for one in each)) for key in ("refiner", "seed")}
@@ -81,7 +84,6 @@ def _planned(results: Results, group: Sequence[Manifest], keep: str, settings: S
     except Exception as error:  # a plug-in may raise anything, and what made the cell may be gone
         yield from (_Missing(cell, why=summarised(error)) for cell in group)
         return
-    stored = {cell.key: cell for cell in results.finished}
     for manifest in group:
         cell = planned.get(manifest.key)
         if cell is None or cell.error:
@@ -89,7 +91,7 @@ def _planned(results: Results, group: Sequence[Manifest], keep: str, settings: S
             yield _Missing(manifest, why=why)
             continue
         baseline = stored.get(cell.baseline_key)
-        job = Job(cell, results.store, pick_device(grid.device), grid.workers, keep_maps=keep, baseline=baseline)
+        job = Job(cell, store, pick_device(grid.device), grid.workers, keep_maps=keep, baseline=baseline)
         if stages.is_made(job):
             yield _Missing(manifest, job)
         else:

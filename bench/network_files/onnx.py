@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from bench.contracts import UserError
 from bench.network_files.inputs import FileInput
+from bench.network_files.program import Form
 
 TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
 
@@ -49,6 +50,19 @@ def check_device(device: str) -> None:
 
     if device == "cuda" and CUDA not in onnxruntime.get_available_providers():
         raise UserError("onnxruntime has no CUDA here", "--device cuda", "pip install onnxruntime-gpu, or use cpu")
+
+
+class OnnxFile:
+    """What a plug-in that runs an ONNX file says of itself, base or refiner."""
+
+    requires: tuple[str, ...] = ("onnxruntime", "onnx")
+    extra: str = "onnx"
+    form: ClassVar[Form] = "onnx"
+
+    @staticmethod
+    def referred_files(path: Path) -> dict[str, Path]:
+        """The files with the network's tensors that are not in its own: `bench.contracts.RefersToFiles`."""
+        return referred_files(path)
 
 
 def referred_files(path: Path) -> dict[str, Path]:

@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import ClassVar
-
-from bench.network_files.onnx import referred_files
-from bench.network_files.program import Form
+from bench.network_files.onnx import OnnxFile
 from bench.refiners.adapters.network_file import RefinerFile
 
 
-class RefinerOnnx(RefinerFile):
+class RefinerOnnx(OnnxFile, RefinerFile):
     """A refining network in an ONNX file, run by onnxruntime on the CPU or on CUDA.
 
     Any opset that the installed onnxruntime knows. Each input is 1xCxHxW or 1xHxWxC, float32, float16 or uint8, of
     fixed or free size; parameters as in `bench.refiners.adapters.network_file.RefinerFile`.
     """
-
-    requires = ("onnxruntime", "onnx")
-    extra = "onnx"
-    form: ClassVar[Form] = "onnx"
-
-    @staticmethod
-    def referred_files(path: Path) -> dict[str, Path]:
-        """The files with the network's tensors that are not in its own: `bench.contracts.RefersToFiles`."""
-        return referred_files(path)
