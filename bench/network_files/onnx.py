@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from bench.contracts import UserError
 from bench.network_files.inputs import FileInput
-from bench.network_files.program import Form
 
 TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
 
@@ -57,7 +56,7 @@ class OnnxFile:
 
     requires: tuple[str, ...] = ("onnxruntime", "onnx")
     extra: str = "onnx"
-    form: ClassVar[Form] = "onnx"
+    form: ClassVar[Literal["onnx"]] = "onnx"
 
     @staticmethod
     def referred_files(path: Path) -> dict[str, Path]:
