@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from bench.bases.adapters.network_file import NetworkFile
 from bench.network_files.onnx import OnnxFile
+from bench.network_files.program import Form
 
 
 class Onnx(OnnxFile, NetworkFile):
@@ -12,3 +15,5 @@ class Onnx(OnnxFile, NetworkFile):
     Any opset that the installed onnxruntime knows. Its one input is 1x3xHxW or 1xHxWx3, float32, float16 or uint8, of
     fixed or free size; parameters as in `bench.bases.adapters.network_file.NetworkFile`.
     """
+
+    form: ClassVar[Form] = "onnx"

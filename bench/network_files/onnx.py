@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
 
@@ -56,7 +56,6 @@ class OnnxFile:
 
     requires: tuple[str, ...] = ("onnxruntime", "onnx")
     extra: str = "onnx"
-    form: ClassVar[Literal["onnx"]] = "onnx"
 
     @staticmethod
     def referred_files(path: Path) -> dict[str, Path]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from bench.network_files.onnx import OnnxFile
+from bench.network_files.program import Form
 from bench.refiners.adapters.network_file import RefinerFile
 
 
@@ -12,3 +15,5 @@ class RefinerOnnx(OnnxFile, RefinerFile):
     Any opset that the installed onnxruntime knows. Each input is 1xCxHxW or 1xHxWxC, float32, float16 or uint8, of
     fixed or free size; parameters as in `bench.refiners.adapters.network_file.RefinerFile`.
     """
+
+    form: ClassVar[Form] = "onnx"
