@@ -29,7 +29,7 @@ that learn nothing follow.
 """
 
 Device = Literal["auto", "cpu", "cuda"]
-EngineName = Literal["local", "inline", "ray"]
+EngineName = Literal["local", "inline", "ray", "slurm"]
 """A module of `bench.execution.engines`."""
 
 OnError = Literal["fail", "skip"]
@@ -82,6 +82,10 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+OF_A_RUN = frozenset({"engine", "jobs", "address", "slurm", "on_error", "keep_maps"})
+"""Keys of a grid that a run has but once, whatever its parts are."""
+
+
 class Grid(_Section):
     """Which cells, and how they are computed: the one list of a run's options.
 
@@ -100,6 +104,9 @@ class Grid(_Section):
         epochs: the parameter ``epochs`` of every base and refiner that has one, over what their names say.
         device: ``auto`` is ``cuda`` where there is a GPU, else ``cpu``.
         engine: what runs the stages: a module of `bench.execution.engines`.
+        jobs: stages side by side; None is one on this machine, and as many as there is room for on a cluster.
+        address: of the Ray cluster; None is the one that ``RAY_ADDRESS`` names, or one of this machine's own.
+        slurm: ``KEY=VALUE`` of a SLURM job, as `submitit` calls them: ``partition=gpu``.
         workers: processes that a cell's test images are spread over, one native thread each; with one of them the
             refiner takes what threads it likes.
         on_error: ``fail`` stops at the first failed cell, ``skip`` records it and goes on.
@@ -123,6 +130,9 @@ class Grid(_Section):
     epochs: Positive | None = None
     device: Device = LEFT_OUT
     engine: EngineName = LEFT_OUT
+    jobs: Positive | None = None
+    address: str | None = None
+    slurm: list[str] | None = None
     workers: Positive = LEFT_OUT
     on_error: OnError = LEFT_OUT
     stall_limit: Positive = LEFT_OUT
@@ -246,7 +256,7 @@ class Settings(_Section):
         part = self._experiment(name, where)
         if part.parts:
             raise UserError(f"{name!r} has parts of its own", where, "name those instead")
-        if of_a_run := {"engine", "on_error", "keep_maps"} & part.model_fields_set:
+        if of_a_run := OF_A_RUN & part.model_fields_set:
             fix = "set that in the experiment that has the parts"
             raise UserError(f"{name!r} sets {min(of_a_run)}, which a run has but once", where, fix)
         return part

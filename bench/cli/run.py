@@ -31,8 +31,18 @@ def add(commands: Commands) -> None:
     options.parameters(run)
     run.add_argument("--store", metavar="DIR|URL", help=options.STORE)
     options.device(run)
-    text = "each stage in a process of its own, all in this one (breakpoints; memory is not measured), or a Ray cluster"
+    text = (
+        "each stage in a process of its own on this machine, all in this one process (breakpoints; memory is not "
+        "measured), or a Ray or SLURM cluster that sees the store and the data under the same paths"
+    )
     run.add_argument("--engine", metavar=options.one_of(EngineName), help=text)
+    run.add_argument("--jobs", metavar="N", help="stages side by side; default: one, on a cluster what it has room for")
+    text = "of the Ray cluster; default: what RAY_ADDRESS names, or a cluster of this machine's own"
+    run.add_argument("--address", metavar="HOST:PORT", help=text)
+    text = "of a SLURM job, as submitit calls them: partition=gpu timeout_min=240 gpus_per_node=1"
+    run.add_argument("--slurm", nargs="+", metavar="KEY=VALUE", help=text)
+    text = "hand the cells over to the Ray or SLURM cluster and end; see 'bench status'"
+    run.add_argument("--detach", action="store_true", help=text)
     options.limit(run)
     run.add_argument("--tune", metavar="N", help="tune every refiner that can be, with N trials on val")
     options.objective(run)
@@ -53,7 +63,8 @@ def add(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from bench.commands.run import CellError, run
+    from bench.commands.run import run
+    from bench.execution.study import CellError
     from bench.runtime.progress import note
 
     try:

@@ -116,7 +116,7 @@ def _make(jobs: Sequence[Job]) -> None:
     try:
         store.open_for_writing()
         with store.leases.keeping():
-            engines.load("inline")(stages.stages([], jobs), told)
+            engines.load("inline")([*stages.stages([], jobs)], told, engines.Placement())
         store.tidy()
     except UserError as error:
         note(f"warning: no pictures are made: {error}")

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.commands.results import Results
-from bench.config import Device, EngineName, Grid, OnError, TrainingProtocol, load
+from bench.config import Defaults, Device, EngineName, Grid, OnError, Settings, TrainingProtocol, load
 from bench.contracts import TellsReading, UserError
 from bench.execution import engines, pictures, stages
 from bench.execution.advice import advice
 from bench.execution.job import Job
 from bench.execution.plan import Cell, cells
+from bench.execution.stages import Stage
+from bench.execution.study import Study
 from bench.metrics.columns import Objective
 from bench.plugins.entry_points import check_parameters
 from bench.runtime.environment import pick_device
@@ -59,10 +60,6 @@ class RunResult(Results):
         return f"RunResult({self.store.address!r}: {counts})"
 
 
-class CellError(Exception):
-    """A cell failed through a defect, not through anything the user can fix. Carries the stage's traceback."""
-
-
 def run(
     *,
     experiment: str | None = None,
@@ -76,6 +73,10 @@ def run(
     store: Path | str | None = None,
     device: Device | None = None,
     engine: EngineName | None = None,
+    jobs: int | None = None,
+    address: str | None = None,
+    slurm: Sequence[str] | None = None,
+    detach: bool = False,
     limit: int | None = None,
     tune: int | None = None,
     objective: Objective | None = None,
@@ -99,6 +100,7 @@ def run(
         experiment: a named grid of bench.toml.
         parameters: ``"prn.size=96"``: parameters of a plug-in wherever it is used, below those that a name carries.
         store: the folder where finished cells are kept, or the address of a bucket, see `bench.store.Store`.
+        detach: hand the cells over to the cluster, and return at once; ``bench status`` tells how far they are.
         force: see above.
         config: settings instead of ``./bench.toml``.
 
@@ -119,6 +121,9 @@ def run(
         epochs=epochs,
         device=device,
         engine=engine,
+        jobs=jobs,
+        address=address,
+        slurm=slurm,
         workers=workers,
         on_error=on_error,
         stall_limit=stall_limit,
@@ -127,59 +132,92 @@ def run(
     settings = load(config, parameters)
     check_parameters(settings)
     target = Store(store or settings.defaults.store)
-    jobs: dict[str, Job] = {}
-    wanted: set[str] = set()
-    same: set[str] = set()
     parts = settings.grids(experiment, options)
-    for part in parts:
-        where = pick_device(part.device)
-        for cell in cells(part, settings):
-            key = cell.manifest.key
-            wanted |= {key} if cell.asked else set()
-            if key in jobs:
-                same |= _other_names(cell.manifest, jobs[key].cell.manifest)
-            # Of two names for one cell the first is shown, but for the baseline's, which gains are looked up by.
-            if key not in jobs or cell.manifest.refiner == part.baseline:
-                jobs[key] = Job(cell, target, where, part.workers, part.stall_limit, keep_maps=part.keep_maps)
-    for text in sorted(same):
-        note(text)
-    for text in dict.fromkeys(_readings(jobs.values())):
-        note(text)
+    # Of the parts of an experiment none says these for itself.
+    placement, execute = (
+        engines.Placement.of(parts[0], target.run_folder(), detach=detach),
+        engines.load(parts[0].engine),
+    )
+    planned = plan(parts, settings, target, force=force)
     target.open_for_writing()
     target.tidy()
-    generation = target.generation()
-    jobs = {
-        key: replace(
-            job,
-            generation=generation,
-            force=force and key in wanted,
-            cell=job.cell.of_run(generation),
-            baseline=jobs[job.cell.baseline_key].cell.manifest if job.cell.baseline_key in jobs else None,
-        )
-        for key, job in jobs.items()
-    }
-    manifests = [job.cell.manifest for job in jobs.values()]
-    for text in dict.fromkeys(f"{m.dataset}: {m.complete}" for m in manifests if m.complete):
-        note(f"warning: a partial copy of {text}")
-    done = target.finished((job.cell.manifest, job.least) for job in jobs.values())
+    begun = planned.of_generation(target.generation())
     result = RunResult(
         store=target,
         baseline=settings.defaults.baseline,
-        keep=lambda manifest: manifest.key in jobs,
-        cells=[job.cell for job in jobs.values()],
-        reused=done,
+        keep=lambda manifest: manifest.key in begun,
+        cells=[job.cell for job in begun.values()],
+        reused=target.finished((job.cell.manifest, job.least) for job in begun.values()),
     )
-    # Of the parts of an experiment none says these two for itself.
-    on_error = parts[0].on_error
-    missing = _missing([job for job in jobs.values() if job.cell.manifest.key not in done], on_error)
-    pictured = _pictured([*jobs.values()], result)
-    pending = _begin([*jobs.values()], result, missing, pictured)
-    _execute(pending, result, pictured, engine=parts[0].engine, on_error=on_error)
+    study = _begin(begun, result, parts[0].on_error)
+    # A cluster has room for as many as it says then.
+    side_by_side = parts[0].jobs or (1 if parts[0].engine in ("local", "inline") else None)
+    with Stages({stage.name: _kinds(stage) for stage in study.stages}, side_by_side) as shown:
+        study.watchers.append(lambda stage, outcome: shown.ended(stage.name, outcome.seconds))
+        study.carry_out(execute, placement)
+    if detach:
+        return result
+    result.shared = study.shared
     _check_kept(result)
     # Beside the table, and not before a mistake that is one line.
     for text in advice(result.cells):
         note(text)
     return result
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The cells of a run; nothing is written yet.
+
+    Attributes:
+        jobs: by the cell's key, in order; without the run's generation.
+        forced: keys of those that are to be computed anew.
+    """
+
+    jobs: dict[str, Job]
+    forced: set[str]
+
+    def of_generation(self, generation: int) -> dict[str, Job]:
+        """The jobs of a run of that generation."""
+
+        def begun(key: str, job: Job) -> Job:
+            over = self.jobs.get(job.cell.baseline_key)
+            return replace(
+                job,
+                generation=generation,
+                force=key in self.forced,
+                cell=job.cell.of_run(generation),
+                baseline=over.cell.manifest if over is not None else None,
+            )
+
+        return {key: begun(key, job) for key, job in self.jobs.items()}
+
+
+def plan(parts: Sequence[Defaults], settings: Settings, store: Store, *, force: bool) -> Planned:
+    """The cells of all parts of a run, each once; says what is to be known of them.
+
+    Raises:
+        UserError: as `bench.execution.plan.cells`, or what files are taken for is unclear.
+    """
+    jobs: dict[str, Job] = {}
+    asked: set[str] = set()
+    same: set[str] = set()
+    for part in parts:
+        # The machines of a cluster have devices of their own.
+        device = part.device if part.engine in ("ray", "slurm") else pick_device(part.device)
+        for cell in cells(part, settings):
+            key = cell.manifest.key
+            asked |= {key} if cell.asked else set()
+            if key in jobs:
+                same |= _other_names(cell.manifest, jobs[key].cell.manifest)
+            # Of two names for one cell the first is shown, but for the baseline's, which gains are looked up by.
+            if key not in jobs or cell.manifest.refiner == part.baseline:
+                jobs[key] = Job(cell, store, device, part.workers, part.stall_limit, keep_maps=part.keep_maps)
+    manifests = [job.cell.manifest for job in jobs.values()]
+    partial = (f"warning: a partial copy of {m.dataset}: {m.complete}" for m in manifests if m.complete)
+    for text in [*sorted(same), *dict.fromkeys(_readings(jobs.values())), *dict.fromkeys(partial)]:
+        note(text)
+    return Planned(jobs, asked if force else set())
 
 
 def _readings(jobs: Iterable[Job]) -> list[str]:
@@ -234,7 +272,7 @@ def _missing(pending: list[Job], on_error: OnError) -> dict[str, str]:
     }
 
 
-def _pictured(jobs: list[Job], result: RunResult) -> list[Job]:
+def _pictured(jobs: Iterable[Job], result: RunResult) -> list[Job]:
     """Those whose pictures are to be made: all but those of the cells that the store has with all of them."""
 
     def has_all(job: Job) -> bool:
@@ -244,19 +282,25 @@ def _pictured(jobs: list[Job], result: RunResult) -> list[Job]:
     return [job for job in jobs if job.keep_maps != "0" and not has_all(job)]
 
 
-def _begin(jobs: list[Job], result: RunResult, missing: dict[str, str], pictured: list[Job]) -> list[Job]:
-    """Enter the cells that the store lacks into it; those of them that can be computed."""
-    pending = [job for job in jobs if job.cell.manifest.key not in result.reused]
+def _begin(jobs: Mapping[str, Job], result: RunResult, on_error: OnError) -> Study:
+    """Enter the cells that the store lacks into it; those of them that can be computed, and what becomes of them."""
+    pending = [job for key, job in jobs.items() if key not in result.reused]
+    missing = _missing(pending, on_error)
+    pictured = _pictured(jobs.values(), result)
     _say_what_is_reused(len(jobs), len(pending))
     if again := [job for job in pictured if job.cell.manifest.key in result.reused]:
         cells = f"{len(again)} cells that are in the store"
         note(f"pictures are missing of {cells}: the images are refined again for them, the numbers stay")
-    result.store.refresh([job.cell.manifest for job in jobs])
+    result.store.refresh([job.cell.manifest for job in jobs.values()])
+    can = [job for job in pending if job.cell.manifest.key not in missing]
+    study = Study(result.store, can, pictured, on_error, failures=result.failures)
     for job in pending:
-        result.store.enter(job.cell.manifest)
-        if job.cell.manifest.key in missing:
-            _record_failure(result, job.cell.manifest, missing[job.cell.manifest.key], said=True)
-    return [job for job in pending if job.cell.manifest.key not in missing]
+        manifest = job.cell.manifest
+        if manifest.key in missing:
+            study.record_failure(manifest, missing[manifest.key], said=True)
+        else:
+            result.store.enter(manifest)
+    return study
 
 
 def _say_what_is_reused(cells: int, pending: int) -> None:
@@ -264,45 +308,6 @@ def _say_what_is_reused(cells: int, pending: int) -> None:
         note(f"all {cells} cells are in the store: nothing to compute (--force computes them again)")
     elif pending < cells:
         note(f"{cells - pending} of {cells} cells are in the store; {pending} to compute")
-
-
-def _execute(jobs: list[Job], result: RunResult, pictured: list[Job], *, engine: EngineName, on_error: OnError) -> None:
-    fatal: list[engines.Outcome] = []
-    ended: set[str] = set()
-    todo = list(stages.stages(jobs, [job for job in pictured if job.cell.manifest.key not in result.failures]))
-
-    def told(stage: stages.Stage, outcome: engines.Outcome) -> bool:
-        shown.ended(well=not outcome.error)
-        if outcome.error:
-            if on_error == "fail":
-                fatal.append(outcome)
-            if stage.cell is not None:
-                _record_failure(result, stage.cell, outcome.error, said=not fatal)
-            elif stage.function is pictures.keep:
-                _say_what_is_not_kept(result, stage.job.cell.manifest, outcome.error, said=not fatal)
-            elif on_error == "fail":
-                # The cells that wait for this stage fail with it.
-                for job in jobs:
-                    if job.cell.manifest.key not in ended and _waits_for(job, stage):
-                        _record_failure(result, job.cell.manifest, outcome.error, said=False)
-        elif stage.cell is not None:
-            ended.add(stage.cell.key)
-            if outcome.found:
-                result.shared.add(stage.cell.key)
-                result.store.strike(stage.cell)
-            else:
-                note(f"done: {stage.name}")
-        return not fatal
-
-    execute = engines.load(engine)
-    with Stages([_kinds(stage) for stage in todo], in_turn=engine != "ray") as shown, result.store.leases.keeping():
-        execute(todo, told)
-    result.store.tidy()
-    if fatal:
-        raised = fatal[0].raised
-        if isinstance(raised, UserError):
-            raise raised
-        raise CellError(fatal[0].trace) from raised
 
 
 def _check_kept(result: RunResult) -> None:
@@ -316,28 +321,9 @@ def _check_kept(result: RunResult) -> None:
         raise UserError(what, result.store.address, "run the same command again, which computes them again")
 
 
-def _kinds(stage: stages.Stage) -> tuple[str, str]:
+def _kinds(stage: Stage) -> tuple[str, str]:
     """What says most about how long a stage takes, then what says less: whose it is, and what it does."""
     manifest, does = stage.job.cell.manifest, stage.function.__name__
     by_refiner = stage.function in (stages.fit_refiner, stages.refine, pictures.keep)
     whose = manifest.refiner if by_refiner else manifest.base
     return f"{does} {whose}", does
-
-
-def _waits_for(job: Job, stage: stages.Stage) -> bool:
-    return any(stage.name in later.needs for later in stages.stages([job]))
-
-
-def _say_what_is_not_kept(result: RunResult, cell: Manifest, error: str, *, said: bool) -> None:
-    """Of a cell that is finished; that another one has failed is said already, and its numbers stay."""
-    if said and cell.key not in result.failures:
-        note(f"warning: no pictures of {cell.title}: {error}")
-
-
-def _record_failure(result: RunResult, cell: Manifest, error: str, *, said: bool) -> None:
-    """Record it in the store; say it too where the run goes on, as the error that stops a run is said at its end."""
-    if said:
-        note(f"failed: {cell.dataset} > {cell.base} > {cell.refiner}: {error}")
-    result.failures[cell.key] = error
-    written = datetime.now(UTC).isoformat(timespec="seconds")
-    result.store.enter(cell.model_copy(update={"status": "failed", "error": error, "written": written}))

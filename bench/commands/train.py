@@ -130,7 +130,7 @@ def _carried_out(job: Job, wanted: Training) -> Learned:
         return True
 
     with job.store.leases.keeping():
-        engines.load("inline")(todo[: last + 1], told)
+        engines.load("inline")(todo[: last + 1], told, engines.Placement())
     job.store.tidy()
     found = wanted.find()
     if found is None:

@@ -42,6 +42,7 @@ class Job:
     """A cell and where to work on it; everything a stage needs, and picklable.
 
     Attributes:
+        device: ``"cpu"`` or ``"cuda"``; ``"auto"`` until an engine knows the machine that a stage runs on.
         workers: processes that the test images are spread over, see `bench.runtime.crew`; no part of the cell's
             identity.
         stall_limit: seconds without progress after which an engine ends a stage; None never does.
@@ -183,7 +184,9 @@ class Job:
                     refiner.check_fit()
         if isinstance(self.cell.refiner.entry.factory, ChecksFiles):
             with calling(self.cell.refiner.label):
-                self.cell.refiner.make(device=self.device, seed=self.cell.seed).check_files()
+                self.cell.refiner.make(
+                    device="cpu" if self.device == "auto" else self.device, seed=self.cell.seed
+                ).check_files()
 
     def inner_fits(self, work: Path) -> float:
         """Give a refiner that is made of others what these have learned in their own cells, of the same val and seed.

@@ -24,7 +24,7 @@ from loky.backend.process import LokyProcess
 
 from bench.contracts import UserError
 from bench.runtime.failures import UNHEARD, DiedError, EscapeError, Stopped, summarised
-from bench.runtime.warden import end_session, guarded
+from bench.runtime.warden import HAS_WARDEN, end_session, guarded
 
 Inbox = Iterator[Any]
 """What the child is sent, until the parent closes the pipe."""
@@ -110,6 +110,12 @@ class Child:
     def stop(self) -> None:
         """Ask it to end now; `end` waits for that."""
         self._process.terminate()
+
+    def kill(self) -> None:
+        """End it now, with all that it has started; from any thread. `end` is still to be called."""
+        self._lifeline.close()
+        if not HAS_WARDEN:
+            self._process.terminate()
 
     def end(self, grace: float = GRACE) -> None:
         """Let it end: its inbox is closed. What of it has not ended after ``grace`` seconds is killed."""

@@ -44,9 +44,11 @@ class DiedError(Exception):
 
     Attributes:
         fix: what helps, for a `bench.contracts.UserError`.
+        killed: by SIGKILL, which is the out-of-memory killer's.
     """
 
     def __init__(self, exitcode: int | None) -> None:
+        self.killed = exitcode is not None and exitcode < 0 and _signal(-exitcode) == "SIGKILL"
         self.fix = "find the plug-in with 'bench check NAME', repair it or leave it out, and run the same command again"
         if exitcode is None or exitcode == UNHEARD:
             said = "lost its connection to bench: a plug-in must not close files that it has not opened"

@@ -7,9 +7,10 @@ bars within a stage, in whatever process that runs, only tell it how far they ar
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any, NamedTuple, TypeAlias, TypeVar
@@ -38,11 +39,12 @@ OFTEN = 0.1
 
 
 class Step(NamedTuple):
-    """How far a bar is."""
+    """How far a bar is, and the stage of a run that it is of."""
 
     description: str
     done: float
     total: float | None
+    stage: str = ""
 
 
 Listener: TypeAlias = Callable[[Step | str], None]
@@ -62,9 +64,24 @@ def heard_by(listener: Listener) -> Iterator[None]:
         _listener = before
 
 
-def listener() -> Listener | None:
-    """Who listens now."""
-    return _listener
+def hand_on(what: Step | str, stage: str) -> None:
+    """What was heard of a stage elsewhere, for whoever listens here."""
+    if _listener is not None:
+        _listener(what if isinstance(what, str) else what._replace(stage=stage))
+    elif isinstance(what, str):
+        note(what)
+
+
+@contextmanager
+def in_stage(stage: str) -> Iterator[None]:
+    """In the block a listener hears of steps as that stage's."""
+    outer = _listener
+    with (
+        nullcontext()
+        if outer is None
+        else heard_by(lambda what: outer(what if isinstance(what, str) else what._replace(stage=stage)))
+    ):
+        yield
 
 
 def bar(*columns: str) -> Progress:
@@ -110,63 +127,72 @@ def note(message: str) -> None:
 
 
 class Forecast:
-    """How long steps that come one after another will still take, by how long others of their kind took.
+    """How long steps will still take, by how long others of their kind took.
 
     Args:
-        kinds: of each step, the most telling one first: ``("refine prn", "refine")``. One that no step of the same
-            kind has ended before is taken for an average one.
+        kinds: of each step by its name, the most telling one first: ``("refine prn", "refine")``. One that no step of
+            the same kind has ended before is taken for an average one.
+        jobs: steps that run side by side.
     """
 
-    def __init__(self, kinds: Sequence[Sequence[str]]) -> None:
-        self._rest = list(kinds)
+    def __init__(self, kinds: Mapping[str, Sequence[str]], jobs: int = 1) -> None:
+        self._rest, self._jobs = dict(kinds), jobs
+        self._counts = Counter(map(tuple, self._rest.values()))
         self._took: dict[str, list[float]] = defaultdict(list)
 
-    def ended(self, seconds: float | None) -> None:
-        """The next step has ended after that time; None where it says nothing about the others."""
-        kinds = self._rest.pop(0)
+    def ended(self, name: str, seconds: float | None) -> None:
+        """A step has ended after that time; None where it says nothing about the others."""
+        kinds = tuple(self._rest.pop(name))
+        self._counts[kinds] -= 1
         if seconds is not None:
             for kind in {*kinds, ""}:
                 self._took[kind].append(seconds)
 
-    def left(self, elapsed: float, share: float) -> float | None:
+    def left(self, at_work: Mapping[str, tuple[float, float]]) -> float | None:
         """Seconds until all have ended; None where nothing is known.
 
         Args:
-            elapsed: seconds since the next step began.
-            share: of it that is done, 0..1.
+            at_work: of each step under way, the seconds since it began, and the share of it that is done, 0..1.
         """
         if not self._rest:
             return 0.0
-        if share > 0:
-            current: float | None = elapsed * (1 - share) / share
-            whole: float | None = elapsed / share
-        else:
-            whole = self._mean(self._rest[0])
-            current = None if whole is None else max(whole - elapsed, 0.0)
-        others = [self._mean(kinds) for kinds in self._rest[1:]]
-        if current is None:
-            return None
-        # Before any step has ended, the one that runs is all that the others can be judged by.
-        return current + sum(whole or 0.0 if other is None else other for other in others)
+        wholes = [elapsed / share for elapsed, share in at_work.values() if share > 0]
+        # Before any step has ended, those that run are all that the others can be judged by.
+        guess = sum(wholes) / len(wholes) if wholes else None
+        rest, counts = 0.0, Counter(self._counts)
+        for name, (elapsed, share) in at_work.items():
+            counts[tuple(self._rest[name])] -= 1
+            whole = elapsed / share if share > 0 else self._mean(self._rest[name], guess)
+            if whole is None:
+                return None
+            rest += max(whole - elapsed, 0.0)
+        for kinds, count in counts.items():
+            if count:
+                mean = self._mean(kinds, guess)
+                if mean is None:
+                    return None
+                rest += count * mean
+        return rest / self._jobs
 
-    def _mean(self, kinds: Sequence[str]) -> float | None:
+    def _mean(self, kinds: Sequence[str], otherwise: float | None) -> float | None:
         took = next((self._took[kind] for kind in (*kinds, "") if kind in self._took), None)
-        return sum(took) / len(took) if took else None
+        return sum(took) / len(took) if took else otherwise
 
 
 class Stages:
-    """One display for all stages of a run: how many are done, the time left over all, and how far the one at work is.
+    """One display for all stages of a run: how many are done, the time left over all, and how far those at work are.
 
     Nothing is drawn where stderr is no terminal.
 
     Args:
-        kinds: of each stage, see `Forecast`.
-        in_turn: they run one after another; else no time left is told.
+        kinds: of each stage by its name, see `Forecast`.
+        jobs: how many run side by side; None where nobody knows, and no time left is told.
     """
 
-    def __init__(self, kinds: Sequence[Sequence[str]], *, in_turn: bool = True) -> None:
-        self._forecast, self._in_turn = Forecast(kinds), in_turn
-        self._began, self._share = time.monotonic(), 0.0
+    def __init__(self, kinds: Mapping[str, Sequence[str]], jobs: int | None = 1) -> None:
+        self._forecast = Forecast(kinds, jobs) if jobs else None
+        self._at_work: dict[str, tuple[float, float, TaskID]] = {}
+        self._lock = threading.Lock()
         console = Console(stderr=True)
         self._bars = Progress(
             TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, max_width=32)),
@@ -179,7 +205,6 @@ class Stages:
             transient=True,
         )
         self._whole = self._bars.add_task("stages of the run", total=len(kinds))
-        self._current: TaskID | None = None
 
     def __enter__(self) -> Stages:
         self._bars.start()
@@ -191,14 +216,14 @@ class Stages:
         self._listening.__exit__(*raised)
         self._bars.stop()
 
-    def ended(self, *, well: bool) -> None:
-        """The stage at work has ended."""
-        now = time.monotonic()
-        self._forecast.ended(now - self._began if well else None)
-        self._began, self._share = now, 0.0
-        if self._current is not None:
-            self._bars.remove_task(self._current)
-            self._current = None
+    def ended(self, stage: str, seconds: float | None) -> None:
+        """A stage has ended after that time; None where it says nothing about the others."""
+        with self._lock:
+            if self._forecast is not None:
+                self._forecast.ended(stage, seconds)
+            *_, bar_of_it = self._at_work.pop(stage, (0.0, 0.0, None))
+        if bar_of_it is not None:
+            self._bars.remove_task(bar_of_it)
         self._bars.advance(self._whole)
 
     def _hear(self, what: Step | str) -> None:
@@ -206,13 +231,19 @@ class Stages:
             # Lifted above the bars, and folded by nobody but the terminal.
             self._bars.console.print(Text(f"bench: {what}"), soft_wrap=True, highlight=False)
             return
-        if self._current is None:
-            self._current = self._bars.add_task(what.description, total=what.total)
-        self._bars.update(self._current, description=what.description, completed=what.done, total=what.total)
-        self._share = min(what.done / what.total, 1.0) if what.total else 0.0
+        with self._lock:
+            began, _, drawn = self._at_work.get(what.stage) or (time.monotonic(), 0.0, None)
+            if drawn is None:
+                drawn = self._bars.add_task(what.description, total=what.total)
+            share = min(what.done / what.total, 1.0) if what.total else 0.0
+            self._at_work[what.stage] = began, share, drawn
+        self._bars.update(drawn, description=what.description, completed=what.done, total=what.total)
 
     def _left(self) -> float | None:
-        return self._forecast.left(time.monotonic() - self._began, self._share) if self._in_turn else None
+        now = time.monotonic()
+        with self._lock:
+            at_work = {name: (now - began, share) for name, (began, share, _) in self._at_work.items()}
+            return self._forecast.left(at_work) if self._forecast is not None else None
 
 
 class _Told(Progress):

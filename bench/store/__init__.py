@@ -8,6 +8,7 @@ The files are the database, in a folder or in a bucket::
     refiners/KEY/                       what a refiner learned
     kept/        pictures of single images of finished cells: `bench.store.kept`
     leases/      who works on what: `bench.store.leases`
+    runs/        what each run of this machine did: its log, and what its engine keeps
     work/        what is under way: a folder for each lease, and files that are half-written
 
 Several processes on several machines may share one. What is finished is created, never replaced, and checked by its
@@ -16,9 +17,11 @@ digest when it is read.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,6 +59,10 @@ __all__ = [
     "Training",
     "VariantName",
 ]
+
+
+RUNS = "runs"
+"""The folder, of `Objects.local`, with a folder for each run."""
 
 
 class Store:
@@ -227,6 +234,13 @@ class Store:
             LostError: another process has taken it over; nothing is written.
         """
         training.add(work, self._check(lease))
+
+    # Runs.
+
+    def run_folder(self) -> Path:
+        """A new run's, on this machine; it is not made."""
+        begun = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        return self.objects.local / RUNS / f"{begun}-{os.urandom(2).hex()}"
 
     # Work under way.
 

@@ -1,25 +1,67 @@
 """Where cells run: one function behind one interface.
 
-An engine is a module here whose ``execute(stages, told)`` runs each stage once those it needs are done, and hands every
-`Outcome` to ``told``; where that returns False the engine starts nothing more. `bench.config.EngineName` names them.
+An engine is a module here whose ``execute(stages, told, placement)`` runs each stage once those it needs are done, and
+hands every `Outcome` to ``told``; where that returns False the engine starts nothing more. `bench.config.EngineName`
+names them.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import socket
+import time
 import traceback
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Protocol
 
-from bench.config import EngineName
+from bench.config import EngineName, Grid
 from bench.contracts import UserError
 from bench.execution.stages import Stage
+from bench.runtime.environment import pick_device
 from bench.runtime.failures import EscapeError, of_disk, summarised
 from bench.store import LostError
 from bench.store.objects import RESUME
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where stages run and how many side by side, as the user said it; each engine takes what concerns it.
+
+    Attributes:
+        jobs: stages side by side; None leaves it to the engine.
+        address: of a Ray cluster; "" for the one that ``RAY_ADDRESS`` names, or one of this machine's own.
+        slurm: parameters of a job as `submitit` calls them.
+        detach: return as soon as the work is handed over; the cluster goes on with it.
+        folder: of the run, on this machine: its log, and what an engine keeps; need not exist.
+    """
+
+    jobs: int | None = None
+    address: str = ""
+    slurm: dict[str, str] = field(default_factory=dict)
+    detach: bool = False
+    folder: Path = Path()
+
+    @classmethod
+    def of(cls, grid: Grid, folder: Path, *, detach: bool) -> Placement:
+        """What the options say. Raises UserError where one of them is not the engine's."""
+        if grid.address is not None and grid.engine != "ray":
+            raise UserError("only a Ray cluster has an address", "--address", "add --engine ray, or leave it out")
+        if grid.slurm and grid.engine != "slurm":
+            raise UserError("these are parameters of a SLURM job", "--slurm", "add --engine slurm, or leave them out")
+        if detach and grid.engine not in ("ray", "slurm"):
+            fix = "start it in tmux or with nohup: what is done is kept, and the same command goes on"
+            raise UserError(f"with --engine {grid.engine} the run is this process itself", "--detach", fix)
+        slurm: dict[str, str] = {}
+        for text in grid.slurm or ():
+            key, equals, value = text.partition("=")
+            if not equals or not key.isidentifier():
+                raise UserError(f"{text!r} is not KEY=VALUE", "--slurm", "write --slurm partition=gpu timeout_min=240")
+            slurm[key] = value
+        return cls(grid.jobs, grid.address or "", slurm, detach, folder)
 
 
 @dataclass(frozen=True)
@@ -32,6 +74,10 @@ class Outcome:
         raised: what the stage raised; of a defect None where that was in another process.
         found: the work was in the store already, or another process has done it meanwhile.
         lost: another process has taken the work over; how it ends is not known yet.
+        killed: its process was killed from outside, by the out-of-memory killer as a rule: nobody's mistake, and what
+            an engine may try again.
+        seconds: wall time of the stage's work; None where it did none.
+        host: the machine that did it; "" where none did.
     """
 
     error: str = ""
@@ -39,6 +85,9 @@ class Outcome:
     raised: BaseException | None = None
     found: bool = False
     lost: bool = False
+    killed: bool = False
+    seconds: float | None = None
+    host: str = ""
 
     @classmethod
     def of(cls, error: BaseException) -> Outcome:
@@ -49,11 +98,12 @@ class Outcome:
         named = error if isinstance(error, Exception) else EscapeError.of(error)
         return cls(summarised(named), trace=trace, raised=error)
 
-    def __reduce__(self) -> tuple[type[Outcome], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[Callable[..., Outcome], tuple[Any, ...]]:
         # A plug-in's own exception may not be picklable, nor its class be known elsewhere.
         raised = self.raised
         plain = UserError(raised.what, raised.where, raised.fix) if isinstance(raised, UserError) else None
-        return Outcome, (self.error, self.trace, plain, self.found, self.lost)
+        told = (self.error, self.trace, plain, self.found, self.lost, self.killed, self.seconds, self.host)
+        return Outcome, told
 
 
 Told = Callable[[Stage, Outcome], bool]
@@ -63,13 +113,21 @@ Told = Callable[[Stage, Outcome], bool]
 class Engine(Protocol):
     """What ``--engine`` names."""
 
-    def __call__(self, stages: Iterable[Stage], told: Told) -> None: ...
+    def __call__(self, stages: Sequence[Stage], told: Told, placement: Placement, /) -> None: ...
 
 
 def attempt(stage: Stage) -> Outcome:
     """Run a stage here and now, and catch whatever it raises, but for Ctrl-C."""
+    begin = time.monotonic()
+    outcome = _attempted(stage)
+    return replace(outcome, seconds=time.monotonic() - begin, host=socket.gethostname())
+
+
+def _attempted(stage: Stage) -> Outcome:
+    job = stage.job
     try:
-        stage.function(stage.job)
+        # Of a cluster's machine it is not known before.
+        stage.function(replace(job, device=pick_device("auto")) if job.device == "auto" else job)
     except LostError:
         return Outcome(lost=True)
     except BaseException as error:

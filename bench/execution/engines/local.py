@@ -1,4 +1,4 @@
-"""Stages one after another, each in a fresh process on this machine.
+"""Stages in processes of their own on this machine, ``--jobs`` of them side by side.
 
 A process of its own makes a stage's peak memory its own, and keeps a crash (a segmentation fault in a plug-in, the
 kernel's out-of-memory killer) and a hang from taking the other cells with it.
@@ -6,47 +6,112 @@ kernel's out-of-memory killer) and a hang from taking the other cells with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from queue import Empty, SimpleQueue
 
 from bench.contracts import UserError
-from bench.execution.engines import Outcome, Told, attempt
-from bench.execution.engines.agenda import one_by_one
+from bench.execution.engines import Outcome, Placement, Told, attempt
+from bench.execution.engines.agenda import Agenda, Taken, side_by_side
 from bench.execution.stages import Stage
 from bench.runtime import progress
 from bench.runtime.child import GRACE, Child, Inbox, say
 from bench.runtime.failures import DiedError
 
 
-def execute(stages: Iterable[Stage], told: Told) -> None:
+def execute(stages: Sequence[Stage], told: Told, placement: Placement) -> None:
     """See `bench.execution.engines`."""
-    one_by_one(stages, told, isolate)
+    side_by_side(Agenda(stages, told), _Processes(placement.jobs or 1))
 
 
-def isolate(stage: Stage) -> Outcome:
-    """Run a stage in a process of its own, and end it where it makes no progress within the job's limit."""
-    child, grace, limit = Child(_serve, stage, heard=_hear), 0.0, stage.job.stall_limit
-    try:
-        outcome: Outcome = child.receive(limit)
-        grace = GRACE
-    except DiedError as died:
-        return Outcome.of(UserError(f"the process {died}", stage.name, died.fix))
-    except TimeoutError:
-        fix = "where it only is slow, give it more: --stall-limit SECONDS, or stall_limit in bench.toml"
-        said = f"ended, as it made no progress within {limit} s, the limit"
-        return Outcome.of(UserError(said, stage.name, fix))
-    except Exception as error:
-        return Outcome.of(error)  # the process cannot import what the stage needs
-    finally:
-        child.end(grace)
-    return outcome
+class _Processes:
+    """A `bench.execution.engines.agenda.Pool`: a thread waits for each process.
+
+    Args:
+        jobs: how many at most.
+    """
+
+    def __init__(self, jobs: int) -> None:
+        self._jobs = jobs
+        self._at_work: dict[str, tuple[threading.Thread, Isolated]] = {}
+        self._ended: SimpleQueue[tuple[Taken, Outcome]] = SimpleQueue()
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._at_work)
+
+    @property
+    def has_room(self) -> bool:
+        return len(self._at_work) < self._jobs
+
+    def start(self, taken: Taken) -> None:
+        isolated = Isolated(taken.stage)
+        thread = threading.Thread(target=self._run, args=[taken, isolated], daemon=True)
+        self._at_work[taken.stage.name] = thread, isolated
+        thread.start()
+
+    def wait(self, seconds: float | None) -> list[tuple[Taken, Outcome]]:
+        try:
+            found = [self._ended.get(timeout=seconds)]
+        except Empty:
+            return []
+        for taken, _ in found:
+            self._at_work.pop(taken.stage.name)[0].join()
+        return found
+
+    def stop(self) -> None:
+        for _, isolated in self._at_work.values():
+            isolated.kill()
+        for thread, _ in self._at_work.values():
+            thread.join()
+        self._at_work.clear()
+
+    def _run(self, taken: Taken, isolated: Isolated) -> None:
+        try:
+            outcome = isolated.run()
+        except Exception as error:
+            outcome = Outcome.of(error)  # no process can be started
+        self._ended.put((taken, outcome))
 
 
-def _hear(what: progress.Step | str) -> None:
-    listener = progress.listener()
-    if listener is not None:
-        listener(what)
-    elif isinstance(what, str):
-        progress.note(what)
+class Isolated:
+    """A stage in a process of its own, which ends where it makes no progress within the job's limit."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage, self._killed = stage, False
+        self._child: Child | None = None
+        self._lock = threading.Lock()
+
+    def run(self) -> Outcome:
+        """Start the process and wait for its end."""
+        stage, grace, limit = self._stage, 0.0, self._stage.job.stall_limit
+        with self._lock:
+            if self._killed:
+                return Outcome(lost=True)
+            child = self._child = Child(_serve, stage, heard=partial(progress.hand_on, stage=stage.name))
+        try:
+            outcome: Outcome = child.receive(limit)
+            grace = GRACE
+        except DiedError as died:
+            return replace(Outcome.of(UserError(f"the process {died}", stage.name, died.fix)), killed=died.killed)
+        except TimeoutError:
+            fix = "where it only is slow, give it more: --stall-limit SECONDS, or stall_limit in bench.toml"
+            said = f"ended, as it made no progress within {limit} s, the limit"
+            return Outcome.of(UserError(said, stage.name, fix))
+        except Exception as error:
+            return Outcome.of(error)  # the process cannot import what the stage needs
+        finally:
+            child.end(grace)
+        return outcome
+
+    def kill(self) -> None:
+        """End the process with all that it has started; from any thread."""
+        with self._lock:
+            self._killed = True
+            if self._child is not None:
+                self._child.kill()
 
 
 def _serve(inbox: Inbox, stage: Stage) -> Iterator[Outcome]:

@@ -6,41 +6,51 @@ its own, as the engine ``local`` does, with what that gives: memory, limit, an e
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import ray
 
-from bench.execution.engines import Outcome, Told
-from bench.execution.engines.agenda import Agenda, Taken
-from bench.execution.engines.local import isolate
+from bench.execution.engines import Outcome, Placement, Told
+from bench.execution.engines.agenda import Agenda, Taken, side_by_side
+from bench.execution.engines.local import Isolated
 from bench.execution.stages import Stage
-from bench.store.leases import PAUSE
 
 
-def execute(stages: Iterable[Stage], told: Told) -> None:
+def execute(stages: Sequence[Stage], told: Told, placement: Placement) -> None:
     """See `bench.execution.engines`."""
     ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False)
-    agenda = Agenda(stages, told)
-    started: dict[Any, Taken] = {}
-    while started or not agenda.over:
-        while (taken := agenda.take()) is not None:
-            gpus = 1 if taken.stage.job.device == "cuda" else 0
-            started[_attempt.options(num_cpus=1, num_gpus=gpus).remote(taken.stage)] = taken
-        if not started:
-            time.sleep(PAUSE)
-            continue
-        # Not for ever: what other processes have in hand may be done meanwhile.
-        ended, _ = ray.wait(list(started), num_returns=1, timeout=None if agenda.over else PAUSE)
-        for reference in ended:
-            agenda.ended(started.pop(reference), ray.get(reference))
-        if agenda.stopped:
-            for rest in started:
-                ray.cancel(rest, force=True)
-            return
+    side_by_side(Agenda(stages, told), _Tasks())
+
+
+class _Tasks:
+    """A `bench.execution.engines.agenda.Pool`."""
+
+    def __init__(self) -> None:
+        self._started: dict[Any, Taken] = {}
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._started)
+
+    @property
+    def has_room(self) -> bool:
+        return True
+
+    def start(self, taken: Taken) -> None:
+        gpus = 1 if taken.stage.job.device == "cuda" else 0
+        self._started[_attempt.options(num_cpus=1, num_gpus=gpus).remote(taken.stage)] = taken
+
+    def wait(self, seconds: float | None) -> list[tuple[Taken, Outcome]]:
+        ended, _ = ray.wait(list(self._started), num_returns=1, timeout=seconds)
+        return [(self._started.pop(reference), ray.get(reference)) for reference in ended]
+
+    def stop(self) -> None:
+        for reference in self._started:
+            ray.cancel(reference, force=True)
+        self._started.clear()
 
 
 @ray.remote(max_retries=0)
 def _attempt(stage: Stage) -> Outcome:
-    return isolate(stage)
+    return Isolated(stage).run()

@@ -107,9 +107,14 @@ def between(monkeypatch: pytest.MonkeyPatch) -> Between:
         load, todo = engines.load, [happens]
 
         def later(name: str) -> object:
-            while todo:
-                todo.pop()()
-            return load(name)  # type: ignore[arg-type]
+            engine = load(name)  # type: ignore[arg-type]
+
+            def execute(*arguments: object) -> None:
+                while todo:
+                    todo.pop()()
+                engine(*arguments)  # type: ignore[arg-type]
+
+            return execute
 
         monkeypatch.setattr(engines, "load", later)
 

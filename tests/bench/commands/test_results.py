@@ -11,8 +11,9 @@ import pytest
 
 import bench
 from bench.cli import main
-from bench.commands.run import CellError, RunResult
+from bench.commands.run import RunResult
 from bench.contracts import UserError
+from bench.execution.study import CellError
 from tests.bench.conftest import Toy
 
 

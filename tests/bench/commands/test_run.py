@@ -14,8 +14,9 @@ import pandas as pd
 import pytest
 
 import bench
-from bench.commands.run import CellError, RunResult
+from bench.commands.run import RunResult
 from bench.contracts import UserError
+from bench.execution.study import CellError
 from bench.runtime.sealed import sealed
 from bench.store import Store
 from tests.bench.conftest import Toy

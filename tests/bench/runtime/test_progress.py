@@ -8,24 +8,31 @@ from bench.runtime.progress import Forecast, Step, bar, heard_by, note, track
 
 
 def test_what_is_left_is_judged_by_what_others_of_the_kind_took() -> None:
-    forecast = Forecast([("train", "base"), ("refine a", "refine"), ("refine b", "refine"), ("refine a", "refine")])
-    assert forecast.left(5.0, 0.0) is None
-    assert forecast.left(5.0, 0.5) == 5.0 + 3 * 10.0  # all that is known is the stage at work: 10 s
-    forecast.ended(100.0)
-    assert forecast.left(0.0, 0.0) == 300.0
-    forecast.ended(4.0)
-    assert forecast.left(1.0, 0.0) == 3.0 + 4.0
-    forecast.ended(6.0)
-    assert forecast.left(1.0, 0.25) == 3.0 + 0.0
-    assert forecast.left(9.0, 0.0) == 0.0  # over time, and never below none
-    forecast.ended(4.0)
-    assert forecast.left(0.0, 0.0) == 0.0
+    kinds = [("train", "base"), ("refine a", "refine"), ("refine b", "refine"), ("refine a", "refine")]
+    forecast = Forecast(dict(zip("tabc", kinds, strict=True)))
+    assert forecast.left({"t": (5.0, 0.0)}) is None
+    assert forecast.left({"t": (5.0, 0.5)}) == 5.0 + 3 * 10.0  # all that is known is the stage at work: 10 s
+    forecast.ended("t", 100.0)
+    assert forecast.left({}) == 300.0
+    forecast.ended("a", 4.0)
+    assert forecast.left({"b": (1.0, 0.0)}) == 3.0 + 4.0
+    forecast.ended("b", 6.0)
+    assert forecast.left({"c": (1.0, 0.25)}) == 3.0 + 0.0
+    assert forecast.left({"c": (9.0, 0.0)}) == 0.0  # over time, and never below none
+    forecast.ended("c", 4.0)
+    assert forecast.left({}) == 0.0
+
+
+def test_side_by_side_all_ends_sooner() -> None:
+    forecast = Forecast({name: ("refine",) for name in "abcdef"}, jobs=2)
+    forecast.ended("a", 10.0)
+    assert forecast.left({"b": (5.0, 0.5), "c": (2.0, 0.0)}) == (5.0 + 8.0 + 3 * 10.0) / 2
 
 
 def test_a_stage_that_failed_says_nothing_about_the_others() -> None:
-    forecast = Forecast([("refine a",), ("refine a",)])
-    forecast.ended(None)
-    assert forecast.left(0.0, 0.0) is None
+    forecast = Forecast({"a": ("refine a",), "b": ("refine a",)})
+    forecast.ended("a", None)
+    assert forecast.left({"b": (0.0, 0.0)}) is None
 
 
 def test_a_listener_hears_the_steps_and_the_notes(capsys: pytest.CaptureFixture[str]) -> None:
