@@ -37,6 +37,9 @@ LOOK = 5.0
 
 MIB = 2**20
 
+_ONCE = {"RAY_gcs_server_port_wait_time_s": "1"}
+"""Ray's environment: one attempt to connect, as the next ones would be the same."""
+
 _QUIET: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
 
 
@@ -128,7 +131,7 @@ def reach(address: str, where: str) -> None:
         UserError: it does not.
     """
     try:
-        with closing(isolated(_reached, address, seconds=REACHED, quiet=True)) as answers:
+        with closing(isolated(_reached, address, seconds=REACHED, quiet=True, environment=_ONCE)) as answers:
             said = next(answers) or next(answers)
     except LostError as lost:
         said = f"Ray gets no answer there ({lost}): it is another service, or a cluster that hangs"
@@ -177,8 +180,6 @@ def _reached(address: str) -> Iterator[str]:
     except OSError as error:
         yield f"nothing listens there: {error.strerror or error}"
     yield ""
-    # One attempt: the next ones would be the same.
-    os.environ["RAY_gcs_server_port_wait_time_s"] = "1"
     try:
         ray.init(address, **_QUIET)
     except Exception as error:
@@ -217,6 +218,4 @@ def _mended(said: str) -> str:
 
 def _nodes() -> list[Node]:
     found = [(node["NodeManagerHostname"], node["Resources"]) for node in ray.nodes() if node["Alive"]]
-    return [
-        Node(name, has.get("CPU", 0.0), has.get("GPU", 0.0), has.get("memory", 0.0) / MIB) for name, has in found
-    ]
+    return [Node(name, has.get("CPU", 0.0), has.get("GPU", 0.0), has.get("memory", 0.0) / MIB) for name, has in found]

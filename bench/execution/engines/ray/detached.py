@@ -55,7 +55,9 @@ def hand_over(study: Any, placement: Placement) -> None:
         unfit = ray.get(driver.begun.remote(), timeout=STARTED)
     except (exceptions.RayError, TimeoutError) as error:
         ray.kill(driver)
-        raise UserError(f"the driver does not start: {summarised(error)}", "--detach", "look after the cluster") from None
+        raise UserError(
+            f"the driver does not start: {summarised(error)}", "--detach", "look after the cluster"
+        ) from None
     if unfit:
         ray.kill(driver)
         raise UserError(unfit, "--engine ray", "install the same version on all nodes of the cluster")

@@ -50,11 +50,15 @@ class Needs:
 
     def refusal(self, cluster: Cluster) -> UserError:
         """For what no node can ever run."""
-        asked = f"{self.cpus} CPUs, {self.gpus} GPUs and {self.memory:.0f} MiB"
         largest = max(cluster.nodes, key=lambda node: (node.gpus >= self.gpus, node.cpus, node.memory), default=None)
-        has = f"{largest.cpus:g} CPUs, {largest.gpus:g} GPUs and {largest.memory:.0f} MiB" if largest else "none is left"
+        has = _said(largest.cpus, largest.gpus, largest.memory) if largest else "nothing"
+        what = f"no node can run it: it asks for {_said(self.cpus, self.gpus, self.memory)}, the largest node has {has}"
         fix = "let a larger node join the cluster, lower --workers, or leave the refiner out"
-        return UserError(f"no node can run it: it asks for {asked}, the largest node has {has}", "--engine ray", fix)
+        return UserError(what, "--engine ray", fix)
+
+
+def _said(cpus: float, gpus: float, memory: float) -> str:
+    return f"{cpus:g} CPUs, {gpus:g} GPUs and {memory:.0f} MiB"
 
 
 def of(stage: Stage, cluster: Cluster, pixels: int) -> Needs:
@@ -99,4 +103,3 @@ def _declared(variant: Variant) -> float | None:
     found = [own, *(_declared(one) for one in variant.nested.values())]
     known = [each for each in found if each is not None]
     return sum(known) if known else None
-

@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -34,15 +35,15 @@ def home() -> dict[str, Any]:
     # Of an installation the node has its own.
     own = [path for path in sys.path if path and not path.startswith((sys.prefix, sys.base_prefix))]
     variables = {name: value for name, value in os.environ.items() if name.startswith("BENCH_")}
-    return {"version": version_of(DISTRIBUTION), "paths": own, "folder": os.getcwd(), "variables": variables}
+    return {"version": version_of(DISTRIBUTION), "paths": own, "folder": str(Path.cwd()), "variables": variables}
 
 
 def settle(told: dict[str, Any]) -> str:
     """In a process of a node: be as the driver is; "", or in what way this node cannot be."""
     os.environ.update(told["variables"] | ONE_THREAD)
-    new = [path for path in told["paths"] if path not in sys.path and os.path.isdir(path)]
+    new = [path for path in told["paths"] if path not in sys.path and Path(path).is_dir()]
     sys.path[:0] = new
-    if os.path.isdir(told["folder"]):
+    if Path(told["folder"]).is_dir():
         os.chdir(told["folder"])
     try:
         from bench.runtime.environment import DISTRIBUTION, version_of
@@ -54,7 +55,7 @@ def settle(told: dict[str, Any]) -> str:
     return ""
 
 
-def attempt(told: dict[str, Any], work: bytes) -> tuple[Any, list[str]]:
+def run(told: dict[str, Any], work: bytes) -> tuple[Any, list[str]]:
     """A task.
 
     Args:
@@ -88,10 +89,12 @@ class Driver:
         self._unfit, self._asked = settle(told), threading.Event()
         if not self._unfit:
             # Within the constructor, which is all that is called again when the actor is started anew.
-            threading.Thread(target=self._run, args=[ray.get_runtime_context().current_actor, work], daemon=True).start()
+            threading.Thread(
+                target=self._run, args=[ray.get_runtime_context().current_actor, work], daemon=True
+            ).start()
 
     def begun(self) -> str:
-        """"", or in what way the node is unfit."""
+        """ "", or in what way the node is unfit."""
         self._asked.set()
         return self._unfit
 

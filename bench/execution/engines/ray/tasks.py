@@ -18,7 +18,7 @@ from bench.execution.engines.agenda import Taken
 from bench.execution.engines.ray import needs
 from bench.execution.engines.ray.cluster import LOOK, Cluster
 from bench.execution.engines.ray.needs import Needs
-from bench.execution.engines.ray.remote import attempt, home
+from bench.execution.engines.ray.remote import home, run
 from bench.redaction import one_line
 from bench.runtime.child import GRACE
 from bench.runtime.failures import summarised
@@ -77,7 +77,7 @@ class Tasks:
     def __init__(self, cluster: Cluster, jobs: int | None) -> None:
         self._cluster, self._jobs = cluster, jobs
         self._home = home()
-        self._task = ray.remote(attempt)
+        self._task = ray.remote(run)
         self._at_work: dict[Any, _Attempt] = {}
         self._again: list[_Attempt] = []
         self._ended: list[tuple[Taken, Outcome]] = []
