@@ -12,7 +12,8 @@ from bench.execution.stages import Stage
 from bench.plugins.variants import Variant
 
 PROCESS = 512
-"""MiB of a process of ours with torch and OpenCV in it, before it works on anything (350 to 450 were measured)."""
+"""MiB of a process with torch and OpenCV in it before it works on anything, and of what it is forked from, which shares
+most of that."""
 
 UNKNOWN = 512
 """MiB for the work of a base, or of a refiner that declares nothing. After an out-of-memory kill more is asked for."""

@@ -18,12 +18,6 @@ import ray
 
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
-ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM", "NUMBA_NUM_THREADS"), "1"
-)
-"""A task is given one CPU for each of its processes, so none of them computes with more native threads. Ray itself sets
-the first of these, where nobody has, to all CPUs of the task."""
-
 LINGER = 30.0
 """Seconds that a driver which has done all waits for the command that started it."""
 
@@ -40,7 +34,7 @@ def home() -> dict[str, Any]:
 
 def settle(told: dict[str, Any]) -> str:
     """In a process of a node: be as the driver is; "", or in what way this node cannot be."""
-    os.environ.update(told["variables"] | ONE_THREAD)
+    os.environ.update(told["variables"])
     new = [path for path in told["paths"] if path not in sys.path and Path(path).is_dir()]
     sys.path[:0] = new
     if Path(told["folder"]).is_dir():
@@ -68,13 +62,9 @@ def run(told: dict[str, Any], work: bytes) -> tuple[Any, list[str]]:
     unfit = settle(told)
     if unfit:
         return unfit, []
-    from bench.execution.engines.local import Isolated
-    from bench.runtime.progress import heard_by
+    from bench.execution.engines.ray import worker
 
-    notes: list[str] = []
-    with heard_by(lambda what: notes.append(what) if isinstance(what, str) else None):
-        outcome = Isolated(pickle.loads(work)).run()
-    return outcome, notes
+    return worker.run(work)
 
 
 class Driver:
