@@ -175,8 +175,8 @@ def _reached(address: str) -> Iterator[str]:
     """In a process of its own, whether something listens, then whether it is a cluster: "", or why not, in a line."""
     host, _, port = address.rpartition(":")
     try:
-        if port:
-            socket.create_connection((host, int(port)), timeout=HEARD).close()
+        if host:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=HEARD).close()
     except OSError as error:
         yield f"nothing listens there: {error.strerror or error}"
     yield ""
