@@ -83,6 +83,7 @@ def run(
     epochs: int | None = None,
     on_error: OnError | None = None,
     stall_limit: int | None = None,
+    shard: int | None = None,
     workers: int | None = None,
     keep_maps: str | int | None = None,
     force: bool = False,
@@ -124,6 +125,7 @@ def run(
         jobs=jobs,
         address=address,
         slurm=slurm,
+        shard=shard,
         workers=workers,
         on_error=on_error,
         stall_limit=stall_limit,
@@ -212,7 +214,9 @@ def plan(parts: Sequence[Defaults], settings: Settings, store: Store, *, force: 
                 same |= _other_names(cell.manifest, jobs[key].cell.manifest)
             # Of two names for one cell the first is shown, but for the baseline's, which gains are looked up by.
             if key not in jobs or cell.manifest.refiner == part.baseline:
-                jobs[key] = Job(cell, store, device, part.workers, part.stall_limit, keep_maps=part.keep_maps)
+                jobs[key] = Job(
+                    cell, store, device, part.workers, part.stall_limit, shard=part.shard, keep_maps=part.keep_maps
+                )
     manifests = [job.cell.manifest for job in jobs.values()]
     partial = (f"warning: a partial copy of {m.dataset}: {m.complete}" for m in manifests if m.complete)
     for text in [*sorted(same), *dict.fromkeys(_readings(jobs.values())), *dict.fromkeys(partial)]:
@@ -324,6 +328,6 @@ def _check_kept(result: RunResult) -> None:
 def _kinds(stage: Stage) -> tuple[str, str]:
     """What says most about how long a stage takes, then what says less: whose it is, and what it does."""
     manifest, does = stage.job.cell.manifest, stage.function.__name__
-    by_refiner = stage.function in (stages.fit_refiner, stages.refine, pictures.keep)
+    by_refiner = stage.function not in (stages.fit_base, stages.predict_val, stages.predict_test)
     whose = manifest.refiner if by_refiner else manifest.base
     return f"{does} {whose}", does

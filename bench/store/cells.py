@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from bench.contracts import UserError
 from bench.metrics.columns import BASE, BASE_SECONDS, RECORD_COLUMNS
@@ -108,19 +110,29 @@ class Cells:
             raise _damaged(f"{len(frame)} rows for {cell.images} images", where)
         return frame
 
-    def add(self, manifest: Manifest, records: pd.DataFrame, check: Callable[[], None]) -> None:
+    def add(self, manifest: Manifest, records: Iterable[pa.Table], check: Callable[[], None]) -> None:
         """Write a finished cell, its `images` and digest with it; what was stored of it before goes once it is there.
+
+        The file is the same however the records are cut into tables, and no more than `GROUP` of them are held.
 
         Args:
             manifest: with the run's generation.
+            records: tables with the columns of `schema`, or more.
             check: is called when all is ready; what it raises keeps the cell out of the store.
         """
-        plugged_in = {name: "object" if metric.curve else "float64" for name, metric in manifest.metrics.items()}
-        columns = {**RECORD_COLUMNS, **plugged_in}
-        buffer = io.BytesIO()
-        records.astype(columns)[list(columns)].to_parquet(buffer, index=False)
-        content = buffer.getvalue()
-        told = {"images": len(records), "records": content_digest(content)}
+        columns = schema(manifest)
+        buffer, waiting, images = pa.BufferOutputStream(), columns.empty_table(), 0
+        with pq.ParquetWriter(buffer, columns) as writer:
+            for table in records:
+                images += len(table)
+                waiting = pa.concat_tables([waiting, table.select(columns.names).cast(columns)])
+                while len(waiting) >= GROUP:
+                    writer.write_table(waiting.slice(0, GROUP).combine_chunks())
+                    waiting = waiting.slice(GROUP)
+            if len(waiting) or not images:
+                writer.write_table(waiting.combine_chunks())
+        content = buffer.getvalue().to_pybytes()
+        told = {"images": images, "records": content_digest(content)}
         self._create(manifest.model_copy(update=told), content, check)
 
     def enter(self, manifest: Manifest) -> None:
@@ -279,12 +291,39 @@ class Cells:
             self._delete([f"{FOLDER}/{file}.json", f"{FOLDER}/{file}.parquet"])
 
 
+GROUP = 16384
+"""Records of a row group of their file."""
+
 FOLDER = "cells"
 
 _REPORTED = [name for name in RECORD_COLUMNS if name == BASE_SECONDS.key or not name.startswith(BASE)]
 """The columns of the records that a report cannot do without."""
 
 _MARKS = ("contaminated", "contaminated_by", "complete", "largest")
+
+
+def schema(manifest: Manifest) -> pa.Schema:
+    """The columns of a cell's records: `bench.metrics.columns.RECORD_COLUMNS` and those of its plugged-in metrics."""
+    built_in = [pa.field(name, _TYPES[dtype]) for name, dtype in RECORD_COLUMNS.items()]
+    curves = pa.list_(pa.float64())
+    plugged_in = [pa.field(name, curves if metric.curve else pa.float64()) for name, metric in manifest.metrics.items()]
+    return pa.schema([*built_in, *plugged_in])
+
+
+_TYPES = {"str": pa.string(), "float64": pa.float64(), "int64": pa.int64()}
+"""By the dtypes of `bench.metrics.columns.RECORD_COLUMNS`."""
+
+
+def as_table(manifest: Manifest, records: pd.DataFrame) -> pa.Table:
+    """Records with the columns of `schema`; further ones that are bool are kept.
+
+    Raises:
+        KeyError: a column is missing.
+    """
+    wanted = schema(manifest)
+    more = [name for name in records.columns if name not in wanted.names and records[name].dtype == bool]
+    whole = pa.schema([*wanted, *(pa.field(name, pa.bool_()) for name in more)])
+    return pa.Table.from_pandas(records[whole.names], schema=whole, preserve_index=False).replace_schema_metadata()
 
 
 def generation_of(name: str) -> int:
