@@ -160,7 +160,7 @@ def _row(
 def _side(key: Key, cells: Sequence[Selected], found: Found, oracle: bool) -> Row | None:
     if not cells:
         return None
-    row = row_of(key.base, key.refiner, cells, found.records, oracle=oracle)
+    row = row_of(key.base, key.refiner, cells, found.scores, oracle=oracle)
     # Cells were paired already, whatever maps they refine: another training is what may be compared here.
     return replace(row, maps=dict.fromkeys(row.seeds, ""))
 

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import pandas as pd
-
 from bench.reports import legend
 from bench.reports.captions import copies, origin, remarks
 from bench.reports.columns import COST, QUALITY, SPREAD, Column, headroom
-from bench.reports.pairs import differences, told_apart, with_gains, with_headroom, with_inner
+from bench.reports.pairs import differences, told_apart_from_all, with_gains, with_headroom, with_inner
 from bench.reports.reading import Found
 from bench.reports.rows import Row, finished, unfinished, with_gaps
+from bench.reports.scores import Scores
 from bench.reports.selection import Place, Selected, titles
 
 
@@ -52,7 +51,7 @@ class Block:
             return ""
         fair.sort(key=lambda row: row.values[column.key] or 0.0, reverse=column.better == "higher")
         best, *others = fair
-        return best.refiner if all(told_apart(best, other, column, self.groups) for other in others) else ""
+        return best.refiner if told_apart_from_all(best, others, column, self.groups) else ""
 
 
 @dataclass(frozen=True)
@@ -190,7 +189,7 @@ def assemble(found: Found, baseline: str, groups: Mapping[str, str] | None = Non
     called = titles(grouped)
     laid = []
     for place, members in grouped.items():
-        blocks, shared = _without_shared_notes(_blocks(members, found.records, baseline, groups))
+        blocks, shared = _without_shared_notes(_blocks(members, found.scores, baseline, groups))
         rows = [row for block in blocks for row in block.rows]
         said = (*remarks(members, rows), *shared)
         laid.append(Group(place, called[place], blocks, said, origin(members), copies(members)))
@@ -199,7 +198,7 @@ def assemble(found: Found, baseline: str, groups: Mapping[str, str] | None = Non
 
 def _blocks(
     cells: Sequence[Selected],
-    by_key: Mapping[str, pd.DataFrame],
+    by_key: Mapping[str, Scores],
     baseline: str,
     groups: Mapping[str, str] | None,
 ) -> list[Block]:
@@ -218,11 +217,11 @@ def _blocks(
         }
         own = rows.get(baseline, Row(base, baseline, "missing"))
         bounds = {name: differences(row, own) for name, row in rows.items() if row.oracle and row.status == "done"}
+        gaining = [row for row in rows.values() if row.status == "done" and row.refiner != baseline]
+        gained = {row.refiner: row for row in with_gains(gaining, own, groups)}
         compared = []
-        for refiner, row in rows.items():
+        for refiner, row in {**rows, **gained}.items():
             if row.status == "done":
-                if refiner != baseline:
-                    row = with_gains(row, own, groups)
                 for inner in _inner(named[base, refiner], base, named):
                     row = with_inner(row, rows[inner], own)
                 row = with_headroom(row, own, bounds)
@@ -239,13 +238,13 @@ def _blocks(
 
 
 def row_of(
-    base: str, refiner: str, cells: Sequence[Selected], by_key: Mapping[str, pd.DataFrame], *, oracle: bool
+    base: str, refiner: str, cells: Sequence[Selected], by_key: Mapping[str, Scores], *, oracle: bool
 ) -> Row:
-    """The row of some cells, one a seed, on its own; ``by_key`` are the finished ones' records."""
+    """The row of some cells, one a seed, on its own; ``by_key`` are the finished ones' numbers."""
     done = [cell.manifest for cell in cells if cell.manifest.status == "done"]
     if not done:
         return unfinished(base, refiner, cells, oracle=oracle)
-    records = {manifest.seed: by_key[manifest.key].set_index("id") for manifest in done}
+    records = {manifest.seed: by_key[manifest.key] for manifest in done}
     return finished(base, refiner, cells, records, oracle=oracle)
 
 
