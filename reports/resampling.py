@@ -102,11 +102,12 @@ def over_seeds(values: Floats, *, seed: int = 0) -> Floats:
     seeds = values.shape[1]
     if seeds == 1:
         return values[:, 0]
-    return np.asarray(np.einsum("rs...,rs->r...", values, _weights(seeds, seed)))
+    return np.asarray(np.einsum("rs...,rs->r...", values, seed_weights(seeds, seed=seed)))
 
 
 @lru_cache(maxsize=4)
-def _weights(seeds: int, seed: int) -> Floats:
+def seed_weights(seeds: int, *, seed: int = 0) -> Floats:
+    """``(RESAMPLES, S)``: what each of S seeds, or of whatever else, counts in the mean over resampled ones."""
     # A stream of its own: the images drawn stay those of one seed.
     rng = np.random.default_rng([seed, seeds])
     return np.asarray(rng.multinomial(seeds, np.full(seeds, 1 / seeds), RESAMPLES) / seeds)
