@@ -141,6 +141,10 @@ class Store:
         """Those of a stored cell, or of a planned one that is there by now; see `bench.store.cells.Cells.records`."""
         return self._cells.records(cell if cell.file else self.find(cell) or cell)
 
+    def columns(self, cell: Manifest, names: Iterable[str]) -> pa.Table:
+        """Some columns of the records of a stored cell; see `bench.store.cells.Cells.columns`."""
+        return self._cells.columns(cell, names)
+
     def add(self, manifest: Manifest, records: pd.DataFrame | Iterable[pa.Table], lease: Lease | None = None) -> None:
         """Write a finished cell.
 

@@ -22,8 +22,9 @@ class FolderObjects:
         self.local, self.address = root.absolute(), str(root.absolute())
 
     def read(self, name: str) -> bytes:
-        with answering(self.path(name)), suppress(FileNotFoundError, NotADirectoryError):
-            return self.path(name).read_bytes()
+        path = self.path(name)
+        with answering(path), suppress(FileNotFoundError, NotADirectoryError):
+            return path.read_bytes()
         raise FileNotFoundError(name)
 
     def path(self, name: str) -> Path:
