@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -41,6 +41,13 @@ _TRUTH, _FOUND = "has_truth", "has_found"
 """Of a record while it is computed: whether the mask, and the refined map, has any foreground."""
 
 
+Does = Literal["train", "val maps", "test maps", "fit", "refine", "pictures"]
+"""What a stage does."""
+
+OF_BASES: frozenset[Does] = frozenset({"train", "val maps", "test maps"})
+"""The work of a base; all else is a refiner's."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """A step that an engine runs once those it ``needs`` are done.
@@ -63,6 +70,17 @@ class Stage:
     @property
     def is_done(self) -> bool:
         return self.done(self.job)
+
+    @property
+    def does(self) -> Does:
+        """What it does, in a word or two."""
+        return _DOES[self.function]
+
+    @property
+    def whose(self) -> str:
+        """The base or the refiner that it is the work of."""
+        manifest = self.job.cell.manifest
+        return manifest.base if self.does in OF_BASES else manifest.refiner
 
 
 def stages(jobs: Sequence[Job], pictured: Sequence[Job] = ()) -> Iterator[Stage]:
@@ -203,6 +221,15 @@ def refine(job: Job) -> None:
     job.store.add(_done(job, frame), frame, job.lease)
     job.store.clear(job.lease)
 
+
+_DOES: dict[Callable[[Job], None], Does] = {
+    fit_base: "train",
+    predict_val: "val maps",
+    predict_test: "test maps",
+    fit_refiner: "fit",
+    refine: "refine",
+    pictures.keep: "pictures",
+}
 
 _RECORDS = "records.jsonl"
 """In a cell's folder of work: the records so far."""

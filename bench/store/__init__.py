@@ -242,6 +242,11 @@ class Store:
         begun = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         return self.objects.local / RUNS / f"{begun}-{os.urandom(2).hex()}"
 
+    def run_folders(self) -> list[Path]:
+        """Those of the runs that this machine sees, the latest first."""
+        with answering(self.objects.local / RUNS):
+            return sorted((path for path in (self.objects.local / RUNS).glob("*-*") if path.is_dir()), reverse=True)
+
     # Work under way.
 
     def workspace(self, lease: Lease, *, afresh: bool = False) -> Path:

@@ -1,0 +1,219 @@
+"""What a run did, as a file that programs read: ``log.jsonl`` in the run's folder.
+
+One JSON object a line: a line for the run's begin and its end, for each stage's begin and end, and for each line that
+it said. So it grows with the stages and not with the images. It is no part of what a store holds: nothing is computed
+from it but the time that something will take.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, cast
+
+from bench.execution.engines import Outcome
+from bench.execution.stages import Stage
+from bench.redaction import redacted
+from bench.runtime.environment import DISTRIBUTION, git_commit, version_of
+from bench.runtime.failures import signal_name, signal_of, summarised
+from bench.runtime.process import is_gone, this_process
+from bench.runtime.progress import Step, note
+
+NAME = "log.jsonl"
+
+LONGEST = 20_000
+"""Characters of a text in a line, a traceback say; it is cut in its middle."""
+
+MOST_NOTES = 10_000
+"""Lines that a run may say before the log keeps no more of them: a plug-in may warn of each image."""
+
+BEGUN, PLANNED, STAGE_BEGUN, STAGE_ENDED, NOTE, ENDED = (
+    "begun",
+    "planned",
+    "stage begun",
+    "stage ended",
+    "note",
+    "ended",
+)
+
+DONE, FAILED, INTERRUPTED, DETACHED = "done", "failed", "interrupted", "detached"
+"""How a run, or a stage, ended."""
+
+
+class RunLog:
+    """Writes the log of this run. What cannot be written costs one warning, and never the run.
+
+    Args:
+        folder: of the run; made.
+        engine, device, jobs: of the run.
+        options: as they were given.
+
+    Attributes:
+        path: of the file.
+    """
+
+    def __init__(self, folder: Path, **told: Any) -> None:
+        self.path, self._notes = folder / NAME, 0
+        self._at_work: set[str] = set()
+        self._images: dict[str, float] = {}  # of the stages at work
+        self._stream: BinaryIO | None = None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._stream = cast(BinaryIO, self.path.open("ab", buffering=0))
+        except OSError as error:
+            self._give_up(error)
+        command = {"command": shlex.join(sys.argv), "version": version_of(DISTRIBUTION), "commit": git_commit()}
+        self.write(BEGUN, **this_process(), **command, **told)
+
+    def write(self, event: str, **told: Any) -> None:
+        """Add a line."""
+        if self._stream is None:
+            return
+        line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **_safe(told)}
+        content = json.dumps(line).encode() + b"\n"
+        try:
+            # One write, so that a process that is killed leaves whole lines.
+            if self._stream.write(content) < len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            self._give_up(error)
+
+    def hear(self, what: Step | str) -> None:
+        """A `bench.runtime.progress.Listener`: notes, and of each stage the first step."""
+        if isinstance(what, str):
+            self._notes += 1
+            if self._notes <= MOST_NOTES:
+                self.write(NOTE, text=what)
+            elif self._notes == MOST_NOTES + 1:
+                self.write(NOTE, text=f"more than {MOST_NOTES} lines: the rest is not kept")
+            return
+        if not what.stage:
+            return
+        if what.stage not in self._at_work:
+            self._at_work.add(what.stage)
+            self._images.pop(what.stage, None)
+            self.write(STAGE_BEGUN, stage=what.stage)
+        if what.total is not None:
+            self._images[what.stage] = what.total
+
+    def ended(self, stage: Stage, outcome: Outcome) -> None:
+        """A `bench.execution.study.Watcher`."""
+        if outcome.found and stage.name not in self._at_work:
+            return  # it was there when the run came to it
+        self._at_work.discard(stage.name)
+        how = FAILED if outcome.error else "found" if outcome.found else DONE
+        manifest = stage.job.cell.manifest
+        names = {"does": stage.does, "dataset": manifest.dataset, "base": manifest.base, "refiner": manifest.refiner}
+        told = {"stage": stage.name, "task": stage.task, "outcome": how, **names}
+        images = self._images.pop(stage.name, None)
+        measured = {"seconds": outcome.seconds, "images": images, "host": outcome.host}
+        wrong = {"error": outcome.error, "trace": outcome.trace, "killed": outcome.killed} if outcome.error else {}
+        self.write(STAGE_ENDED, **told, **measured, **wrong)
+
+    def __enter__(self) -> RunLog:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            self.write(ENDED, outcome=INTERRUPTED, signal=signal_name(signal_of(error)))
+        elif error is not None:
+            self.write(ENDED, outcome=FAILED, error=summarised(error))
+        self._close()
+
+    def _close(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            with suppress(OSError):
+                stream.close()
+
+    def _give_up(self, error: OSError) -> None:
+        self._close()  # first: the warning is heard here, too
+        note(f"warning: no log of this run is kept, {error.strerror or error}: {self.path}")
+
+
+@dataclass(frozen=True)
+class LoggedRun:
+    """A run as its log tells it; of a log that is torn or cut, what can be read.
+
+    Attributes:
+        path: of the log.
+        begun, planned: their lines; {} where there is none.
+        ended: the line of its end; {} where it runs, or died.
+        last: when the last line was written, as text.
+    """
+
+    path: Path
+    begun: Mapping[str, Any]
+    planned: Mapping[str, Any]
+    ended: Mapping[str, Any]
+    stages: tuple[Mapping[str, Any], ...]
+    last: str
+
+    @classmethod
+    def read(cls, path: Path) -> LoggedRun | None:
+        """None where it cannot be read at all."""
+        first: dict[str, Mapping[str, Any]] = {}
+        stages: list[Mapping[str, Any]] = []
+        last = ""
+        try:
+            for line in _lines(path):
+                last = str(line.get("time", ""))
+                if line.get("event") == STAGE_ENDED:
+                    stages.append(line)
+                elif (event := line.get("event")) in (BEGUN, PLANNED, ENDED):
+                    first[event] = line
+        except OSError:
+            return None
+        if BEGUN not in first:
+            return None
+        return cls(path, first[BEGUN], first.get(PLANNED, {}), first.get(ENDED, {}), tuple(stages), last)
+
+    @property
+    def how(self) -> str:
+        """``"done"``, ``"failed"``, ``"interrupted"``, ``"detached"``, ``"died"``; ``"running"`` as far as is known."""
+        if self.ended:
+            return str(self.ended.get("outcome"))
+        return "died" if is_gone(self.begun) else "running"
+
+    @property
+    def failures(self) -> Counter[str]:
+        """The errors of its stages, by how often they came."""
+        return Counter(str(stage.get("error")) for stage in self.stages if stage.get("outcome") == FAILED)
+
+
+def runs(folders: list[Path]) -> Iterator[LoggedRun]:
+    """Those of the folders that have a log, in their order."""
+    for folder in folders:
+        if (found := LoggedRun.read(folder / NAME)) is not None:
+            yield found
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        for line in stream:
+            with suppress(ValueError):
+                if isinstance(found := json.loads(line), dict):
+                    yield found
+
+
+def _safe(value: Any) -> Any:
+    """Without secrets, whatever is JSON-able; long texts cut."""
+    if isinstance(value, Mapping):
+        return {str(key): _safe(one) for key, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_safe(one) for one in value]
+    if isinstance(value, str | Path):
+        text = redacted(str(value))
+        half = LONGEST // 2
+        return text if len(text) <= LONGEST else f"{text[:half]}\n...\n{text[-half:]}"
+    return value if value is None or isinstance(value, bool | int | float) else redacted(str(value))
