@@ -69,9 +69,14 @@ class Asked:
         """Stages at once; None on a cluster that has room for as many as it says then."""
         return self.whole.jobs or (1 if self.whole.engine in HERE else None)
 
-    def plan(self) -> Planned:
-        """See `plan`."""
-        return plan(self.parts, self.settings, self.store, force=self.force)
+    def plan(self, on_error: OnError | None = None) -> Planned:
+        """See `plan`.
+
+        Args:
+            on_error: in place of what was asked for.
+        """
+        parts = [part if on_error is None else part.model_copy(update={"on_error": on_error}) for part in self.parts]
+        return plan(parts, self.settings, self.store, force=self.force)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from bench.runtime.environment import DISTRIBUTION, git_commit, version_of
 from bench.runtime.failures import signal_name, signal_of, summarised
 from bench.runtime.process import is_gone, this_process
 from bench.runtime.progress import Step, note
+from bench.store import Store
 
 NAME = "log.jsonl"
 
@@ -37,14 +38,11 @@ LONGEST = 20_000
 MOST_NOTES = 10_000
 """Lines that a run may say before the log keeps no more of them: a plug-in may warn of each image."""
 
-BEGUN, PLANNED, STAGE_BEGUN, STAGE_ENDED, NOTE, ENDED = (
-    "begun",
-    "planned",
-    "stage begun",
-    "stage ended",
-    "note",
-    "ended",
-)
+READ = 20
+"""Runs, the latest, whose logs are looked at."""
+
+BEGUN, PLANNED, ENDED = "begun", "planned", "ended"
+STAGE_BEGUN, STAGE_ENDED, NOTE = "stage begun", "stage ended", "note"
 
 DONE, FAILED, INTERRUPTED, DETACHED = "done", "failed", "interrupted", "detached"
 """How a run, or a stage, ended."""
@@ -191,11 +189,10 @@ class LoggedRun:
         return Counter(str(stage.get("error")) for stage in self.stages if stage.get("outcome") == FAILED)
 
 
-def runs(folders: list[Path]) -> Iterator[LoggedRun]:
-    """Those of the folders that have a log, in their order."""
-    for folder in folders:
-        if (found := LoggedRun.read(folder / NAME)) is not None:
-            yield found
+def logged(store: Store) -> list[LoggedRun]:
+    """The latest runs of a store that have logs, as far as this machine sees them; the latest first."""
+    found = (LoggedRun.read(folder / NAME) for folder in store.run_folders()[:READ])
+    return [run for run in found if run is not None]
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

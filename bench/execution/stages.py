@@ -41,8 +41,8 @@ _TRUTH, _FOUND = "has_truth", "has_found"
 """Of a record while it is computed: whether the mask, and the refined map, has any foreground."""
 
 
-Does = Literal["train", "val maps", "test maps", "fit", "refine", "pictures"]
-"""What a stage does."""
+Does = Literal["train", "val maps", "fit", "test maps", "refine", "pictures"]
+"""What a stage does, in the order of a cell."""
 
 OF_BASES: frozenset[Does] = frozenset({"train", "val maps", "test maps"})
 """The work of a base; all else is a refiner's."""
