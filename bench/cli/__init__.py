@@ -20,6 +20,7 @@ from bench.cli import (
     run,
     score,
     screen,
+    status,
     store,
     train,
     tune,
@@ -30,7 +31,24 @@ from bench.contracts import UserError
 from bench.runtime.environment import DISTRIBUTION, version_of
 from bench.runtime.failures import DISK, signal_of
 
-COMMANDS = (run, report, compare, score, predict, refine, train, tune, export, data, store, list, new, check, doctor)
+COMMANDS = (
+    run,
+    status,
+    report,
+    compare,
+    score,
+    predict,
+    refine,
+    train,
+    tune,
+    export,
+    data,
+    store,
+    list,
+    new,
+    check,
+    doctor,
+)
 """In the order of ``bench --help``."""
 
 FILE_SYSTEM = DISK | {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP}

@@ -10,10 +10,11 @@ from typing import Any, get_args
 
 from bench.commands.planning import Asked, missing, pictured
 from bench.config import Grid
-from bench.execution.estimate import BY_IMAGE, PIECES, Costs, Estimate, Line, Need
+from bench.contracts import Split
+from bench.execution.estimate import PIECES, Costs, Estimate, Line, Need
 from bench.execution.job import Job
 from bench.execution.run_log import logged
-from bench.execution.stages import Does, Stage, stages
+from bench.execution.stages import BY_IMAGE, Does, Stage, stages
 from bench.runtime.wording import condensed, counted, first, spoken
 from bench.store import Manifest
 
@@ -211,7 +212,8 @@ def dry_run(
     failing = missing(pending, "skip")
     can = [job for job in pending if job.cell.manifest.key not in failing]
     to_picture = [job for job in pictured(jobs.values(), there) if job.cell.manifest.key not in failing]
-    found = [(stage, _step(stage)) for stage in stages(can, to_picture)]
+    trainings = asked.store.trainings()
+    found = [(stage, _step(stage, trainings)) for stage in stages(can, to_picture)]
     costs = Costs(asked.store, asked.store.readable()[0], logged(asked.store))
     needs = (_need(stage, step) for stage, step in found if not step.is_there)
     return DryRun(
@@ -226,14 +228,14 @@ def dry_run(
     )
 
 
-def _step(stage: Stage) -> Step:
+def _step(stage: Stage, trainings: set[str]) -> Step:
     job, images, there = stage.job, 0, 0
     if stage.does == "train":
-        is_there = job.trained_base.is_listed
+        is_there = job.trained_base.name in trainings
     elif stage.does == "fit":
-        is_there = job.fitted_refiner.is_listed and not job.least
+        is_there = job.fitted_refiner.name in trainings and not job.least
     elif stage.does in ("val maps", "test maps"):
-        split = "val" if stage.does == "val maps" else "test"
+        split: Split = "val" if stage.does == "val maps" else "test"
         images = len(job.cell.ids[split])
         there = images - len(job.maps(split).missing(job.cell.ids[split]))
         is_there = there == images

@@ -10,11 +10,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple, TypeGuard
 
 from bench.contracts import UserError
 from bench.execution.run_log import DONE, LoggedRun
-from bench.execution.stages import OF_BASES, Does
+from bench.execution.stages import BY_IMAGE, OF_BASES, Does
 from bench.plugins.variants import digest
 from bench.runtime.wording import counted
 from bench.store import Manifest, Store, cell_task, maps_task
@@ -22,9 +22,6 @@ from bench.store.manifest import LAYOUT
 
 LOOKED_AT = 3
 """Cells, the latest, whose records are read for one number."""
-
-BY_IMAGE: frozenset[Does] = frozenset({"val maps", "test maps", "refine", "pictures"})
-"""What is done image by image."""
 
 PIECES: dict[Does, str] = {"train": "training", "fit": "fit"}
 """What is done in one piece, and what that is called."""
@@ -39,6 +36,7 @@ class Need:
         device: ``"cpu"`` or ``"cuda"``; ``"auto"`` where the machine that it will run on is not known.
         images: of what is done image by image; None where that is not known.
         workers: processes that the images are spread over.
+        left: share of it that is to be done, 0..1.
     """
 
     does: Does
@@ -46,6 +44,7 @@ class Need:
     device: str
     images: int | None = None
     workers: int = 1
+    left: float = 1.0
 
     @property
     def whose(self) -> str:
@@ -59,15 +58,24 @@ class Measured:
 
     Attributes:
         seconds: wall time of an image, or of a training.
+        start: wall time of a stage before its first image.
         device: where.
         names: of the cells or trainings that it was measured on.
         besides: how these differ from what is asked for, and what the number leaves out, in words; "" where neither.
     """
 
     seconds: float
+    start: float
     device: str
     names: tuple[str, ...]
     besides: str = ""
+
+
+class _Took(NamedTuple):
+    """Seconds of an image, or of a training; and of a stage's start, 0 where they are not known."""
+
+    seconds: float
+    start: float = 0.0
 
 
 class Costs:
@@ -122,20 +130,20 @@ class Costs:
         alike = [cell for cell in cells if workers(cell) == need.workers]
         found = list(self._logged(alike, cell_task))
         if not found:
-            found = [(cell, mean / need.workers) for cell, mean in self._recorded(cells, "seconds")]
+            found = [(cell, _Took(mean / need.workers)) for cell, mean in self._recorded(cells, "seconds")]
             otherwise = _also(otherwise, "the refiner's own time, without start and scoring")
         return _mean(found, otherwise)
 
     def _maps(self, cells: Sequence[Manifest], otherwise: str, need: Need) -> Measured | None:
         found = list(self._logged(cells, _maps_task))
         if not found:
-            found = list(self._recorded(cells, "base_seconds"))
+            found = [(cell, _Took(mean)) for cell, mean in self._recorded(cells, "base_seconds")]
             otherwise = _also(otherwise, "the base's own time, without start and reading")
         return _mean(found, otherwise)
 
     def _fit(self, cells: Sequence[Manifest], otherwise: str, need: Need) -> Measured | None:
         found = {cell.identity["fit"]: cell for cell in cells if cell.fit_seconds is not None}
-        return _mean([(cell, float(cell.fit_seconds or 0)) for cell in found.values()], otherwise)
+        return _mean([(cell, _Took(float(cell.fit_seconds or 0))) for cell in found.values()], otherwise)
 
     def _train(self, cells: Sequence[Manifest], otherwise: str, need: Need) -> Measured | None:
         trained: dict[str, Manifest] = {}
@@ -145,10 +153,10 @@ class Costs:
         for key, cell in list(trained.items())[:LOOKED_AT]:
             training = self._store.trained_base(key).find()
             if training is not None and (finished := training.finished) is not None:
-                found.append((cell, float(finished["seconds"])))
+                found.append((cell, _Took(float(finished["seconds"]))))
         return _mean(found, otherwise)
 
-    def _logged(self, cells: Sequence[Manifest], task: Callable[[Manifest], str]) -> Iterator[tuple[Manifest, float]]:
+    def _logged(self, cells: Sequence[Manifest], task: Callable[[Manifest], str]) -> Iterator[tuple[Manifest, _Took]]:
         """The wall time of an image in a stage, of the latest cells of which a log tells it; each stage once."""
         by_task = {task(cell): cell for cell in reversed(cells) if task(cell) in self._walls}
         for name, cell in list(by_task.items())[-LOOKED_AT:]:
@@ -167,15 +175,14 @@ class Costs:
                 yield cell, mean
 
     @cached_property
-    def _walls(self) -> dict[str, float]:
-        """Wall seconds of an image, of the stages that were carried out in one go, by their tasks; the latest counts."""
-        found: dict[str, float] = {}
+    def _walls(self) -> dict[str, _Took]:
+        """What the stages took that logs tell of, by their tasks; of one task the latest."""
+        found: dict[str, _Took] = {}
         for run in self._logs:
             for stage in reversed(run.stages):
-                images, seconds = stage.get("images"), stage.get("seconds")
-                told = stage.get("outcome") == DONE and isinstance(images, int | float) and images > 0
-                if told and isinstance(seconds, int | float):
-                    found.setdefault(str(stage.get("task")), seconds / images)
+                seconds, images, each = (stage.get(key) for key in ("seconds", "images", "each"))
+                if stage.get("outcome") == DONE and _is_number(seconds) and _is_number(images) and _is_number(each):
+                    found.setdefault(str(stage.get("task")), _Took(each, max(seconds - each * images, 0.0)))
         return found
 
 
@@ -215,7 +222,7 @@ class Line:
             return
         self.device = measured.device
         self.images += images if need.does in BY_IMAGE else 0
-        seconds = measured.seconds * images
+        seconds = (measured.start + measured.seconds * images) * need.left
         self.seconds += seconds
         self.longest = max(self.longest, seconds)
         self.busy += seconds * need.workers
@@ -290,19 +297,27 @@ def _levels(kind: str, cell: Manifest) -> Iterator[tuple[str, ...]]:
     elif kind == "maps":
         yield "", base, data
         yield "on other data", base
+    elif kind == "fit":  # takes as long as it has images to learn from
+        learnt_from = cell.identity["test"], str(cell.limit)
+        yield "", refiner, base, *learnt_from
+        yield "on other bases", refiner, *learnt_from
     else:
         yield "", refiner, base, data
         yield "on other bases", refiner, data
-        if kind == "refine":
-            yield "on other data", refiner
+        yield "on other data", refiner
 
 
-def _mean(found: Sequence[tuple[Manifest, float]], besides: str) -> Measured | None:
+def _mean(found: Sequence[tuple[Manifest, _Took]], besides: str) -> Measured | None:
     if not found:
         return None
+    seconds, start = (sum(values) / len(found) for values in zip(*(took for _, took in found), strict=True))
     cells = [cell for cell, _ in found]
-    seconds = sum(value for _, value in found) / len(found)
-    return Measured(seconds, str(cells[0].environment.get("device", "")), tuple(cell.key for cell in cells), besides)
+    device = str(cells[0].environment.get("device", ""))
+    return Measured(seconds, start, device, tuple(cell.key for cell in cells), besides)
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float)
 
 
 def _also(besides: str, more: str) -> str:

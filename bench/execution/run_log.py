@@ -12,7 +12,7 @@ import json
 import os
 import shlex
 import sys
-from collections import Counter
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, cast
 
 from bench.execution.engines import Outcome
-from bench.execution.stages import Stage
+from bench.execution.stages import BY_IMAGE, Stage
 from bench.redaction import redacted
 from bench.runtime.environment import DISTRIBUTION, git_commit, version_of
 from bench.runtime.failures import signal_name, signal_of, summarised
@@ -44,8 +44,11 @@ READ = 20
 BEGUN, PLANNED, ENDED = "begun", "planned", "ended"
 STAGE_BEGUN, STAGE_ENDED, NOTE = "stage begun", "stage ended", "note"
 
-DONE, FAILED, INTERRUPTED, DETACHED = "done", "failed", "interrupted", "detached"
+DONE, FAILED, FOUND, INTERRUPTED, DETACHED = "done", "failed", "found", "interrupted", "detached"
 """How a run, or a stage, ended."""
+
+RUNNING, DIED = "running", "died"
+"""Of a run whose log has no end: it may be at work, or its process is surely gone."""
 
 
 class RunLog:
@@ -62,8 +65,7 @@ class RunLog:
 
     def __init__(self, folder: Path, **told: Any) -> None:
         self.path, self._notes = folder / NAME, 0
-        self._at_work: set[str] = set()
-        self._images: dict[str, float] = {}  # of the stages at work
+        self._at_work: dict[str, _AtWork] = {}
         self._stream: BinaryIO | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -98,23 +100,24 @@ class RunLog:
         if not what.stage:
             return
         if what.stage not in self._at_work:
-            self._at_work.add(what.stage)
-            self._images.pop(what.stage, None)
+            self._at_work[what.stage] = _AtWork()
             self.write(STAGE_BEGUN, stage=what.stage)
-        if what.total is not None:
-            self._images[what.stage] = what.total
+        self._at_work[what.stage].hear(what)
 
     def ended(self, stage: Stage, outcome: Outcome) -> None:
         """A `bench.execution.study.Watcher`."""
-        if outcome.found and stage.name not in self._at_work:
+        at_work = self._at_work.pop(stage.name, None)
+        if outcome.found and at_work is None:
             return  # it was there when the run came to it
-        self._at_work.discard(stage.name)
-        how = FAILED if outcome.error else "found" if outcome.found else DONE
+        how = FAILED if outcome.error else FOUND if outcome.found else DONE
         manifest = stage.job.cell.manifest
         names = {"does": stage.does, "dataset": manifest.dataset, "base": manifest.base, "refiner": manifest.refiner}
         told = {"stage": stage.name, "task": stage.task, "outcome": how, **names}
-        images = self._images.pop(stage.name, None)
-        measured = {"seconds": outcome.seconds, "images": images, "host": outcome.host}
+        measured = {
+            "seconds": outcome.seconds,
+            "host": outcome.host,
+            **(at_work.told if at_work and stage.does in BY_IMAGE else {}),
+        }
         wrong = {"error": outcome.error, "trace": outcome.trace, "killed": outcome.killed} if outcome.error else {}
         self.write(STAGE_ENDED, **told, **measured, **wrong)
 
@@ -137,6 +140,32 @@ class RunLog:
     def _give_up(self, error: OSError) -> None:
         self._close()  # first: the warning is heard here, too
         note(f"warning: no log of this run is kept, {error.strerror or error}: {self.path}")
+
+
+@dataclass
+class _AtWork:
+    """What is heard of a stage.
+
+    Attributes:
+        images: or what else it counts.
+        first: when the first of them was done.
+    """
+
+    images: float | None = None
+    first: float | None = None
+
+    def hear(self, step: Step) -> None:
+        if step.total is not None:
+            self.images = step.total
+            if step.done == 1 and self.first is None:
+                self.first = time.monotonic()
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """``images``, and ``each``: the seconds that one took, once the first was done; None where it is not known."""
+        known = self.images and self.images > 1 and self.first is not None
+        each = (time.monotonic() - self.first) / (self.images - 1) if known else None  # type: ignore[operator]
+        return {"images": self.images, "each": each}
 
 
 @dataclass(frozen=True)
@@ -181,12 +210,7 @@ class LoggedRun:
         """``"done"``, ``"failed"``, ``"interrupted"``, ``"detached"``, ``"died"``; ``"running"`` as far as is known."""
         if self.ended:
             return str(self.ended.get("outcome"))
-        return "died" if is_gone(self.begun) else "running"
-
-    @property
-    def failures(self) -> Counter[str]:
-        """The errors of its stages, by how often they came."""
-        return Counter(str(stage.get("error")) for stage in self.stages if stage.get("outcome") == FAILED)
+        return DIED if is_gone(self.begun) else RUNNING
 
 
 def logged(store: Store) -> list[LoggedRun]:

@@ -47,6 +47,9 @@ Does = Literal["train", "val maps", "fit", "test maps", "refine", "pictures"]
 OF_BASES: frozenset[Does] = frozenset({"train", "val maps", "test maps"})
 """The work of a base; all else is a refiner's."""
 
+BY_IMAGE: frozenset[Does] = frozenset({"val maps", "test maps", "refine", "pictures"})
+"""What is done image by image."""
+
 
 @dataclass(frozen=True)
 class Stage:

@@ -14,7 +14,8 @@ def spoken(seconds: float) -> str:
     >>> spoken(0.2), spoken(75), spoken(3 * 3600 + 20 * 60), spoken(50 * 3600)
     ('below 1 s', '1 min 15 s', '3 h 20 min', '2 d 2 h')
     """
-    rest, found = round(seconds), []
+    rest = round(seconds)
+    found: list[str] = []
     for name, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
         count, rest = divmod(rest, size)
         if count or found:

@@ -213,6 +213,12 @@ class Store:
         """Where a refiner's fit is, which must be of at least that generation."""
         return Training(self.objects, f"refiners/{fit_key}", f"fit-{fit_key}", self._warn, least)
 
+    def trainings(self) -> set[str]:
+        """The names of all trainings and fits, see `Training.name`; their files are not looked at."""
+        bases = {f"{base}/fit": base for base in self.objects.folders("bases")}
+        trained = {name for name, base in bases.items() if name in self.objects.folders(base)}
+        return trained | set(self.objects.folders("refiners"))
+
     def maps(self, base_key: str, fingerprint: str) -> MapCache:
         """A base's maps of the split with that fingerprint."""
         return MapCache(self.objects, self._maps(base_key, fingerprint))

@@ -93,11 +93,6 @@ class Training:
     warn: Callable[[UserError], None]
     least: int = 0
 
-    @property
-    def is_listed(self) -> bool:
-        """Whether the store has one; its files are not looked at, as `find` does."""
-        return self.name in self.objects.folders(self.name.rpartition("/")[0])
-
     def find(self) -> Learned | None:
         """The finished one, on this machine; None where there is none, or a damaged one."""
         folder = self.objects.fetch(self.name)
