@@ -11,7 +11,8 @@ from typing import Any, get_args
 from bench.commands.planning import Asked, missing, pictured
 from bench.config import Grid
 from bench.contracts import Split
-from bench.execution.estimate import PIECES, Costs, Estimate, Line, Need
+from bench.execution.costs import Costs, Need
+from bench.execution.estimate import PIECES, Estimate, Line
 from bench.execution.job import Job
 from bench.execution.run_log import logged
 from bench.execution.stages import BY_IMAGE, Does, Stage, stages

@@ -35,7 +35,7 @@ from bench.runtime.sealed import sealed
 from bench.store.address import objects_at
 from bench.store.cells import Cells
 from bench.store.checking import Damage, damages
-from bench.store.garbage import Garbage, leftovers, unused
+from bench.store.garbage import Garbage, leftovers, old_runs, unused
 from bench.store.kept import KeptImage, KeptImages
 from bench.store.learned import Learned, Training
 from bench.store.leases import Lease, Leases, LostError
@@ -315,8 +315,9 @@ class Store:
         return damages(self.objects, self._cells, self._kept)
 
     def leftovers(self) -> Iterator[Garbage]:
-        """What ended processes have left; what stopped work could go on with, too."""
-        return leftovers(self.objects, self._cells, self._kept, self.leases)
+        """What ended processes have left; what stopped work could go on with, too, and logs of long ago."""
+        yield from leftovers(self.objects, self._cells, self._kept, self.leases)
+        yield from old_runs(self.run_folders())
 
     def unused(self, bases: Collection[str], fits: Collection[str]) -> Iterator[Garbage]:
         """Maps and trainings but those with these keys."""
