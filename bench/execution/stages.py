@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import pyarrow.compute as pc
@@ -42,6 +42,16 @@ from bench.store.objects import answering
 
 _TRUTH, _FOUND = "has_truth", "has_found"
 """Of a record while it is computed: whether the mask, and the refined map, has any foreground."""
+
+
+Does = Literal["train", "val maps", "fit", "test maps", "refine", "put together", "pictures"]
+"""What a stage does, in the order of a cell."""
+
+OF_BASES: frozenset[Does] = frozenset({"train", "val maps", "test maps"})
+"""The work of a base; all else is a refiner's."""
+
+BY_IMAGE: frozenset[Does] = frozenset({"val maps", "test maps", "refine", "pictures"})
+"""What is done image by image."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +86,17 @@ class Stage:
         asked = cell.base.entries if isinstance(cell.refiner.entry.factory, AsksBase) else []
         metrics = [entry for metric in cell.metrics.values() for entry in metric.entries]
         return [*cell.dataset.entries, *cell.refiner.entries, *asked, *metrics]
+
+    @property
+    def does(self) -> Does:
+        """What it does, in a word or two."""
+        return _DOES[self.function]
+
+    @property
+    def whose(self) -> str:
+        """The base or the refiner that it is the work of."""
+        manifest = self.job.cell.manifest
+        return manifest.base if self.does in OF_BASES else manifest.refiner
 
 
 def stages(jobs: Sequence[Job], pictured: Sequence[Job] = ()) -> Iterator[Stage]:
@@ -301,6 +322,17 @@ def _scored(job: Job) -> pd.DataFrame:
     _check(partial(job.store.clear, job.lease), partial(job.check_splits, "test"))
     return pd.DataFrame([records[sample_id] for sample_id in ids])
 
+
+_DOES: dict[Callable[[Job], None], Does] = {
+    fit_base: "train",
+    predict_val: "val maps",
+    predict_test: "test maps",
+    fit_refiner: "fit",
+    refine: "refine",
+    refine_part: "refine",
+    put_together: "put together",
+    pictures.keep: "pictures",
+}
 
 _RECORDS = "records.jsonl"
 """In a cell's folder of work: the records so far."""

@@ -17,8 +17,9 @@ SEAL = "seal"
 
 def sealed(content: dict[str, Any], *, indent: int | None = None) -> str:
     """A JSON-able object as text, with its seal: BLAKE2b-128 of the rest, keys sorted, no blanks, in hexadecimal."""
-    # Read back as JSON has it: of tuples and of keys that are no text the file holds something else.
-    return json.dumps({**content, SEAL: _digest(json.loads(json.dumps(content)))}, indent=indent) + "\n"
+    # As JSON has it: of tuples and of keys that are no text the file holds something else.
+    plain = json.loads(json.dumps(content))
+    return json.dumps({**content, SEAL: _digest(plain)}, indent=indent) + "\n"
 
 
 def unsealed(text: str | bytes) -> dict[str, Any]:
@@ -87,5 +88,5 @@ def _whole_lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
             return
 
 
-def _digest(content: dict[str, Any]) -> str:
-    return content_digest(json.dumps(content, sort_keys=True, separators=(",", ":")).encode())
+def _digest(plain: dict[str, Any]) -> str:
+    return content_digest(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode())

@@ -37,7 +37,7 @@ from bench.runtime.sealed import sealed
 from bench.store.address import objects_at
 from bench.store.cells import Cells, as_table
 from bench.store.checking import Damage, damages
-from bench.store.garbage import Garbage, leftovers, unused
+from bench.store.garbage import Garbage, leftovers, old_runs, unused
 from bench.store.kept import KeptImage, KeptImages
 from bench.store.learned import Learned, Training
 from bench.store.leases import Lease, Leases, LostError
@@ -243,6 +243,12 @@ class Store:
         """Where a refiner's fit is, which must be of at least that generation."""
         return Training(self.objects, f"refiners/{fit_key}", f"fit-{fit_key}", self._warn, least)
 
+    def trainings(self) -> set[str]:
+        """The names of all trainings and fits, see `Training.name`; their files are not looked at."""
+        bases = {f"{base}/fit": base for base in self.objects.folders("bases")}
+        trained = {name for name, base in bases.items() if name in self.objects.folders(base)}
+        return trained | set(self.objects.folders("refiners"))
+
     def maps(self, base_key: str, fingerprint: str, ids: Collection[str] | None = None) -> MapCache:
         """A base's maps of the split with that fingerprint; of ``ids`` alone where they are given."""
         return MapCache(self.objects, self._maps(base_key, fingerprint), ids)
@@ -271,6 +277,11 @@ class Store:
         """A new run's, on this machine; it is not made."""
         begun = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         return self.objects.local / RUNS / f"{begun}-{os.urandom(2).hex()}"
+
+    def run_folders(self) -> list[Path]:
+        """Those of the runs that this machine sees, the latest first."""
+        with answering(self.objects.local / RUNS):
+            return sorted((path for path in (self.objects.local / RUNS).glob("*-*") if path.is_dir()), reverse=True)
 
     # Work under way.
 
@@ -346,8 +357,9 @@ class Store:
         return damages(self.objects, self._cells, self._kept)
 
     def leftovers(self) -> Iterator[Garbage]:
-        """What ended processes have left; what stopped work could go on with, too."""
-        return leftovers(self.objects, self._cells, self._kept, self.leases)
+        """What ended processes have left; what stopped work could go on with, too, and logs of long ago."""
+        yield from leftovers(self.objects, self._cells, self._kept, self.leases)
+        yield from old_runs(self.run_folders())
 
     def unused(self, bases: Collection[str], fits: Collection[str]) -> Iterator[Garbage]:
         """Maps and trainings but those with these keys."""
