@@ -290,11 +290,15 @@ class Store:
 
         Args:
             afresh: without that.
+
+        Raises:
+            LostError: another process has taken the work over, and may be in that folder.
         """
         own = self._work(lease)
         with answering(own):
             if own.is_dir():
                 return own
+            self.leases.check(lease)
             left = [path for path in own.parent.glob(f"{lease.task}.*") if path.is_dir()]
             newest = max(left, key=lambda path: path.stat().st_mtime, default=None)
             silent = {token for token, gone in lease.before if not gone}
@@ -302,7 +306,7 @@ class Store:
                 own.mkdir(parents=True)
             elif newest.suffix[1:] in silent:
                 # Its process may wake up and write on: into what it knows, which is not this.
-                shutil.copytree(newest, own)
+                shutil.copytree(newest, own, ignore=shutil.ignore_patterns(".*.tmp"))  # it may be gone by then
             else:
                 newest.rename(own)
             for path in left:

@@ -166,6 +166,25 @@ class Leases:
         """How far the work on a task is that is held here: the next sign of life tells the others."""
         self._progress[task] = progress
 
+    def renew(self, lease: Lease) -> Lease | None:
+        """Another lease for a further attempt at the work of one that this process holds, which ends with that.
+
+        Who still works with the old one, out of reach, loses it, and shares no folder with who has the new one.
+
+        Returns:
+            None where another process has taken the work over. Raises UserError where it cannot be written.
+        """
+        if not self.holds(lease):
+            return None
+        new = Lease(lease.task, lease.number + 1, uuid.uuid4().hex[:12], (*lease.before, (lease.token, False)))
+        if not self.objects.create(new.name, self._content(new, over={"token": lease.token})):
+            return None
+        with self._lock:
+            self._held[new.name] = new
+            self._held.pop(lease.name, None)
+        self.objects.delete(lease.name)
+        return new
+
     def holds(self, lease: Lease) -> bool:
         """Whether nobody has taken it over. Raises UserError where the store cannot be read."""
         mine, later = self._read(lease.task, lease.number), self._read(lease.task, lease.number + 1)

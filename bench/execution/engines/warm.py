@@ -22,7 +22,7 @@ from bench.runtime.environment import software
 from bench.runtime.fork_server import ForkServer
 
 MOST = 8
-"""Servers that are kept, the last used. One that has imported torch holds 0.5 GB, and takes 2 to 5 s to start."""
+"""Servers that are kept, the last used, where nothing else is said. One that has imported torch holds 0.5 GB, and takes 2 to 5 s to start."""
 
 EACH = 0.003
 """Seconds that the import of a module takes, roughly."""
@@ -41,9 +41,11 @@ class Warm:
 
     Args:
         threads: native threads of a stage; None is what its libraries like.
+        most: servers that are kept.
     """
 
-    def __init__(self, threads: int | None = None) -> None:
+    def __init__(self, threads: int | None = None, most: int = MOST) -> None:
+        self._most = most
         self.environment = {} if threads is None else dict.fromkeys(_THREADS, str(threads))
         self._servers: OrderedDict[frozenset[tuple[str, str]], Kept] = OrderedDict()
         self._lock = threading.Lock()
@@ -58,7 +60,7 @@ class Warm:
             self._servers[key] = kept
             kept.users += 1
             idle = [other for other, one in self._servers.items() if not one.users]
-            old = [self._servers.pop(other) for other in idle[: max(0, len(self._servers) - MOST)]]
+            old = [self._servers.pop(other) for other in idle[: max(0, len(self._servers) - self._most)]]
         try:
             for one in old:
                 one.close()
