@@ -138,6 +138,7 @@ def run(
         engines.Placement.of(parts[0], target.run_folder(), detach=detach),
         engines.load(parts[0].engine),
     )
+    engines.check(parts[0].engine, placement, target)
     planned = plan(parts, settings, target, force=force)
     target.open_for_writing()
     target.tidy()
