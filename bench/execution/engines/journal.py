@@ -141,8 +141,8 @@ class Heard:
                 self._failed.setdefault(end.stage, end)
             if end.last:
                 self._last = end
-        if (end := self._last or self._failed.get(stage)) is not None:
-            raise HeardError(end)
+        if (refused := self._last or self._failed.get(stage)) is not None:
+            raise HeardError(refused)
 
 
 @dataclass(frozen=True)

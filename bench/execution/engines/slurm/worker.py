@@ -26,7 +26,7 @@ KILLED_IN = 120.0
 
 
 @dataclass
-class Worker(Checkpointable):  # type: ignore[misc]
+class Worker(Checkpointable):
     """Called by `submitit` on a node; called again, where SLURM has stopped it, it goes on with what is left.
 
     Attributes:

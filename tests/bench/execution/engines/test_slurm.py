@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from tests.bench.records import METRIC_COLUMNS
 pytest.importorskip("submitit", reason="needs refinebench[slurm]")
 from bench.execution.engines import slurm
 from bench.execution.engines.slurm.parameters import Parameters
+
+Begin = Callable[..., subprocess.Popen[bytes]]
 
 REFINERS = '''
 import os, signal, time
@@ -100,15 +103,27 @@ def assert_same(one: Store, other: Store) -> None:
         pd.testing.assert_frame_equal(found[name], expected[name], check_exact=True)
 
 
-def begin(toy: Toy, *refiners: str, options: Sequence[str] = ()) -> subprocess.Popen[bytes]:
-    """A run in a process of its own."""
+@pytest.fixture
+def begin(toy: Toy) -> Iterator[Begin]:
+    """Starts a run in a process of its own, ``begin(refiner, ..., options=[...])``; ended with the test."""
     patched = "from bench.execution.engines import slurm; slurm.LOOK = slurm.BACKOFF = 0.2; "
     code = f"import sys; {patched}from bench.cli import main; sys.exit(main())"
-    asked = ["--dataset", toy.dataset, "--base", toy.base, "--refiner", *refiners, "--store", "store", *options]
-    return subprocess.Popen([sys.executable, "-c", code, "run", *asked, "--engine", "slurm"])
+    begun: list[subprocess.Popen[bytes]] = []
+
+    def start(*refiners: str, options: Sequence[str]) -> subprocess.Popen[bytes]:
+        asked = ["--dataset", toy.dataset, "--base", toy.base, "--refiner", *refiners, "--store", "store", *options]
+        begun.append(subprocess.Popen([sys.executable, "-c", code, "run", *asked, "--engine", "slurm"]))
+        return begun[-1]
+
+    yield start
+    for process in begun:
+        with suppress(psutil.NoSuchProcess):
+            root = psutil.Process(process.pid)
+            for one in (root, *root.children(recursive=True)):
+                one.kill()
 
 
-def until(true: Callable[[], object], seconds: float = 60) -> None:
+def until(true: Callable[[], object], seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline
@@ -228,13 +243,15 @@ def test_the_script_that_is_shown_is_the_one_that_is_sent(
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_killed_is_made_up_for(toy: Toy, jobs: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    process = begin(toy, "marking[wrong=waits]", "threshold", options=["--jobs", "1"])
+def test_a_worker_that_is_killed_is_made_up_for(
+    toy: Toy, jobs: Path, begin: Begin, capfd: pytest.CaptureFixture[str]
+) -> None:
+    process = begin("marking[wrong=waits]", "threshold", options=["--jobs", "1"])
     until(began)
     for one in reversed(cluster.processes(jobs)):
         one.kill()
     Path("go").touch()
-    assert process.wait(120) == 0
+    assert process.wait(240) == 0
     said = capfd.readouterr().err
     assert "worker 0 (101) has died, FAILED" in said and "stages are left: others are sent for them" in said
     assert len(cluster.scripts(jobs)) == 2
@@ -243,19 +260,19 @@ def test_a_worker_that_is_killed_is_made_up_for(toy: Toy, jobs: Path, capfd: pyt
 
 
 @pytest.mark.slow
-def test_ctrl_c_cancels_the_array(toy: Toy, jobs: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    process = begin(toy, "marking[wrong=waits]", options=["--jobs", "2"])
+def test_ctrl_c_cancels_the_array(jobs: Path, begin: Begin, capfd: pytest.CaptureFixture[str]) -> None:
+    process = begin("marking[wrong=waits]", options=["--jobs", "2"])
     until(began)
     process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
+    assert process.wait(240) == 130
     assert "cancelled SLURM job 101 of 2 workers: what is finished is kept" in capfd.readouterr().err
-    until(lambda: not cluster.processes(jobs), 10)
+    until(lambda: not cluster.processes(jobs), 30)
 
 
 @pytest.mark.slow
-def test_detached_the_array_goes_on_alone(toy: Toy, jobs: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_detached_the_array_goes_on_alone(jobs: Path, begin: Begin, capfd: pytest.CaptureFixture[str]) -> None:
     refiners = "marking[wrong=waits]", "marking[wrong=raises]"
-    assert begin(toy, *refiners, options=["--detach", "--on-error", "skip"]).wait(60) == 0
+    assert begin(*refiners, options=["--detach", "--on-error", "skip"]).wait(240) == 0
     assert "to stop it: scancel 101" in capfd.readouterr().err
     assert not [cell for cell in Store("store").manifests() if "waits" in cell.refiner and cell.status == "done"]
     Path("go").touch()
@@ -270,7 +287,7 @@ def test_detached_the_array_goes_on_alone(toy: Toy, jobs: Path, capfd: pytest.Ca
 def test_the_first_failure_stops_the_others(toy: Toy, jobs: Path) -> None:
     with pytest.raises(CellError, match="in refine"):
         run(toy, "marking[wrong=waits]", "marking[wrong=raises]", on_error="fail", store="one")
-    until(lambda: not cluster.processes(jobs), 10)
+    until(lambda: not cluster.processes(jobs), 30)
     states = {cell.refiner: cell.status for cell in Store("one").manifests()}
     assert states["marking[wrong=raises]"] == "failed" and states["marking[wrong=waits]"] == "planned"
 
@@ -294,8 +311,8 @@ def test_without_slurm_on_this_machine(toy: Toy) -> None:
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_to_be_put_back_into_the_queue_resumes(toy: Toy, tmp_path: Path) -> None:
-    process = begin(toy, "marking[wrong=waits]", options=["--jobs", "1", "--slurm", "cluster=local"])
+def test_a_worker_that_is_to_be_put_back_into_the_queue_resumes(begin: Begin, tmp_path: Path) -> None:
+    process = begin("marking[wrong=waits]", options=["--jobs", "1", "--slurm", "cluster=local"])
     until(began)
     (pickled,) = tmp_path.glob("store/runs/*/workers/*_submitted.pkl")
     (controller,) = [one for one in psutil.Process(process.pid).children() if str(one.pid) in pickled.name]
@@ -304,7 +321,7 @@ def test_a_worker_that_is_to_be_put_back_into_the_queue_resumes(toy: Toy, tmp_pa
         one.send_signal(signal.SIGUSR2)
     until(lambda: len(began()) == 2)
     Path("go").touch()
-    assert process.wait(120) == 0
+    assert process.wait(240) == 0
     cells = {cell.refiner: cell.status for cell in Store("store").manifests()}
     assert cells == {"identity": "done", "marking[wrong=waits]": "done"}
     journal = [json.loads(line)["outcome"]["error"] for line in next(tmp_path.glob("store/runs/*/ended/*")).open()]
