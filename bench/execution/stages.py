@@ -18,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.contracts import DECISION, Episodic, Split, UserError
+from bench.contracts import DECISION, AsksBase, Episodic, Split, UserError
 from bench.execution import pictures
 from bench.execution.job import Job
 from bench.execution.measure import Meter
@@ -28,6 +28,7 @@ from bench.images import ALL_EMPTY, NOTHING_FOUND
 from bench.metrics.columns import BASE, score
 from bench.plugins import metrics as plugged_in
 from bench.plugins.calls import arrays_of, calling, own
+from bench.plugins.entry_points import Entry
 from bench.plugins.outputs import taken
 from bench.plugins.variants import Variant, digest
 from bench.runtime.crew import crew
@@ -63,6 +64,16 @@ class Stage:
     @property
     def is_done(self) -> bool:
         return self.done(self.job)
+
+    @property
+    def plugins(self) -> list[Entry]:
+        """Those that its function uses."""
+        cell = self.job.cell
+        if self.function in (fit_base, predict_val, predict_test):
+            return [*cell.dataset.entries, *cell.base.entries]
+        asked = cell.base.entries if isinstance(cell.refiner.entry.factory, AsksBase) else []
+        metrics = [entry for metric in cell.metrics.values() for entry in metric.entries]
+        return [*cell.dataset.entries, *cell.refiner.entries, *asked, *metrics]
 
 
 def stages(jobs: Sequence[Job], pictured: Sequence[Job] = ()) -> Iterator[Stage]:

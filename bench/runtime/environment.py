@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from functools import cache
 from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 from typing import Any, Literal
@@ -46,6 +47,7 @@ def version_of(package: str) -> str:
         return ""
 
 
+@cache
 def package_versions() -> dict[str, str]:
     """Versions of the packages that decide numbers; "" for one that is not installed."""
     return {package: version_of(package) for package in PACKAGES}
@@ -74,6 +76,7 @@ def gpu_names() -> list[str]:
     return [pynvml.nvmlDeviceGetName(pynvml.nvmlDeviceGetHandleByIndex(i)) for i in range(pynvml.nvmlDeviceGetCount())]
 
 
+@cache
 def cpu_name() -> str:
     """Model and number of usable cores."""
     model = platform.processor() or platform.machine()
@@ -100,8 +103,9 @@ def pick_device(wanted: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"
     return "cpu"
 
 
+@cache
 def git_commit() -> str:
-    """Commit of the checkout the harness runs from, with ``+changes`` where the tree differs; "" outside one."""
+    """Commit of the checkout that the harness was started from, ``+changes`` where the tree differs; "" outside one."""
     here = Path(__file__).parent
     try:
         # Installed into a .venv inside somebody's repository, the commit would be theirs: ours tracks this file.
@@ -114,6 +118,13 @@ def git_commit() -> str:
 
 def _git(folder: Path, *arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def look_up() -> None:
+    """Find out now what `describe` tells of every device: of this process, and of those that are forked from it."""
+    package_versions()
+    cpu_name()
+    git_commit()
 
 
 def describe(device: str) -> dict[str, Any]:

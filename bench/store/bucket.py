@@ -124,6 +124,10 @@ class BucketObjects:
         found = (entry["path"] for entry in self._listed(folder)["objects"])
         return sorted(name for name in found if name.startswith(prefix))
 
+    def tree(self, name: str) -> list[str]:
+        with self._answering(name):
+            return sorted(entry["path"] for part in obstore.list(self._bucket, name) for entry in part)
+
     def folders(self, name: str) -> list[str]:
         listed = self._listed(name)
         names = [entry["path"] for entry in listed["objects"]]

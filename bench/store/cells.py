@@ -1,8 +1,10 @@
 """The cells of a store: their manifests and records.
 
-``cells/STEM.GENERATION.json`` is the manifest of a finished cell and ``.parquet`` its records; ``cells/STEM.json`` says
-of one that is not finished that it is planned or has failed. The first two are created, never replaced, the manifest
-last, so that of a finished cell nothing is lost to who comes late. The highest generation counts.
+``cells/KE/STEM.GENERATION.json`` is the manifest of a finished cell and ``.parquet`` its records;
+``cells/KE/STEM.json`` says of one that is not finished that it is planned or has failed. The first two are created,
+never replaced, the manifest last, so that of a finished cell nothing is lost to who comes late. The highest generation
+counts. ``KE`` is how the key begins: what is done for one cell takes no longer where there are many. Earlier versions
+had all in ``cells``.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any
 
 import pandas as pd
@@ -125,7 +126,7 @@ class Cells:
     def enter(self, manifest: Manifest) -> None:
         """Write that a cell is planned, or has failed. What is finished stays."""
         others = [name for name in self._of(manifest.key) if not generation_of(name)]
-        entered = manifest.model_copy(update={"file": manifest.stem})
+        entered = manifest.model_copy(update={"file": _file(manifest)})
         self.objects.replace(_manifest(entered), _text(entered))
         self._delete(name for name in others if name != _manifest(entered))
 
@@ -185,7 +186,7 @@ class Cells:
     def _create(self, manifest: Manifest, content: bytes, check: Callable[[], None]) -> None:
         generation = manifest.generation
         while True:
-            file = f"{manifest.stem}.{generation}"
+            file = f"{_file(manifest)}.{generation}"
             manifest = manifest.model_copy(update={"generation": generation, "file": file, "layout": LAYOUT})
             # A name that is taken is that of a process which was stopped, or of another run's.
             generation += 1
@@ -241,11 +242,12 @@ class Cells:
         return content, where
 
     def _names(self) -> list[str]:
-        return self.objects.names(f"{FOLDER}/")
+        return sorted(self.objects.tree(FOLDER), key=lambda name: name.rpartition("/")[2])
 
     def _of(self, key: str) -> list[str]:
         """The names of a cell's files."""
-        return [name for name in self._names() if _key_of(name) == short(key)]
+        names = [*self.objects.names(f"{FOLDER}/"), *self.objects.names(f"{FOLDER}/{_part_of(key)}/")]
+        return [name for name in names if _key_of(name) == short(key)]
 
     def _read(self, names: Iterable[str]) -> tuple[list[Manifest], dict[str, UserError]]:
         manifests = [name for name in names if name.endswith(".json")]
@@ -306,7 +308,15 @@ def _key_of(name: str) -> str:
 
 
 def _stem(name: str) -> str:
-    return PurePath(name).name.rpartition(".")[0]
+    return name.removeprefix(f"{FOLDER}/").rpartition(".")[0]
+
+
+def _part_of(key: str) -> str:
+    return key[:2]
+
+
+def _file(manifest: Manifest) -> str:
+    return f"{_part_of(manifest.key)}/{manifest.stem}"
 
 
 def _manifest(cell: Manifest) -> str:

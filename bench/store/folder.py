@@ -69,6 +69,11 @@ class FolderObjects:
         entries = self._entries(folder)
         return [f"{folder}/{name}" for name, is_folder in entries if name.startswith(start) and not is_folder]
 
+    def tree(self, name: str) -> list[str]:
+        entries = self._entries(name)
+        deeper = [found for entry, is_folder in entries if is_folder for found in self.tree(f"{name}/{entry}")]
+        return sorted([*(f"{name}/{entry}" for entry, is_folder in entries if not is_folder), *deeper])
+
     def folders(self, name: str) -> list[str]:
         return [f"{name}/{entry}".lstrip("/") for entry, is_folder in self._entries(name) if is_folder]
 

@@ -92,7 +92,8 @@ class Manifest(BaseModel):
     Attributes:
         key: hash of everything that changes the cell's numbers.
         layout: see `LAYOUT`.
-        file: its file's name without the suffix; the names in it are those that it had when it was written.
+        file: its file's name below ``cells/``, without the suffix; the names in it are those that it had when it was
+            written.
         generation: number of the run that wrote it, one more than the largest of the store when that run began. Of two
             cells of one name or key the higher one counts, whatever a clock says; 0 in files of earlier versions.
         status: ``planned`` (no numbers yet), ``failed`` (see `error`) or ``done``.

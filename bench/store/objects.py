@@ -65,6 +65,10 @@ class Objects(Protocol):
         """The names that begin so, sorted, without those of folders further down: ``"cells/"``, ``"cells/ab12"``."""
         ...
 
+    def tree(self, name: str) -> list[str]:
+        """The names of all in a folder and in those further down, sorted."""
+        ...
+
     def folders(self, name: str) -> list[str]:
         """The names of the folders in a folder, sorted; published ones, too."""
         ...

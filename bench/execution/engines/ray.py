@@ -14,6 +14,7 @@ import ray
 from bench.execution.engines import Outcome, Placement, Told
 from bench.execution.engines.agenda import Agenda, Taken, side_by_side
 from bench.execution.engines.local import Isolated
+from bench.execution.engines.warm import Warm
 from bench.execution.stages import Stage
 
 
@@ -53,4 +54,8 @@ class _Tasks:
 
 @ray.remote(max_retries=0)
 def _attempt(stage: Stage) -> Outcome:
-    return Isolated(stage).run()
+    return Isolated(stage, _warm).run()
+
+
+_warm = Warm()
+"""Of a worker of Ray's, which does many tasks; it ends with that."""

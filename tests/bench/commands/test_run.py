@@ -69,9 +69,9 @@ def test_identity_scores_are_those_of_bench_score(toy: Toy, tmp_path: Path) -> N
 
 def test_force_redoes_the_named_cells_alone(toy: Toy) -> None:
     folder = Path(run(toy, "threshold").store.address, "cells")
-    before = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.parquet")}
+    before = {path.name: path.stat().st_mtime_ns for path in folder.glob("*/*.parquet")}
     run(toy, "threshold", force=True)
-    after = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.parquet")}
+    after = {path.name: path.stat().st_mtime_ns for path in folder.glob("*/*.parquet")}
     (gone,), (new,) = before.keys() - after.keys(), after.keys() - before.keys()
     assert "__threshold__" in gone and new == gone.replace(".1.", ".2.")
     assert len(before) == len(after) == 2
@@ -115,7 +115,7 @@ def test_kill_minus_nine_in_the_middle_then_the_same_command(toy: Toy, tmp_path:
     process = subprocess.Popen([sys.executable, "-m", "bench.cli", *arguments], env=environment)
 
     def lines() -> int:
-        if not list((tmp_path / "killed" / "cells").glob("*identity*.parquet")):
+        if not list((tmp_path / "killed" / "cells").glob("*/*identity*.parquet")):
             return 0  # the fast cell before it
         files = (tmp_path / "killed").glob("work/cell-*/records.jsonl")
         return max((len(file.read_text().splitlines()) for file in files), default=0)

@@ -76,7 +76,7 @@ def test_another_machines_is_taken_over_when_it_has_been_silent_for_long(
     there.leases.give_back(far)
     assert store.leases.holds(mine)
     store.add(manifest(generation=1), records("mine"), mine)
-    assert images(store) == [["mine"]] and len(store.objects.names("cells/")) == 2
+    assert images(store) == [["mine"]] and len(store.objects.tree("cells")) == 2
 
 
 def test_what_one_left_is_gone_on_with_by_the_next(store: Store) -> None:
