@@ -149,6 +149,7 @@ def run(
         config=config,
     )
     execute, target = engines.load(asked.whole.engine), asked.store
+    engines.check(asked.whole.engine, asked.placement, target)
     planned = asked.plan()
     target.open_for_writing()
     target.tidy()

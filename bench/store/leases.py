@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from bench.contracts import UserError
@@ -34,6 +35,9 @@ BEAT = 15.0
 
 PAUSE = 0.5
 """Seconds between two looks at what others have in hand."""
+
+_LOOKS = 3
+"""At a lease that cannot be read."""
 
 _left: set[str] = set()
 """Tokens of the leases that this process could not give back. Other processes find them stale once it has ended."""
@@ -240,13 +244,15 @@ class Leases:
         return self._at(_name(task, number))
 
     def _at(self, name: str) -> dict[str, Any] | None:
-        try:
-            found = json.loads(self.objects.read(name))
-        except FileNotFoundError:
-            return None
-        except ValueError:
-            return {}  # torn: nobody's, until it has been silent for long enough
-        return found if isinstance(found, dict) else {}
+        for _ in range(_LOOKS):
+            try:
+                found = _parsed(self.objects.read(name))
+            except FileNotFoundError:
+                return None
+            if found:
+                return found
+            time.sleep(0.01)  # its holder is writing it
+        return {}  # torn: nobody's, until it has been silent for long enough
 
     def _is_silent(self, task: str, holder: dict[str, Any]) -> bool:
         now = time.monotonic()
@@ -269,6 +275,9 @@ class Leases:
             told["progress"] = asdict(progress)
         return json.dumps(told).encode()
 
+    def _beat(self, lease: Lease, found: bytes) -> bytes | None:
+        return self._content(lease) if _parsed(found).get("token") == lease.token else None
+
     def _keep_alive(self, over: threading.Event) -> None:
         while not over.wait(BEAT):
             self._beats += 1
@@ -276,7 +285,18 @@ class Leases:
                 # A disk that is full or a server that is away now may be back at the next beat.
                 with suppress(UserError):
                     if self.holds(lease):
-                        self.objects.replace(lease.name, self._content(lease))
+                        # Never made anew: frozen here until another process had taken it over and was done, this one
+                        # would have it again.
+                        self.objects.update(lease.name, partial(self._beat, lease))
+
+
+def _parsed(content: bytes) -> dict[str, Any]:
+    """What a lease says; nothing where that is torn."""
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _name(task: str, number: int) -> str:

@@ -22,7 +22,7 @@ from bench.runtime.environment import software
 from bench.runtime.fork_server import ForkServer
 
 MOST = 8
-"""Servers that are kept, the last used, where nothing else is said. One that has imported torch holds 0.5 GB, and takes 2 to 5 s to start."""
+"""Servers that are kept, the last used. One that has imported torch holds 0.5 GB, and takes 2 to 5 s to start."""
 
 EACH = 0.003
 """Seconds that the import of a module takes, roughly."""
