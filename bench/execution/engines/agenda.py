@@ -16,7 +16,7 @@ from typing import Protocol
 from bench.contracts import UserError
 from bench.execution.engines import Outcome, Told
 from bench.execution.stages import Stage
-from bench.runtime.progress import note
+from bench.runtime.progress import Step, hand_on, note
 from bench.store import Lease
 from bench.store.leases import PAUSE
 
@@ -95,7 +95,13 @@ class Agenda:
 
     def ended(self, taken: Taken, outcome: Outcome) -> None:
         """Tell how a stage ended that was taken."""
-        taken.stage.job.store.leases.give_back(taken.lease)
+        try:
+            self._ended(taken, outcome)
+        finally:
+            # Last: who waits for the lease then knows what has become of the stage.
+            taken.stage.job.store.leases.give_back(taken.lease)
+
+    def _ended(self, taken: Taken, outcome: Outcome) -> None:
         name = taken.stage.name
         self._losses[name] += outcome.lost
         if outcome.lost and self._losses[name] < LOSSES:
@@ -123,11 +129,17 @@ class Agenda:
         if lease is None:
             self._say_who(stage)
             return None
-        if stage.is_done:  # by whoever had the lease when we looked first
+        try:
+            done = stage.is_done  # by whoever had the lease when we looked first
+        except UserError:
+            leases.give_back(lease)
+            raise
+        if done:
             leases.give_back(lease)
             self._end(stage, Outcome(found=True))
             return None
         self._left.remove(stage.name)
+        hand_on(Step(stage.name, 0, None), stage.name)  # it begins: whoever listens hears that first of all
         return Taken(replace(stage, job=replace(stage.job, lease=lease)), lease)
 
     def _say_who(self, stage: Stage) -> None:

@@ -18,7 +18,7 @@ from importlib import import_module
 
 from bench.execution.stages import Stage
 from bench.plugins.entry_points import Entry
-from bench.runtime.environment import look_up
+from bench.runtime.environment import software
 from bench.runtime.fork_server import ForkServer
 
 MOST = 8
@@ -126,7 +126,7 @@ class Kept:
 
 
 def _load(plugins: Sequence[Entry], modules: Sequence[str]) -> None:
-    look_up()
+    software()
     for entry in plugins:
         _ = entry.factory
     for name in modules:
