@@ -19,7 +19,7 @@ from bench.execution.underway import AtWork, at_work
 from bench.plugins.variants import digest
 from bench.runtime.process import described
 from bench.runtime.wording import condensed, counted, first, spoken
-from bench.store import Manifest, Store, cell_task, maps_task
+from bench.store import LAYOUT, Manifest, Store, cell_task, maps_task
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def status(store: Path | str | None = None, *, experiment: str | None = None, co
     runs = logged(opened)
     leases = at_work(opened.leases.holdings(), manifests)
     running = [lease for lease in leases if lease.state == "at work"]
-    left = [cell for cell in cells.values() if cell.status == "planned"]
+    left = [cell for cell in cells.values() if cell.status == "planned" and cell.layout >= LAYOUT - 1]
     costs = Costs(opened, manifests if left else (), runs)
     needs = _needs(opened, left, manifests, running, costs, _device(runs, manifests))
     return Status(

@@ -16,8 +16,7 @@ from bench.contracts import UserError
 from bench.execution.run_log import DONE, LoggedRun
 from bench.execution.stages import OF_BASES, Does
 from bench.plugins.variants import digest
-from bench.store import Manifest, Store, cell_task, maps_task
-from bench.store.manifest import LAYOUT
+from bench.store import LAYOUT, Manifest, Store, cell_task, maps_task
 
 LOOKED_AT = 3
 """Cells, the latest, whose records are read for one number."""

@@ -45,6 +45,7 @@ from bench.store.objects import WORK, answering
 
 __all__ = [
     "LAYOUT",
+    "RUNS",
     "SEQUENCE",
     "Damage",
     "Garbage",
