@@ -53,6 +53,8 @@ def add(commands: Commands) -> None:
     run.add_argument("--epochs", metavar="N", help="of every base and refiner that is trained")
     text = "stop at the first failed cell, or record it and go on"
     run.add_argument("--on-error", metavar=options.one_of(OnError), help=text)
+    text = "images that one stage works on; of more, maps are made and refined in several, which may run side by side"
+    run.add_argument("--shard", metavar="N", help=text)
     options.workers(run)
     text = "end a stage that makes no progress for so long, and let its cells fail; not with --engine inline"
     run.add_argument("--stall-limit", metavar="SECONDS", help=text)

@@ -126,7 +126,9 @@ def plan(parts: Sequence[Defaults], settings: Settings, store: Store, *, force: 
                 same |= _other_names(cell.manifest, jobs[key].cell.manifest)
             # Of two names for one cell the first is shown, but for the baseline's, which gains are looked up by.
             if key not in jobs or cell.manifest.refiner == part.baseline:
-                jobs[key] = Job(cell, store, device, part.workers, part.stall_limit, keep_maps=part.keep_maps)
+                jobs[key] = Job(
+                    cell, store, device, part.workers, part.stall_limit, shard=part.shard, keep_maps=part.keep_maps
+                )
     manifests = [job.cell.manifest for job in jobs.values()]
     partial = (f"warning: a partial copy of {m.dataset}: {m.complete}" for m in manifests if m.complete)
     for text in [*sorted(same), *dict.fromkeys(_readings(jobs.values())), *dict.fromkeys(partial)]:

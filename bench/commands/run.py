@@ -91,6 +91,7 @@ def run(
     epochs: int | None = None,
     on_error: OnError | None = None,
     stall_limit: int | None = None,
+    shard: int | None = None,
     workers: int | None = None,
     keep_maps: str | int | None = None,
     force: bool = False,
@@ -132,6 +133,7 @@ def run(
         jobs=jobs,
         address=address,
         slurm=slurm,
+        shard=shard,
         workers=workers,
         on_error=on_error,
         stall_limit=stall_limit,
@@ -147,6 +149,7 @@ def run(
         config=config,
     )
     execute, target = engines.load(asked.whole.engine), asked.store
+    engines.check(asked.whole.engine, asked.placement, target)
     planned = asked.plan()
     target.open_for_writing()
     target.tidy()

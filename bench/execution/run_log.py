@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 from bench.execution.engines import Outcome
 from bench.execution.stages import BY_IMAGE, Stage
@@ -66,25 +66,23 @@ class RunLog:
     def __init__(self, folder: Path, **told: Any) -> None:
         self.path, self._notes = folder / NAME, 0
         self._at_work: dict[str, _AtWork] = {}
-        self._stream: BinaryIO | None = None
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._stream = cast(BinaryIO, self.path.open("ab", buffering=0))
-        except OSError as error:
-            self._give_up(error)
+        self._given_up = False
         command = {"command": shlex.join(sys.argv), "version": version_of(DISTRIBUTION), "commit": git_commit()}
         self.write(BEGUN, **this_process(), **command, **told)
 
     def write(self, event: str, **told: Any) -> None:
         """Add a line."""
-        if self._stream is None:
+        if self._given_up:
             return
         line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **_safe(told)}
         content = json.dumps(line).encode() + b"\n"
         try:
-            # One write, so that a process that is killed leaves whole lines.
-            if self._stream.write(content) < len(content):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # One write, so that a process that is killed leaves whole lines; and not held open, as a disk is not let go
+            # of that has a file open.
+            with self.path.open("ab", buffering=0) as stream:
+                if stream.write(content) < len(content):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             self._give_up(error)
 
@@ -129,16 +127,9 @@ class RunLog:
             self.write(ENDED, outcome=INTERRUPTED, signal=signal_name(signal_of(error)))
         elif error is not None:
             self.write(ENDED, outcome=FAILED, error=summarised(error))
-        self._close()
-
-    def _close(self) -> None:
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            with suppress(OSError):
-                stream.close()
 
     def _give_up(self, error: OSError) -> None:
-        self._close()  # first: the warning is heard here, too
+        self._given_up = True  # first: the warning is heard here, too
         note(f"warning: no log of this run is kept, {error.strerror or error}: {self.path}")
 
 

@@ -127,7 +127,10 @@ class Study:
             if not self._fatal and cell.key not in self.failures:
                 note(f"warning: no pictures of {cell.title}: {outcome.error}")
         elif self.on_error == "fail":
-            # The cells that wait for this stage fail with it.
+            # The cells that wait for this stage, or for one that waits for it, fail with it.
+            broken = {stage.name}
             for waiting in self.stages:
-                if waiting.cell is not None and waiting.cell.key not in self._ended and stage.name in waiting.needs:
-                    self.record_failure(waiting.cell, outcome.error, said=False)
+                if broken & {*waiting.needs}:
+                    broken.add(waiting.name)
+                    if waiting.cell is not None and waiting.cell.key not in self._ended:
+                        self.record_failure(waiting.cell, outcome.error, said=False)

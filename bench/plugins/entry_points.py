@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import sys
 from collections.abc import Collection
 from dataclasses import dataclass, is_dataclass
-from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, get_args, get_type_hints
+from functools import cached_property, lru_cache
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from pathlib import Path
+from typing import Any, TypeAlias, get_args, get_type_hints
 
 from bench.config import KINDS, Kind, Settings, nearest, unknown
 from bench.contracts import AsksBase, BaseNetwork, Metric, Oracle, Plugin, Refiner, SearchSpace, Tunable, UserError
@@ -91,7 +93,7 @@ class SequenceEntry(Entry):
 
 def names(kind: Kind) -> set[str]:
     """Names of the plug-ins of a kind; nothing is loaded."""
-    return set(entry_points(group=f"bench.{kind}s").names)
+    return set(_found(kind).names)
 
 
 def entries(kind: Kind, *, only: str = "", without: Collection[str] = ()) -> dict[str, Entry]:
@@ -101,14 +103,13 @@ def entries(kind: Kind, *, only: str = "", without: Collection[str] = ()) -> dic
         only: load the one of this name; "" loads all.
         without: names to leave out. What an import does, it does to this process: see `bench.plugins.catalogue`.
     """
-    found = sorted(entry_points(group=f"bench.{kind}s"))
-    return {e.name: _load(kind, e) for e in found if only in ("", e.name) and e.name not in without}
+    wanted = sorted(e for e in _found(kind) if only in ("", e.name) and e.name not in without)
+    return {entry.name: _load(kind, entry) for entry in wanted}
 
 
 def foreign(kind: Kind) -> list[str]:
     """Names of the plug-ins of a kind that other packages brought, sorted; nothing is loaded."""
-    found = entry_points(group=f"bench.{kind}s")
-    return sorted({entry.name for entry in found if entry.dist is None or entry.dist.name != DISTRIBUTION})
+    return sorted({entry.name for entry in _found(kind) if entry.dist is None or entry.dist.name != DISTRIBUTION})
 
 
 def usable(kind: Kind, name: str, where: str, others: Collection[str] = ()) -> Entry:
@@ -178,6 +179,30 @@ def check_parameters(settings: Settings) -> None:
 def _settable(entry: Entry) -> set[str]:
     """Its parameters, and of a refiner that can be tuned those of the tuning."""
     return defaults_of(entry).keys() | (TUNING if entry.kind == "refiner" and search_space(entry) else set())
+
+
+Installed: TypeAlias = tuple[tuple[str, int], ...]
+"""The folders that packages are looked for in, and when each was changed last."""
+
+
+def _installed() -> Installed:
+    def changed(place: str) -> int:
+        try:
+            return Path(place).stat().st_mtime_ns
+        except OSError:
+            return 0
+
+    return tuple((place, changed(place)) for place in sys.path)
+
+
+def _found(kind: Kind) -> EntryPoints:
+    return _scanned(f"bench.{kind}s", _installed())
+
+
+@lru_cache(maxsize=16)
+def _scanned(group: str, installed: Installed) -> EntryPoints:
+    """Those of all packages, which are read once: until one is installed or removed."""
+    return entry_points(group=group)
 
 
 def _load(kind: Kind, entry: EntryPoint) -> Entry:

@@ -87,6 +87,11 @@ class Variant:
         return {key: value for key, value in self.parameters.items() if isinstance(value, Variant)}
 
     @property
+    def entries(self) -> list[Entry]:
+        """Its plug-in, and those of refiners in it."""
+        return [self.entry, *(entry for one in self.nested.values() for entry in one.entries)]
+
+    @property
     def inside(self) -> dict[str, tuple[str, Variant]]:
         """The refiners in it by the place of their fit in the folder of its own, each with what to call it."""
         return {key: (one.label, one) for key, one in self.nested.items()}

@@ -7,7 +7,7 @@ a test can all have one.
 
 from __future__ import annotations
 
-import multiprocessing.resource_tracker
+import multiprocessing
 import os
 import pickle
 import signal
@@ -15,7 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -24,6 +24,7 @@ from loky.backend.process import LokyProcess
 
 from bench.contracts import UserError
 from bench.runtime.failures import UNHEARD, DiedError, EscapeError, Stopped, summarised
+from bench.runtime.fork_server import ForkServer, no_interrupt
 from bench.runtime.warden import HAS_WARDEN, end_session, guarded
 
 Inbox = Iterator[Any]
@@ -55,6 +56,7 @@ class Child:
     Args:
         function: of a module; what it yields, the arguments and what is sent must be picklable.
         environment: variables over those of this process.
+        server: what it is forked from; else it is started afresh.
         heard: is called, while this process waits for an answer, with what the child has `say`-ed meanwhile.
 
     Attributes:
@@ -66,6 +68,7 @@ class Child:
         function: Callable[..., Iterable[Any]],
         *arguments: Any,
         environment: Mapping[str, str] | None = None,
+        server: ForkServer | None = None,
         heard: Callable[[Any], None] | None = None,
     ) -> None:
         self._heard = heard
@@ -74,11 +77,14 @@ class Child:
         # Pickled here and not by the process's start: the child unpickles it, and so imports, when it can answer.
         work = pickle.dumps((function, arguments))
         begin = (theirs, watched, pickle.dumps(_live), work)
-        self._process = LokyProcess(target=guarded, args=begin, env=dict(environment or {}))
-        with _no_interrupt():
-            self._process.start()
-        theirs.close()
-        watched.close()
+        if server is not None:
+            self._process: Any = server.start(*begin)
+        else:
+            self._process = LokyProcess(target=guarded, args=begin, env=dict(environment or {}))
+            with no_interrupt():
+                self._process.start()
+            theirs.close()
+            watched.close()
         self._started = False
 
     def send(self, item: object) -> None:
@@ -160,19 +166,6 @@ def say(item: object) -> None:
 
 _up: Callable[[tuple[str, Any]], None] | None = None
 """In a child: sends to the parent."""
-
-
-@contextmanager
-def _no_interrupt() -> Iterator[None]:
-    """What a process started in the block inherits: no Ctrl-C while it imports."""
-    multiprocessing.resource_tracker.ensure_running()  # would unblock Ctrl-C when the first process starts it
-    # Blocked, not ignored: one that comes now reaches this process a moment later.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT]) if hasattr(signal, "pthread_sigmask") else None
-    try:
-        yield
-    finally:
-        if mask is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 class _GoneError(Exception):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from functools import cache
 from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 from typing import Any, Literal
@@ -116,13 +117,20 @@ def _git(folder: Path, *arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def describe(device: str) -> dict[str, Any]:
-    """JSON-able description for a manifest."""
+@cache
+def software() -> dict[str, Any]:
+    """What `describe` tells of this process whatever its device; found out once, for those forked from it, too."""
     return {
-        "device": device,
-        "device_name": ", ".join(gpu_names()) if device == "cuda" else cpu_name(),
+        "cpu": cpu_name(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "commit": git_commit(),
         "versions": {name: number for name, number in package_versions().items() if number},
     }
+
+
+def describe(device: str) -> dict[str, Any]:
+    """JSON-able description for a manifest."""
+    found = dict(software())
+    cpu = found.pop("cpu")
+    return {"device": device, "device_name": ", ".join(gpu_names()) if device == "cuda" else cpu, **found}

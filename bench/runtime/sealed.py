@@ -24,7 +24,11 @@ def sealed(content: dict[str, Any], *, indent: int | None = None) -> str:
 
 def unsealed(text: str | bytes) -> dict[str, Any]:
     """What was sealed. Raises ValueError where the text is torn or changed, or never had a seal."""
-    content = json.loads(text)
+    return opened(json.loads(text))
+
+
+def opened(content: Any) -> dict[str, Any]:
+    """As `unsealed`, of what JSON has read; the seal is taken out of it."""
     if not isinstance(content, dict) or content.pop(SEAL, None) != _digest(content):
         raise ValueError("not what was written, its seal is broken")
     return content

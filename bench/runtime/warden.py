@@ -28,13 +28,16 @@ PATIENCE = 5.0
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
-def guarded(connection: Connection, lifeline: Connection, live: bytes, *arguments: Any) -> None:
+def guarded(
+    connection: Connection, lifeline: Connection, live: bytes, *arguments: Any, told: Connection | None = None
+) -> None:
     """In a new process: call ``live(connection, *arguments)`` in a session of its own, guarded.
 
     Args:
         connection: the child's end of its pipe to the parent.
         lifeline: reaches its end when the parent dies or lets go of it: all that runs here is killed then.
         live: a pickled function, which is imported in the child alone.
+        told: is sent the exit code of the child, where the parent is not this process's own.
     """
     if HAS_WARDEN:
         # What loses its parent becomes the warden's child, wherever it has put itself.
@@ -42,7 +45,9 @@ def guarded(connection: Connection, lifeline: Connection, live: bytes, *argument
         warden = os.getpid()
         if child := os.fork():
             connection.close()
-            _watch(child, lifeline)
+            _watch(child, lifeline, told)
+        if told is not None:
+            told.close()
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != warden:
             os._exit(1)
@@ -60,7 +65,7 @@ def end_session(leader: int) -> None:
             os.killpg(leader, signal.SIGKILL)
 
 
-def _watch(child: int, lifeline: Connection) -> NoReturn:
+def _watch(child: int, lifeline: Connection, told: Connection | None) -> NoReturn:
     def hand_on(*_: object) -> None:
         with suppress(ProcessLookupError):
             os.kill(child, signal.SIGTERM)
@@ -75,6 +80,9 @@ def _watch(child: int, lifeline: Connection) -> NoReturn:
         if ended == child:
             break
     _end_descendants()
+    if told is not None:
+        with suppress(OSError):
+            told.send(os.waitstatus_to_exitcode(status))
     _end_as(status)
 
 

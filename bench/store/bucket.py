@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cached_property
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
 from bench.contracts import UserError
 from bench.runtime.files import file_digest, replacing, sweep_folder
@@ -79,6 +79,19 @@ class BucketObjects:
         with self._answering(name):
             obstore.put(self._bucket, name, content)
 
+    def update(self, name: str, change: Callable[[bytes], bytes | None]) -> bool:
+        with self._answering(name):
+            try:
+                found = obstore.get(self._bucket, name)
+                after = change(bytes(found.bytes()))
+                if after is None:
+                    return False
+                mode: Any = {"e_tag": found.meta["e_tag"], "version": found.meta.get("version")}
+                obstore.put(self._bucket, name, after, mode=mode, use_multipart=False)
+            except (FileNotFoundError, PreconditionError):
+                return False
+        return True
+
     def publish(self, folder: Path, name: str) -> bool:
         listing = {}
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -123,6 +136,10 @@ class BucketObjects:
         folder = prefix.rpartition("/")[0]
         found = (entry["path"] for entry in self._listed(folder)["objects"])
         return sorted(name for name in found if name.startswith(prefix))
+
+    def tree(self, name: str) -> list[str]:
+        with self._answering(name):
+            return sorted(entry["path"] for part in obstore.list(self._bucket, name) for entry in part)
 
     def folders(self, name: str) -> list[str]:
         listed = self._listed(name)

@@ -13,6 +13,7 @@ from bench.store.cells import Cells
 from bench.store.kept import KeptImages
 from bench.store.leases import Leases
 from bench.store.objects import WORK, Objects
+from bench.store.parts import parts_by_cell
 
 KEPT_RUNS, KEPT_DAYS = 20, 30
 """Logs of runs: so many of the latest stay, and whatever was written to in so many days: a cluster may be at it."""
@@ -46,6 +47,8 @@ def leftovers(objects: Objects, cells: Cells, kept: KeptImages, leases: Leases) 
             yield Garbage("of no folder", name, partial(objects.delete, name))
         for what, name in kept.garbage():  # who keeps pictures has them there before their list
             yield Garbage(what, name, partial(objects.delete, name))
+        for name in (name for names in parts_by_cell(objects).values() for name in names):
+            yield Garbage("a part of a cell that was stopped", name, partial(objects.delete, name))
     for path in sorted((objects.local / WORK).glob("[!.]*.*")):
         if path.is_dir() and path.name.rpartition(".")[0] not in live:
             remove = partial(shutil.rmtree, path, ignore_errors=True)

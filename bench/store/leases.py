@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from bench.contracts import UserError
@@ -34,6 +35,9 @@ BEAT = 15.0
 
 PAUSE = 0.5
 """Seconds between two looks at what others have in hand."""
+
+_LOOKS = 3
+"""At a lease that cannot be read."""
 
 _left: set[str] = set()
 """Tokens of the leases that this process could not give back. Other processes find them stale once it has ended."""
@@ -166,6 +170,25 @@ class Leases:
         """How far the work on a task is that is held here: the next sign of life tells the others."""
         self._progress[task] = progress
 
+    def renew(self, lease: Lease) -> Lease | None:
+        """Another lease for a further attempt at the work of one that this process holds, which ends with that.
+
+        Who still works with the old one, out of reach, loses it, and shares no folder with who has the new one.
+
+        Returns:
+            None where another process has taken the work over. Raises UserError where it cannot be written.
+        """
+        if not self.holds(lease):
+            return None
+        new = Lease(lease.task, lease.number + 1, uuid.uuid4().hex[:12], (*lease.before, (lease.token, False)))
+        if not self.objects.create(new.name, self._content(new, over={"token": lease.token})):
+            return None
+        with self._lock:
+            self._held[new.name] = new
+            self._held.pop(lease.name, None)
+        self.objects.delete(lease.name)
+        return new
+
     def holds(self, lease: Lease) -> bool:
         """Whether nobody has taken it over. Raises UserError where the store cannot be read."""
         mine, later = self._read(lease.task, lease.number), self._read(lease.task, lease.number + 1)
@@ -221,13 +244,15 @@ class Leases:
         return self._at(_name(task, number))
 
     def _at(self, name: str) -> dict[str, Any] | None:
-        try:
-            found = json.loads(self.objects.read(name))
-        except FileNotFoundError:
-            return None
-        except ValueError:
-            return {}  # torn: nobody's, until it has been silent for long enough
-        return found if isinstance(found, dict) else {}
+        for _ in range(_LOOKS):
+            try:
+                found = _parsed(self.objects.read(name))
+            except FileNotFoundError:
+                return None
+            if found:
+                return found
+            time.sleep(0.01)  # its holder is writing it
+        return {}  # torn: nobody's, until it has been silent for long enough
 
     def _is_silent(self, task: str, holder: dict[str, Any]) -> bool:
         now = time.monotonic()
@@ -250,6 +275,9 @@ class Leases:
             told["progress"] = asdict(progress)
         return json.dumps(told).encode()
 
+    def _beat(self, lease: Lease, found: bytes) -> bytes | None:
+        return self._content(lease) if _parsed(found).get("token") == lease.token else None
+
     def _keep_alive(self, over: threading.Event) -> None:
         while not over.wait(BEAT):
             self._beats += 1
@@ -257,7 +285,18 @@ class Leases:
                 # A disk that is full or a server that is away now may be back at the next beat.
                 with suppress(UserError):
                     if self.holds(lease):
-                        self.objects.replace(lease.name, self._content(lease))
+                        # Never made anew: frozen here until another process had taken it over and was done, this one
+                        # would have it again.
+                        self.objects.update(lease.name, partial(self._beat, lease))
+
+
+def _parsed(content: bytes) -> dict[str, Any]:
+    """What a lease says; nothing where that is torn."""
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _name(task: str, number: int) -> str:

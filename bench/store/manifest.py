@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.contracts import Summary, UserError
 from bench.metrics.columns import Better
-from bench.runtime.sealed import SEAL, unsealed
+from bench.runtime.sealed import SEAL, opened
 
 
 class PluggedMetric(BaseModel):
@@ -92,7 +92,8 @@ class Manifest(BaseModel):
     Attributes:
         key: hash of everything that changes the cell's numbers.
         layout: see `LAYOUT`.
-        file: its file's name without the suffix; the names in it are those that it had when it was written.
+        file: its file's name below ``cells/``, without the suffix; the names in it are those that it had when it was
+            written.
         generation: number of the run that wrote it, one more than the largest of the store when that run began. Of two
             cells of one name or key the higher one counts, whatever a clock says; 0 in files of earlier versions.
         status: ``planned`` (no numbers yet), ``failed`` (see `error`) or ``done``.
@@ -196,7 +197,7 @@ def parsed(content: bytes, name: str, where: object) -> Manifest:
         found = json.loads(content)
         # Earlier versions wrote no seal.
         if not isinstance(found, dict) or SEAL in found or found.get("layout", 1) >= LAYOUT:
-            found = unsealed(content)
+            found = opened(found)
         manifest = Manifest.model_validate(found)
         if manifest.layout >= LAYOUT and manifest.file != name:
             raise ValueError(f"it is that of {manifest.file}")

@@ -6,7 +6,7 @@ write: of all that `create` one name exactly one succeeds, which is all that the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -45,6 +45,17 @@ class Objects(Protocol):
         """Write an object, new or over what is there."""
         ...
 
+    def update(self, name: str, change: Callable[[bytes], bytes | None]) -> bool:
+        """Write over an object that is there, unless it is removed, or made anew, between the look and the write.
+
+        Args:
+            change: what it holds -> what it is to hold; None leaves it.
+
+        Returns:
+            Whether it was written.
+        """
+        ...
+
     def publish(self, folder: Path, name: str) -> bool:
         """Make a folder of `local` the folder of that name, whole. False where it is there already."""
         ...
@@ -63,6 +74,10 @@ class Objects(Protocol):
 
     def names(self, prefix: str) -> list[str]:
         """The names that begin so, sorted, without those of folders further down: ``"cells/"``, ``"cells/ab12"``."""
+        ...
+
+    def tree(self, name: str) -> list[str]:
+        """The names of all in a folder and in those further down, sorted."""
         ...
 
     def folders(self, name: str) -> list[str]:

@@ -1,8 +1,8 @@
 """Where cells run: one function behind one interface.
 
 An engine is a module here whose ``execute(stages, told, placement)`` runs each stage once those it needs are done, and
-hands every `Outcome` to ``told``; where that returns False the engine starts nothing more. `bench.config.EngineName`
-names them.
+hands every `Outcome` to ``told``; where that returns False the engine starts nothing more. Its ``check(placement,
+store)``, where it has one, says what is missing before anything is written. `bench.config.EngineName` names them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 from bench.config import EngineName, Grid
@@ -23,7 +24,7 @@ from bench.contracts import UserError
 from bench.execution.stages import Stage
 from bench.runtime.environment import pick_device
 from bench.runtime.failures import EscapeError, of_disk, summarised
-from bench.store import LostError
+from bench.store import LostError, Store
 from bench.store.objects import RESUME
 
 
@@ -164,10 +165,21 @@ def _refused(error: BaseException, stage: Stage) -> UserError | None:
 
 def load(name: EngineName) -> Engine:
     """The engine of that name. Raises UserError where its package is missing."""
+    engine: Engine = _module(name).execute
+    return engine
+
+
+def check(name: EngineName, placement: Placement, store: Store) -> None:
+    """Whether an engine can do it, before anything is written. Raises UserError where it says that it cannot."""
+    checks = getattr(_module(name), "check", None)
+    if checks is not None:
+        checks(placement, store)
+
+
+def _module(name: EngineName) -> ModuleType:
     try:
-        engine: Engine = import_module(f"{__name__}.{name}").execute
+        return import_module(f"{__name__}.{name}")
     except ImportError as error:
         raise UserError(
             f"{error.name} is not installed", f"--engine {name}", f"pip install refinebench[{name}]"
         ) from None
-    return engine

@@ -95,7 +95,13 @@ class Agenda:
 
     def ended(self, taken: Taken, outcome: Outcome) -> None:
         """Tell how a stage ended that was taken."""
-        taken.stage.job.store.leases.give_back(taken.lease)
+        try:
+            self._ended(taken, outcome)
+        finally:
+            # Last: who waits for the lease then knows what has become of the stage.
+            taken.stage.job.store.leases.give_back(taken.lease)
+
+    def _ended(self, taken: Taken, outcome: Outcome) -> None:
         name = taken.stage.name
         self._losses[name] += outcome.lost
         if outcome.lost and self._losses[name] < LOSSES:
@@ -123,7 +129,12 @@ class Agenda:
         if lease is None:
             self._say_who(stage)
             return None
-        if stage.is_done:  # by whoever had the lease when we looked first
+        try:
+            done = stage.is_done  # by whoever had the lease when we looked first
+        except UserError:
+            leases.give_back(lease)
+            raise
+        if done:
             leases.give_back(lease)
             self._end(stage, Outcome(found=True))
             return None

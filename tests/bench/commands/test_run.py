@@ -69,9 +69,9 @@ def test_identity_scores_are_those_of_bench_score(toy: Toy, tmp_path: Path) -> N
 
 def test_force_redoes_the_named_cells_alone(toy: Toy) -> None:
     folder = Path(run(toy, "threshold").store.address, "cells")
-    before = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.parquet")}
+    before = {path.name: path.stat().st_mtime_ns for path in folder.glob("*/*.parquet")}
     run(toy, "threshold", force=True)
-    after = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.parquet")}
+    after = {path.name: path.stat().st_mtime_ns for path in folder.glob("*/*.parquet")}
     (gone,), (new,) = before.keys() - after.keys(), after.keys() - before.keys()
     assert "__threshold__" in gone and new == gone.replace(".1.", ".2.")
     assert len(before) == len(after) == 2
@@ -115,7 +115,7 @@ def test_kill_minus_nine_in_the_middle_then_the_same_command(toy: Toy, tmp_path:
     process = subprocess.Popen([sys.executable, "-m", "bench.cli", *arguments], env=environment)
 
     def lines() -> int:
-        if not list((tmp_path / "killed" / "cells").glob("*identity*.parquet")):
+        if not list((tmp_path / "killed" / "cells").glob("*/*identity*.parquet")):
             return 0  # the fast cell before it
         files = (tmp_path / "killed").glob("work/cell-*/records.jsonl")
         return max((len(file.read_text().splitlines()) for file in files), default=0)
@@ -233,12 +233,3 @@ def test_parameters_are_set_wherever_a_plug_in_is_used_and_a_name_overrules_them
         run(toy, "identity", parameters=["oracle.patch=8"])
     with pytest.raises(UserError, match=r"cannot read 'patch=8' \(--set\)"):
         run(toy, "identity", parameters=["patch=8"])
-
-
-@pytest.mark.slow
-def test_ray_computes_what_the_local_engine_does(toy: Toy, tmp_path: Path) -> None:
-    pytest.importorskip("ray", reason="the ray extra is not installed")
-    local = frames(run(toy, "threshold", store=tmp_path / "local", engine="local").store)
-    ray = frames(run(toy, "threshold", store=tmp_path / "ray", engine="ray").store)
-    for name, frame in local.items():
-        pd.testing.assert_frame_equal(metrics(ray[name]), metrics(frame))

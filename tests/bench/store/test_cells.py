@@ -8,6 +8,7 @@ import pytest
 from bench.contracts import UserError
 from bench.metrics.columns import RECORD_COLUMNS
 from bench.store import LAYOUT, Manifest, Store
+from bench.store.cells import as_table
 from tests.reports.stores import leave_earlier
 
 
@@ -70,7 +71,7 @@ def test_the_generation_decides_and_an_earlier_one_goes_when_the_later_is_there(
     assert store.generation() == 2
     assert store.find(manifest(), least=2) is None
     store.add(manifest(generation=2), records("y"))
-    assert images(store) == [["y"]] and len(store.objects.names("cells/")) == 2
+    assert images(store) == [["y"]] and len(store.objects.tree("cells")) == 2
 
 
 def test_what_comes_late_overwrites_nothing(store: Store) -> None:
@@ -80,7 +81,8 @@ def test_what_comes_late_overwrites_nothing(store: Store) -> None:
     def another_is_faster() -> None:
         store.add(manifest(generation=1), records("faster"))
 
-    late._cells.add(manifest(generation=1), records("late"), another_is_faster)
+    cell = manifest(generation=1)
+    late._cells.add(cell, [as_table(cell, records("late"))], another_is_faster)
     assert images(store) == [["faster"]] and store.find(manifest()) is not None
     store.tidy()
     assert images(store) == [["faster"]]
@@ -88,7 +90,7 @@ def test_what_comes_late_overwrites_nothing(store: Store) -> None:
 
 def test_a_manifest_without_its_records_is_not_done(store: Store) -> None:
     store.add(manifest(), records())
-    (name,) = (name for name in store.objects.names("cells/") if name.endswith(".parquet"))
+    (name,) = (name for name in store.objects.tree("cells") if name.endswith(".parquet"))
     store.objects.delete(name)
     assert store.find(manifest()) is None
     with pytest.raises(UserError, match="run the cell again"):
@@ -99,7 +101,7 @@ def test_a_write_that_fails_leaves_the_old_cell(store: Store) -> None:
     store.add(manifest(generation=1), records())
     with pytest.raises(KeyError):
         store.add(manifest(generation=2), records().drop(columns="iou"))
-    assert images(store) == [["x/1"]] and len(store.objects.names("cells/")) == 2
+    assert images(store) == [["x/1"]] and len(store.objects.tree("cells")) == 2
 
 
 def test_cells_of_layout_2_are_found_again_and_get_digests(tmp_path: Path) -> None:
@@ -110,8 +112,8 @@ def test_cells_of_layout_2_are_found_again_and_get_digests(tmp_path: Path) -> No
     assert store.find(manifest()) is not None
     store.refresh([])
     assert [(cell.status, cell.layout) for cell in store.manifests()] == [("done", LAYOUT), ("planned", LAYOUT)]
-    assert images(store) == [["x/1"]] and len(list((tmp_path / "cells").iterdir())) == 3
-    (path,) = (tmp_path / "cells").glob("*.parquet")
+    assert images(store) == [["x/1"]] and len(store.objects.tree("cells")) == 3
+    (path,) = (tmp_path / "cells").glob("*/*.parquet")
     records("z").to_parquet(path)
     assert store.find(manifest()) is None
 

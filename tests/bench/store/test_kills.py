@@ -42,7 +42,7 @@ def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 def begun(folder: Path) -> bool:
     """The second, slow cell has its first record."""
-    first = list(folder.glob("store/cells/*__identity__*.1.json"))
+    first = list(folder.glob("store/cells/*/*__identity__*.1.json"))
     return bool(first) and any(log.stat().st_size for log in folder.glob("store/work/cell-*/records.jsonl"))
 
 
