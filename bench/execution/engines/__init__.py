@@ -176,6 +176,12 @@ def check(name: EngineName, placement: Placement, store: Store) -> None:
         checks(placement, store)
 
 
+def script(name: EngineName, stages: Sequence[Stage], placement: Placement) -> str:
+    """What an engine would hand to its cluster, as text; "" where it hands over none. Raises UserError as `check`."""
+    made: Callable[[Sequence[Stage], Placement], str] | None = getattr(_module(name), "script", None)
+    return made(stages, placement) if made is not None and stages else ""
+
+
 def _module(name: EngineName) -> ModuleType:
     try:
         return import_module(f"{__name__}.{name}")

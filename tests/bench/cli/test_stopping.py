@@ -22,16 +22,16 @@ from tests.bench.conftest import Toy
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no such signals here")
 
 
-def command(toy: Toy) -> list[str]:
+def command(toy: Toy, engine: str = "local") -> list[str]:
     dataset = toy.dataset.replace("]", ",val=0.1,test=0.8]")
     options = ["--dataset", dataset, "--base", toy.base, "--refiner", "half[wrong=dawdles]", "--device", "cpu"]
-    return [sys.executable, "-m", "bench.cli", "run", *options, "--store", "store"]
+    return [sys.executable, "-m", "bench.cli", "run", *options, "--store", "store", "--engine", engine]
 
 
-def started(toy: Toy, tmp_path: Path, **options: Any) -> subprocess.Popen[bytes]:
+def started(toy: Toy, tmp_path: Path, engine: str = "local", **options: Any) -> subprocess.Popen[bytes]:
     """A run that is at its slow cell."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path / "site"), *sys.path])}
-    process = subprocess.Popen(command(toy), env=environment, cwd=tmp_path, **options)
+    process = subprocess.Popen(command(toy, engine), env=environment, cwd=tmp_path, **options)
     deadline = time.monotonic() + 120
     while not at_the_slow_cell(tmp_path / "store"):
         assert process.poll() is None and time.monotonic() < deadline
@@ -56,9 +56,9 @@ def ended(processes: list[psutil.Process]) -> bool:
 
 
 @pytest.mark.usefixtures("plugins")
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_ends_a_run_that_can_be_gone_on_with(toy: Toy, tmp_path: Path, name: str) -> None:
-    process = started(toy, tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+@pytest.mark.parametrize(("name", "engine"), [("SIGINT", "inline"), ("SIGTERM", "local"), ("SIGHUP", "inline")])
+def test_a_signal_ends_a_run_that_can_be_gone_on_with(toy: Toy, tmp_path: Path, name: str, engine: str) -> None:
+    process = started(toy, tmp_path, engine, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
     family = psutil.Process(process.pid).children(recursive=True)
     number = signal.Signals[name]
     process.send_signal(number)
@@ -73,7 +73,7 @@ def test_a_signal_ends_a_run_that_can_be_gone_on_with(toy: Toy, tmp_path: Path, 
     assert before.read_text().count("\n") >= 1
     if name == "SIGTERM":
         environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path / "site"), *sys.path])}
-        subprocess.run(command(toy), env=environment, cwd=tmp_path, check=True, capture_output=True)
+        subprocess.run(command(toy, "inline"), env=environment, cwd=tmp_path, check=True, capture_output=True)
         assert {cell.status for cell in store.manifests()} == {"done"} and last_line(tmp_path)["outcome"] == "done"
 
 
@@ -82,7 +82,9 @@ def test_with_nohup_a_closed_terminal_ends_nothing(toy: Toy, tmp_path: Path) -> 
     def ignoring() -> None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
-    process = started(toy, tmp_path, preexec_fn=ignoring, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = started(
+        toy, tmp_path, "inline", preexec_fn=ignoring, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
     process.send_signal(signal.SIGHUP)
     assert process.wait(timeout=60) == 0 and last_line(tmp_path)["outcome"] == "done"
 

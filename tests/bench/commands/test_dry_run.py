@@ -13,7 +13,7 @@ import bench
 from bench.cli import main
 from bench.commands.dry_run import DryRun
 from bench.contracts import UserError
-from bench.store import Store
+from bench.store import Store, cell_task
 from tests.bench.conftest import Toy
 
 
@@ -78,6 +78,29 @@ def test_force_takes_nothing_for_there_but_the_maps(toy: Toy) -> None:
     there = {step.does: step.is_there for step in found.steps}
     assert there == {"val maps": True, "fit": False, "test maps": True, "refine": False}
     assert len(found.there) == 1  # the baseline, which is not named
+
+
+def test_of_what_is_done_in_parts_each_is_told(toy: Toy) -> None:
+    parts = {"shard": 1}
+    found = dry(toy, "identity", **parts)
+    assert [(step.does, step.images) for step in found.steps] == [
+        *[("test maps", 1), ("test maps", 1)],
+        *[("refine", 1), ("refine", 1)],
+        ("put together", 0),
+    ]
+    result = bench.run(**asked(toy, "identity", **parts))
+    cell = result.finished[0]
+    lease = result.store.leases.take(cell_task(cell, (0, 1)))
+    assert lease is not None
+    newer = cell.model_copy(update={"generation": 1})
+    result.store.add_part(newer, (0, 1), result.store.records(cell)[:1], {}, lease)
+    result.store.leases.give_back(lease)
+    for file in Path("store/cells").rglob(f"{cell.file.rpartition('/')[2]}*"):
+        file.unlink()
+    before = files(Path("store"))
+    found = dry(toy, "identity", **parts)
+    assert [step.is_there for step in found.steps if step.does == "refine"] == [True, False]
+    assert files(Path("store")) == before
 
 
 @pytest.mark.usefixtures("plugins")
@@ -148,6 +171,13 @@ def test_the_command_prints_text_or_one_json_document(
     assert found["estimate"]["stages_unknown"] == len(found["stages"]) == 5
     assert main([*command, "--json"]) == 2 and "--dry-run" in capsys.readouterr().err
     assert not Path("store").exists()
+
+
+def test_the_script_of_a_cluster_is_told_where_there_is_none(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("submitit")
+    found = dry(toy, "threshold", engine="slurm", slurm=["partition=gpu"], jobs=3)
+    assert "#SBATCH --partition=gpu" in found.script and found.script in str(found)
+    assert found.as_dict()["script"] == found.script and not Path("store").exists()
 
 
 def test_a_mistake_is_one_line_as_of_a_run(toy: Toy) -> None:

@@ -134,6 +134,22 @@ def test_a_training_that_is_not_there_yet_is_part_of_what_is_left(toy: Toy) -> N
     assert fit.stages == 1 and fit.seconds == done.fit_seconds
 
 
+def test_of_a_cell_in_parts_those_that_are_there_are_not_left(toy: Toy) -> None:
+    store = run(toy, "threshold")
+    cell = planned(store, "threshold", 7)
+    whole = bench.status("store").estimate.seconds
+    records = store.records(next(c for c in store.manifests() if c.status == "done" and c.refiner == "threshold"))
+    lease = store.leases.take(cell_task(cell, (0, 1)))
+    assert lease is not None
+    assert bench.status("store").running[0].what == f"{cell.title}, images 1 to 1"
+    assert bench.status("store").running[0].cell == cell.key
+    store.add_part(cell, (0, 1), records[:1], {}, lease)
+    store.leases.give_back(lease)
+    before = files(Path("store"))
+    assert bench.status("store").estimate.seconds == pytest.approx(whole / 2)
+    assert files(Path("store")) == before
+
+
 def test_a_failed_cell_that_is_under_way_again_is_left(toy: Toy, plugins: None) -> None:
     store = run(toy, "half[wrong=raises]", on_error="skip")
     (failed,) = bench.status("store").failed
@@ -175,8 +191,8 @@ def test_a_run_that_was_killed_has_died(toy: Toy, tmp_path: Path) -> None:
 
 
 def test_a_damaged_manifest_is_named_and_is_not_done(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
-    store = run(toy, "threshold")
-    name = next(name for name in store.objects.names("cells/") if "threshold" in name and name.endswith(".json"))
-    store.objects.replace(name, b"{")
+    run(toy, "threshold")
+    (manifest,) = Path("store/cells").rglob("*threshold*.json")
+    manifest.write_bytes(b"{")
     assert main(["status", "--store", "store"]) == 4
     assert "1 of 1 cell done" in (said := capsys.readouterr().out) and "damaged manifest" in said
