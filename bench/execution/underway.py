@@ -1,17 +1,33 @@
-"""Who is at work on what in a store, as its leases tell it, in words."""
+"""Who is at work on what in a store, and how far: what the holders of leases write into them, and what that says."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from bench.execution.stages import Stage
 from bench.plugins.variants import digest
 from bench.runtime.process import described
+from bench.runtime.progress import Step, overheard_by
 from bench.runtime.wording import spoken
-from bench.store import Manifest, Task
-from bench.store.leases import EXPIRES, Holding
+from bench.store import Manifest, Store, Task
+from bench.store.leases import EXPIRES, Holding, Progress
+
+
+@contextmanager
+def keeping(store: Store, stages: Sequence[Stage]) -> Iterator[None]:
+    """In the block the leases on stages are kept alive, and say how far each stage is, as far as that is heard here."""
+    tasks = {stage.name: stage.task for stage in stages}
+
+    def report(what: Step | str) -> None:
+        if isinstance(what, Step) and what.stage in tasks:
+            store.leases.report(tasks[what.stage], Progress(what.description, what.done, what.total))
+
+    with store.leases.keeping(), overheard_by(report):
+        yield
 
 
 @dataclass(frozen=True)

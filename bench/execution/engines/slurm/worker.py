@@ -16,6 +16,7 @@ from submitit.helpers import Checkpointable
 from bench.execution.engines import Outcome, Placement, Told, load
 from bench.execution.engines.journal import End, Heard, HeardError, Journal
 from bench.execution.stages import Stage
+from bench.execution.underway import keeping
 from bench.runtime.failures import Stopped
 
 MOMENT = 1.0
@@ -53,7 +54,7 @@ class Worker(Checkpointable):
         if "SUBMITIT_EXECUTOR" in os.environ:  # it has a process to itself
             signal.signal(signal.SIGTERM, _stop)
         try:
-            with store.leases.keeping():
+            with keeping(store, stages):
                 load("local")(turned, here, Placement(jobs=1))
         except Stopped:
             time.sleep(KILLED_IN)
