@@ -107,6 +107,8 @@ class Grid(_Section):
         jobs: stages side by side; None is one on this machine, and as many as there is room for on a cluster.
         address: of the Ray cluster; None is the one that ``RAY_ADDRESS`` names, or one of this machine's own.
         slurm: ``KEY=VALUE`` of a SLURM job, as `submitit` calls them: ``partition=gpu``.
+        shard: images that one stage works on: of more, the base's maps and the refined ones are made in several stages,
+            which may run side by side. It changes no number.
         workers: processes that a cell's test images are spread over, one native thread each; with one of them the
             refiner takes what threads it likes.
         on_error: ``fail`` stops at the first failed cell, ``skip`` records it and goes on.
@@ -133,6 +135,7 @@ class Grid(_Section):
     jobs: Positive | None = None
     address: str | None = None
     slurm: list[str] | None = None
+    shard: Positive = LEFT_OUT
     workers: Positive = LEFT_OUT
     on_error: OnError = LEFT_OUT
     stall_limit: Positive = LEFT_OUT

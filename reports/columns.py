@@ -5,38 +5,44 @@ What is known of a metric or a cost itself stands in `bench.metrics.columns`. A 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from bench.metrics import iou_dataset
 from bench.metrics.columns import BASE_SECONDS, COSTS, COUNTS, IMAGE_METRICS, SET_IOU, CostFacts, Facts
 from bench.metrics.curves import mean_curve, summarised
+from bench.reports.scores import Scores, shared_images
 from bench.store import Manifest, PluggedMetric
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NOT_AVAILABLE = "n/a"
 
-Records = Mapping[int, pd.DataFrame]
-"""Finished cells' records by seed, indexed by image id."""
+Records = Mapping[int, Scores]
+"""Finished cells' numbers by seed."""
+
+Floats = NDArray[np.float64]
 
 
-def _single(means: NDArray[np.float64]) -> NDArray[np.float64]:
+def _single(means: Floats) -> Floats:
     return means[..., 0]
 
 
-def _largest(means: NDArray[np.float64]) -> NDArray[np.float64]:
+def _largest(means: Floats) -> Floats:
     return np.asarray(means.max(axis=-1))
 
 
-def _average(means: NDArray[np.float64]) -> NDArray[np.float64]:
+def _average(means: Floats) -> Floats:
     return np.asarray(means.mean(axis=-1))
 
 
-def _ratio(means: NDArray[np.float64]) -> NDArray[np.float64]:
+def _ratio(means: Floats) -> Floats:
     """Intersection over union of their means; 0/0 is 1, as in `bench.metrics.iou_dataset`."""
     inside, total = means[..., 0], means[..., 1]
     return np.divide(inside, total, out=np.ones_like(inside), where=total > 0)
@@ -64,7 +70,7 @@ class Column(Facts):
     if_known: bool = False
     curve: int = 0
     parts: tuple[str, ...] = ()
-    combine: Callable[[NDArray[np.float64]], NDArray[np.float64]] = field(default=_single, repr=False)
+    combine: Callable[[Floats], Floats] = field(default=_single, repr=False)
 
     def text(self, value: float | None) -> str:
         """The value as shown; ``n/a`` for None; ``<0.001`` for what is above zero but would read as zero."""
@@ -78,26 +84,33 @@ class Column(Facts):
         return f"{round(shown, self.digits) + 0.0:.{self.digits}f}{self.unit}"
 
 
-def per_image(records: Records, metric: str) -> pd.Series[float]:
-    """One value an image, averaged over seeds; NaN where any seed has none; only images that every seed has."""
-    return pd.concat([frame[metric] for frame in records.values()], axis=1, join="inner").mean(axis=1, skipna=False)
+def by_seed(records: Records, metric: str) -> Floats:
+    """``(S, N)``, or ``(S, N, L)`` of curves: the images that every seed has, in the order of the first."""
+    images = shared_images(records.values())
+    return np.stack([cell.of(images, metric) for cell in records.values()])
 
 
-def parts_of(frame: pd.DataFrame, parts: Sequence[str]) -> NDArray[np.float64]:
-    """``(N, K)``: the columns ``parts`` of records, one after the other; a curve has one for each position."""
-    # A column of lists is one of objects, which no array is made of at once.
-    columns = (frame[part] for part in parts)
-    return np.column_stack(
-        [np.array(column.tolist() if column.dtype == object else column, dtype=np.float64) for column in columns]
-    )
+def per_image(records: Records, metric: str) -> Floats:
+    """``(N,)``: one value an image that every seed has, averaged over seeds; NaN where any seed has none."""
+    return np.asarray(by_seed(records, metric).mean(axis=0))
 
 
-def curves(records: Records, metric: str, length: int) -> NDArray[np.float64]:
-    """``(seeds, images, length)``; NaN where any seed has none; only images that every seed has."""
-    each = pd.concat([frame[metric] for frame in records.values()], axis=1, join="inner")
-    found = np.array([[*column] for _, column in each.items()], dtype=np.float64)
-    found = found.reshape(len(records), len(each), length)
+def parts_of(cell: Scores, parts: Sequence[str], images: pd.Index[str]) -> Floats:
+    """``(N, K)``: the columns ``parts`` of some images, one after the other; a curve has one for each position."""
+    return np.column_stack([cell.of(images, part).astype(np.float64, copy=False) for part in parts])
+
+
+def curves(records: Records, metric: str) -> Floats:
+    """``(S, N, L)``; NaN where any seed has none; only images that every seed has."""
+    found = by_seed(records, metric)
     return np.where(np.isnan(found).any(axis=0), np.nan, found)
+
+
+def mean(values: NDArray[np.generic]) -> float:
+    """Of those that are defined; NaN where none is."""
+    known = ~np.isnan(values)
+    count = int(np.count_nonzero(known))
+    return float(np.where(known, values, 0).sum() / count) if count else math.nan
 
 
 def plugged_in(key: str, metric: PluggedMetric) -> Column:
@@ -121,34 +134,43 @@ def headroom(oracle: str) -> Column:
 
 
 def _mean(metric: str) -> Callable[[Records, Sequence[Manifest]], float | None]:
-    return lambda records, _: _number(per_image(records, metric).mean())
+    return lambda records, _: _number(mean(per_image(records, metric)))
 
 
 def _of_curve(key: str, metric: PluggedMetric) -> Callable[[Records, Sequence[Manifest]], float | None]:
     """Each seed's own number, from its curve averaged over the images; then the mean of them."""
 
     def value(records: Records, _: Sequence[Manifest]) -> float | None:
-        by_seed = [summarised(mean_curve(seed), metric.summary) for seed in curves(records, key, metric.curve)]
-        return _number(float(pd.Series(by_seed).mean()))
+        each = [summarised(mean_curve(seed), metric.summary) for seed in curves(records, key)]
+        return _number(mean(np.array(each)))
 
     return value
 
 
 def _set_iou(records: Records, _: Sequence[Manifest]) -> float | None:
     """Mean over the seeds."""
-    by_seed = [iou_dataset(*(frame[count].to_numpy() for count in COUNTS)) for frame in records.values()]
-    return _number(float(pd.Series(by_seed).mean()))
+    return _number(mean(np.array([iou_dataset(*(cell[count] for count in COUNTS)) for cell in records.values()])))
 
 
 def _spread(records: Records, _: Sequence[Manifest]) -> float | None:
     """Standard deviation over seeds of the mean IoU, with n - 1; None for one seed."""
-    means = pd.Series([frame["iou"].mean() for frame in records.values()])
-    return _number(means.std(ddof=1))
+    means = np.array([mean(cell["iou"]) for cell in records.values()])
+    known = means[~np.isnan(means)]
+    return float(known.std(ddof=1)) if len(known) > 1 else None
+
+
+_OVER_IMAGES: Mapping[str, Callable[[Floats], float]] = {
+    "mean": mean,
+    "median": lambda values: float(np.median(values)),
+    "max": lambda values: float(values.max()),
+}
 
 
 def _cost(cost: CostFacts) -> Callable[[Records, Sequence[Manifest]], float | None]:
     def value(records: Records, _: Sequence[Manifest]) -> float | None:
-        return _number(pd.concat([frame[cost.key] for frame in records.values()]).agg(cost.over_images))
+        found = np.concatenate([cell[cost.key] for cell in records.values()])
+        known = ~np.isnan(found)
+        return _OVER_IMAGES[cost.over_images](found if known.all() else found[known]) if known.any() else None
 
     return value
 
@@ -159,14 +181,14 @@ def _fit_seconds(_: Records, manifests: Sequence[Manifest]) -> float | None:
 
 
 def _number(value: float) -> float | None:
-    return None if pd.isna(value) else float(value)
+    return None if math.isnan(value) else float(value)
 
 
 def _of_metric(
     facts: Facts,
     value: Callable[[Records, Sequence[Manifest]], float | None],
     parts: tuple[str, ...],
-    combine: Callable[[NDArray[np.float64]], NDArray[np.float64]] = _single,
+    combine: Callable[[Floats], Floats] = _single,
 ) -> Column:
     gains: dict[str, Literal["W/T/L", "lost"]] = {"iou": "W/T/L", "boundary_iou": "lost"}
     return Column(**_known(facts), value=value, gain=gains.get(facts.key), parts=parts, combine=combine)

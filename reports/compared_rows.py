@@ -139,9 +139,9 @@ def compared_rows(comparison: Comparison, before: Found, after: Found) -> list[C
         unpaired[_key(alone.cell)].append(alone)
     cells = [*before.cells, *after.cells]
     keys = [key for key in dict.fromkeys(map(_key, cells)) if key in paired or key in unpaired]
-    tables = [*dict.fromkeys(key[:2] for key in keys)]
-    places = [*dict.fromkeys(place for place, _ in tables)]
-    keys.sort(key=lambda key: (places.index(key.place), tables.index(key[:2])))
+    tables = {table: order for order, table in enumerate(dict.fromkeys(key[:2] for key in keys))}
+    places = {place: order for order, place in enumerate(dict.fromkeys(place for place, _ in tables))}
+    keys.sort(key=lambda key: (places[key.place], tables[key[:2]]))
     called = titles(places)
     return [_row(key, called[key.place], paired[key], unpaired[key], before, after) for key in keys]
 
@@ -160,7 +160,7 @@ def _row(
 def _side(key: Key, cells: Sequence[Selected], found: Found, oracle: bool) -> Row | None:
     if not cells:
         return None
-    row = row_of(key.base, key.refiner, cells, found.records, oracle=oracle)
+    row = row_of(key.base, key.refiner, cells, found.scores, oracle=oracle)
     # Cells were paired already, whatever maps they refine: another training is what may be compared here.
     return replace(row, maps=dict.fromkeys(row.seeds, ""))
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import pandas as pd
+from numpy.typing import NDArray
 
 from bench.contracts import UserError
 from bench.metrics.columns import COSTS, COUNTS, IMAGE_METRICS, Better
 from bench.reports.pairing import paired
 from bench.reports.reading import Found
+from bench.reports.scores import Numbers, Scores
 from bench.reports.selection import Selected
 from bench.reports.statistics import RESOLUTION, ROUNDING, Gain, paired_gain
 from bench.store import Manifest
@@ -192,28 +193,28 @@ def _one_sided(one: Selected, other: Selected) -> Unpaired | None:
 
 
 def _compared(one: Selected, other: Selected, before: Found, after: Found, tolerance: float) -> Compared:
-    old, new = (found.records[cell.manifest.key].set_index("id") for cell, found in ((one, before), (other, after)))
-    if len(old) != len(new) or not old.index.sort_values().equals(new.index.sort_values()):
+    old, new = (found.scores[cell.manifest.key] for cell, found in ((one, before), (other, after)))
+    images = old.images
+    if not images.equals(new.images) and not images.sort_values().equals(new.images.sort_values()):
         where, fix = one.manifest.title, "check both with 'bench store check'"
         raise UserError("the records are of other images in A than in B", where, fix)
-    new = new.reindex(old.index)
-    metrics = list(_metrics(one.manifest, other.manifest, old, new))
-    differ = {key: _differ(old[key], new[key]) for key in (*(metric.key for metric in metrics), *COUNTS)}
+    metrics = list(_metrics(one.manifest, other.manifest))
+    pairs = {key: (old[key], new.of(images, key)) for key in (*(metric.key for metric in metrics), *COUNTS)}
+    differ = {key: _differ(*pair) for key, pair in pairs.items()}
     changes = [
-        _change(metric, old[metric.key], new[metric.key], int(differ[metric.key].sum()), tolerance)
+        _change(metric, *pairs[metric.key], int(differ[metric.key].sum()), tolerance)
         for metric in metrics
         if differ[metric.key].any()
     ]
     changed = int(np.logical_or.reduce([*differ.values()]).sum())
     keys = tuple(metric.key for metric in metrics)
-    return Compared(one, other, len(old), changed, keys, tuple(changes), (_seconds(old), _seconds(new)))
+    return Compared(one, other, len(images), changed, keys, tuple(changes), (_seconds(old), _seconds(new)))
 
 
-def _metrics(one: Manifest, other: Manifest, old: pd.DataFrame, new: pd.DataFrame) -> Iterator[Metric]:
+def _metrics(one: Manifest, other: Manifest) -> Iterator[Metric]:
     """The built-in ones, and the plugged-in ones that both were scored by in the same version."""
     for facts in IMAGE_METRICS:
-        if facts.key in old and facts.key in new:
-            yield Metric(facts.key, facts.title, facts.better, fraction=True)
+        yield Metric(facts.key, facts.title, facts.better, fraction=True)
     mine, its = (_plugged_in(manifest) for manifest in (one, other))
     for key, plugged in one.metrics.items():
         if plugged == other.metrics.get(key) and mine.get(key) == its.get(key):
@@ -224,25 +225,24 @@ def _plugged_in(manifest: Manifest) -> Mapping[str, object]:
     return {part["label"]: part for part in manifest.identity.get("plugged_in_metrics", [])}
 
 
-def _differ(old: pd.Series[float], new: pd.Series[float]) -> pd.Series[bool]:
-    if old.dtype == object or new.dtype == object:  # a curve for each image
-        pairs = zip(old, new, strict=True)
-        return pd.Series([not np.array_equal(*pair, equal_nan=True) for pair in pairs], index=old.index)
-    return (old != new) & ~(old.isna() & new.isna())
+def _differ(old: Numbers, new: Numbers) -> NDArray[np.bool_]:
+    differ = (old != new) & ~(np.isnan(old) & np.isnan(new))
+    return differ if differ.ndim == 1 else np.asarray(differ.any(axis=1))  # a curve for each image
 
 
-def _change(metric: Metric, old: pd.Series[float], new: pd.Series[float], images: int, tolerance: float) -> Change:
-    if old.dtype == object or new.dtype == object:
+def _change(metric: Metric, old: Numbers, new: Numbers, images: int, tolerance: float) -> Change:
+    if old.ndim > 1:
         return Change(metric, None, None, None, images, 0, tolerance)
-    both = old.notna() & new.notna()
-    one_sided = int((old.notna() != new.notna()).sum())
+    there, still = ~np.isnan(old), ~np.isnan(new)
+    both, one_sided = there & still, int((there != still).sum())
     if not both.any():
         return Change(metric, None, None, None, images, one_sided, tolerance)
-    before, after = (np.asarray(side[both], dtype=np.float64) for side in (old, new))
+    before, after = (side[both].astype(np.float64, copy=False) for side in (old, new))
     gain = paired_gain(after, before)
     return Change(metric, float(before.mean()), float(after.mean()), gain, images, one_sided, tolerance)
 
 
-def _seconds(records: pd.DataFrame) -> float | None:
-    value = records[COSTS[0].key].median()
-    return None if pd.isna(value) else float(value)
+def _seconds(scores: Scores) -> float | None:
+    seconds = scores[COSTS[0].key]
+    known = seconds[~np.isnan(seconds)]
+    return float(np.median(known)) if known.size else None

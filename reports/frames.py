@@ -32,6 +32,6 @@ def records(found: Found) -> pd.DataFrame:
             "limit": float("nan") if manifest.limit is None else manifest.limit,
             "key": manifest.key,
         }
-        frame = found.records[manifest.key]
+        frame = found.scores[manifest.key].frame()
         frames.append(pd.concat([pd.DataFrame(named, index=frame.index), frame], axis=1))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()

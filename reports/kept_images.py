@@ -18,10 +18,11 @@ from bench.datasets.splits import drawn
 from bench.images import webp
 from bench.redaction import printable
 from bench.reports.reading import Found
-from bench.reports.selection import Selected, comparable
+from bench.reports.selection import Selected, compared_by
 from bench.store import KeptImage, Store
 from bench.store.kept import ALL
 
+_IOU = "iou"
 _SHOWN = ("image", "base", "refined", "truth")
 
 
@@ -105,16 +106,24 @@ def images(
     """See `bench.commands.results.Results.images`."""
     if which not in KEPT_RULES:
         raise unknown("rule", which, KEPT_RULES, "images()")
+    unrefined = {
+        compared_by(cell.manifest): found.scores[cell.manifest.key]
+        for cell in reversed(found.cells)
+        if cell.refiner == baseline and cell.manifest.key in found.scores
+    }
     candidates: list[_Candidate] = []
     any_kept = False
     for cell in _cells(found, refiner, base, dataset):
         kept = store.kept(cell.manifest.key)
         any_kept |= bool(kept)
-        records = found.records[cell.manifest.key].set_index("id")
-        gains = _gains(found, cell, records, baseline)
+        scores = found.scores[cell.manifest.key]
+        iou = pd.Series(scores[_IOU], scores.images)
+        base = unrefined.get(compared_by(cell.manifest))
+        before = np.nan if base is None else pd.Series(base[_IOU], base.images).reindex(iou.index)
+        gains = iou - before
         ranks = _ranks(which, gains)
         fitting = [image for image in kept if not {which, ALL}.isdisjoint(image.why) and not np.isnan(ranks[image.id])]
-        candidates += [_Candidate(ranks[one.id], cell, one, gains[one.id], records.iou[one.id]) for one in fitting]
+        candidates += [_Candidate(ranks[one.id], cell, one, gains[one.id], iou[one.id]) for one in fitting]
     if not candidates:
         what = f"no pictures of {refiner} were kept by the rule {which}" if any_kept else f"no pictures of {refiner}"
         keep = f"{which}:{n}" if any_kept else "20"
@@ -149,15 +158,6 @@ def _cells(found: Found, refiner: str, base: str | None, dataset: str | None) ->
             raise unknown(kind, str(name), {getattr(cell, kind) for cell in cells}, "images()")
         cells = named
     return cells
-
-
-def _gains(found: Found, cell: Selected, records: pd.DataFrame, baseline: str) -> pd.Series:
-    """In IoU, by id."""
-    for other in found.cells:
-        one = other.manifest
-        if other.refiner == baseline and one.key in found.records and comparable(one, cell.manifest):
-            return records.iou - found.records[one.key].set_index("id").iou.reindex(records.index)
-    return records.iou * np.nan
 
 
 def _ranks(which: str, gains: pd.Series) -> pd.Series:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
@@ -48,10 +49,12 @@ def paired(before: Sequence[Selected], after: Sequence[Selected]) -> Pairing:
     """
     exact, left, right = _matched(before, after, lambda cell: name_of(cell.manifest))
     called, left, right = _matched(left, right, _called)
+    alike: dict[tuple[Hashable, ...], list[Selected]] = defaultdict(list)
+    for other in right:
+        alike[_bare(other)].append(other)
     for one in left:
-        for other in right:
-            if _bare(one) == _bare(other):
-                _refuse_names(one, other)
+        for other in alike[_bare(one)]:
+            _refuse_names(one, other)
     for one, other in (*exact, *called):
         _refuse_identities(one, other)
     place = {id(cell): index for index, cell in enumerate(before)}
@@ -64,7 +67,7 @@ def _matched(
 ) -> tuple[list[tuple[Selected, Selected]], list[Selected], list[Selected]]:
     """The pairs of equal keys, and the rest of either side."""
     others = {key(cell): cell for cell in after}
-    pairs = [(cell, others[key(cell)]) for cell in before if key(cell) in others]
+    pairs = [(cell, others[own]) for cell in before if (own := key(cell)) in others]
     found = {id(cell) for pair in pairs for cell in pair}
     left, right = ([cell for cell in side if id(cell) not in found] for side in (before, after))
     return pairs, left, right

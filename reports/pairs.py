@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import tee
 
 import numpy as np
 import pandas as pd
@@ -12,10 +13,24 @@ from numpy.typing import NDArray
 from bench.reports import resampling
 from bench.reports.columns import QUALITY, Column, headroom, parts_of
 from bench.reports.rows import Row
-from bench.reports.statistics import LOSS, RESOLUTION, ROUNDING, paired_gain, points, recovered
+from bench.reports.scores import shared_images
+from bench.reports.statistics import (
+    LOSS,
+    RESOLUTION,
+    ROUNDING,
+    Floats,
+    Gain,
+    Numbers,
+    mean_gains,
+    points,
+    recovered,
+)
 
 GAINS = tuple(column for column in QUALITY if column.gain)
 """The columns that a gain stands beside."""
+
+_AT_ONCE = 64
+"""Rows whose differences are in memory together."""
 
 
 @dataclass(frozen=True)
@@ -47,21 +62,18 @@ def aligned(rows: Sequence[Row], columns: Sequence[str]) -> Aligned | None:
     )
     if not seeds:
         return None
-    frames = [row.records[seed] for seed in seeds for row in rows]
-    images = frames[0].index
-    if not all(frame.index.equals(images) for frame in frames):
-        for frame in frames:
-            images = images.intersection(frame.index, sort=False)
-        frames = [frame.reindex(images) for frame in frames]
-    parts = [parts_of(frame, columns) for frame in frames]
+    cells = [row.records[seed] for seed in seeds for row in rows]
+    images = shared_images(cells)
+    parts = [parts_of(cell, columns, images) for cell in cells]
     if len({part.shape for part in parts}) > 1:
         return None
     values = np.stack(parts, axis=1)
-    known = np.asarray(~np.isnan(values).any(axis=(1, 2)))
+    shared, known = len(images), ~np.isnan(values).any(axis=(1, 2))
     if not known.any():
         return None
-    values = values[known].reshape(known.sum(), len(seeds), len(rows), -1)
-    return Aligned(values, images[known], len(images), seeds)
+    if not known.all():
+        values, images = values[known], images[known]
+    return Aligned(values.reshape(len(values), len(seeds), len(rows), -1), images, shared, seeds)
 
 
 def numbered(images: pd.Index[str], groups: Mapping[str, str] | None) -> NDArray[np.int64] | None:
@@ -73,29 +85,44 @@ def numbered(images: pd.Index[str], groups: Mapping[str, str] | None) -> NDArray
     return pd.factorize(pd.Series(named))[0].astype(np.int64)
 
 
-def with_gains(row: Row, baseline: Row, groups: Mapping[str, str] | None = None) -> Row:
-    """The row with its gains over the baseline, paired by image and by seed.
+def with_gains(rows: Sequence[Row], baseline: Row, groups: Mapping[str, str] | None = None) -> list[Row]:
+    """The rows with their gains over the baseline, paired by image and by seed.
 
     Args:
-        row: as `bench.reports.rows.finished` made it.
+        rows: as `bench.reports.rows.finished` made them.
         baseline: the base's own row.
         groups: image id -> the group that is resampled whole; None to resample images.
     """
-    found = {column.key: aligned((row, baseline), (column.key,)) for column in GAINS}
-    first = found[GAINS[0].key]
-    name = baseline.refiner
-    if first is None:
-        return replace(row, notes=(*row.notes, f"no gains: no finished cell of {name} has its seed, images and maps"))
-    gains = {
-        key: paired_gain(pair.values[:, :, 0, 0], pair.values[:, :, 1, 0], groups=numbered(pair.images, groups))
-        for key, pair in found.items()
+    found = []
+    for start in range(0, len(rows), _AT_ONCE):
+        some = rows[start : start + _AT_ONCE]
+        pairs = {column.key: [aligned((row, baseline), (column.key,)) for row in some] for column in GAINS}
+        gains = {key: _gains(of_column, groups) for key, of_column in pairs.items()}
+        for place, (row, first) in enumerate(zip(some, pairs[GAINS[0].key], strict=True)):
+            own = {key: gain for key, of_column in gains.items() if (gain := of_column[place]) is not None}
+            found.append(_with_gains(row, baseline.refiner, first, own))
+    return found
+
+
+def _gains(pairs: Sequence[Aligned | None], groups: Mapping[str, str] | None) -> list[Gain | None]:
+    found = mean_gains(
+        (pair.values[:, :, 0, 0] - pair.values[:, :, 1, 0], numbered(pair.images, groups))
+        for pair in pairs
         if pair is not None
-    }
+    )
+    return [None if pair is None else next(found) for pair in pairs]
+
+
+def _with_gains(row: Row, baseline: str, first: Aligned | None, gains: Mapping[str, Gain]) -> Row:
+    if first is None:
+        return replace(
+            row, notes=(*row.notes, f"no gains: no finished cell of {baseline} has its seed, images and maps")
+        )
     notes = [*row.notes]
     if first.shared < row.images:
-        notes.append(f"gains are over the {first.shared} images that {name} has too")
+        notes.append(f"gains are over the {first.shared} images that {baseline} has too")
     if len(first.seeds) < len(row.seeds):
-        notes.append(f"gains are over the seeds that {name} has too: {', '.join(map(str, first.seeds))}")
+        notes.append(f"gains are over the seeds that {baseline} has too: {', '.join(map(str, first.seeds))}")
     return replace(row, gains=gains, notes=tuple(notes))
 
 
@@ -108,7 +135,7 @@ def with_headroom(row: Row, baseline: Row, oracles: Mapping[str, pd.DataFrame]) 
         oracles: by name their `differences` to the baseline. One that lacks a seed or an image of the row's gain gives
             no value.
     """
-    gain = differences(row, baseline)
+    gain = differences(row, baseline) if oracles else pd.DataFrame()
     if gain.empty:
         return row
     found: dict[str, float | None] = {}
@@ -165,23 +192,53 @@ def resampled(
     Returns:
         ``(RESAMPLES, R)``; ``(0, R)`` where the rows share less than two images, or groups.
     """
-    found = aligned(rows, column.parts)
-    numbers = None if found is None else numbered(found.images, groups)
-    if found is None or len(found.images if numbers is None else np.unique(numbers)) < 2:
+    found = _to_draw(rows, column, groups)
+    if found is None:
         return np.empty((0, len(rows)))
-    return resampling.over_seeds(column.combine(resampling.means(found.values, numbers, seed=seed)), seed=seed)
+    return resampling.over_seeds(column.combine(resampling.means(*found, seed=seed)), seed=seed)
 
 
-def told_apart(one: Row, other: Row, column: Column, groups: Mapping[str, str] | None = None) -> bool:
-    """Whether the 95 % interval of their paired difference excludes zero, as it is shown.
+def told_apart(
+    one: Row, others: Iterable[Row], column: Column, groups: Mapping[str, str] | None = None
+) -> Iterator[bool]:
+    """Of each other row, whether the 95 % interval of their paired difference excludes zero, as it is shown.
 
     Where a column is not computed of images, such as seconds, whether the shown values differ.
     """
     if not column.parts:
-        return column.text(one.values.get(column.key)) != column.text(other.values.get(column.key))
-    drawn = resampled((one, other), column, groups)
-    if not len(drawn):
-        return False
-    ends = resampling.interval(drawn[:, 0] - drawn[:, 1])
-    low, high = (round(end * column.scale, column.digits) for end in ends)
-    return low > 0 or high < 0
+        own = column.text(one.values.get(column.key))
+        yield from (own != column.text(other.values.get(column.key)) for other in others)
+        return
+    ahead, found = tee(_to_draw((one, other), column, groups) for other in others)
+    drawn = resampling.means_of_each(each for each in ahead if each is not None)
+    for each in found:
+        if each is None:
+            yield False
+            continue
+        means = resampling.over_seeds(column.combine(next(drawn)))
+        ends = resampling.interval(means[:, 0] - means[:, 1])
+        low, high = (round(end * column.scale, column.digits) for end in ends)
+        yield low > 0 or high < 0
+
+
+def told_apart_from_all(
+    one: Row, others: Sequence[Row], column: Column, groups: Mapping[str, str] | None = None
+) -> bool:
+    """Whether it is `told_apart` from each of them; the first ones alone decide it mostly, and are looked at first."""
+    start, some = 0, 1
+    while start < len(others):
+        if not all(told_apart(one, others[start : start + some], column, groups)):
+            return False
+        start, some = start + some, 4 * some
+    return True
+
+
+def _to_draw(
+    rows: Sequence[Row], column: Column, groups: Mapping[str, str] | None
+) -> tuple[Floats, Numbers | None] | None:
+    """What the rows share, and the groups to resample; None where they share less than two images, or groups."""
+    found = aligned(rows, column.parts)
+    if found is None:
+        return None
+    numbers = numbered(found.images, groups)
+    return None if len(found.images if numbers is None else np.unique(numbers)) < 2 else (found.values, numbers)

@@ -128,7 +128,7 @@ def _measured(found: Found, baseline: str) -> list[Measured]:
 
 def _row(cells: Sequence[Selected], found: Found) -> Row:
     first = cells[0]
-    return row_of(first.base, first.refiner, cells, found.records, oracle=first.manifest.uses_ground_truth)
+    return row_of(first.base, first.refiner, cells, found.scores, oracle=first.manifest.uses_ground_truth)
 
 
 def _gains(row: Row, of_base: Row) -> dict[str, float]:

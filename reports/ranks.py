@@ -57,35 +57,37 @@ def ranking(report: Report) -> Ranking:
     Raises:
         UserError: less than two blocks, or less than three refiners that all of them have.
     """
-    named = [(f"{group.title}, {block.base}", block) for group, block in report.blocks]
-    short = tuple(name for name, block in named if len(_able(block)) < FEWEST)
-    named = [(name, block) for name, block in named if name not in short]
+    every = [(f"{group.title}, {block.base}", block) for group, block in report.blocks]
+    short = tuple(name for name, block in every if len(_able(block)) < FEWEST)
+    named = [(name, block) for name, block in every if len(_able(block)) >= FEWEST]
     able = [_able(block) for _, block in named]
-    common = [refiner for refiner in able[0] if all(refiner in others for others in able)] if able else []
+    everywhere = set.intersection(*map(set, able)) if able else set()
+    common = [refiner for refiner in able[0] if refiner in everywhere] if able else []
     if len(named) < 2 or len(common) < FEWEST:
         found = f"{len(named)} blocks (base on dataset) with {len(common)} refiners in all of them"
         raise UserError(f"no ranks: {found}", "--ranks", "two blocks and three refiners are the least; run more cells")
-    values, ranks, drawn, values_drawn = [], [], [], []
+    values, ranks = [], []
+    # Blocks are drawn as seeds are, by a seed that no block's images are drawn by: the same for ranks and values.
+    weights = resampling.seed_weights(len(named), seed=len(named))
+    drawn, values_drawn = (np.zeros((len(weights), len(common))) for _ in range(2))
     for place, (name, block) in enumerate(named):
-        rows = [row for row in block.rows if row.refiner in common]
-        rows.sort(key=lambda row: common.index(row.refiner))
+        by_refiner = {row.refiner: row for row in block.rows}
+        rows = [by_refiner[refiner] for refiner in common]
         means = resampled(rows, _DECIDES, block.groups, seed=place)
         if not len(means):
             raise UserError("its refiners share less than two images, so there is no rank", name, "run the same images")
         values.append([row.values[_DECIDES.key] for row in rows])
         ranks.append(_ranked(np.array(values[-1], np.float64)))
-        drawn.append(_ranked(means))
-        values_drawn.append(means)
-    # Blocks are drawn as seeds are, by a seed that no block's images are drawn by: the same for ranks and values.
-    both = [resampling.over_seeds(np.stack(each, axis=1), seed=len(named)) for each in (drawn, values_drawn)]
+        drawn += weights[:, place, None] * _ranked(means)
+        values_drawn += weights[:, place, None] * means
     order = np.argsort(np.mean(ranks, axis=0), kind="stable")
     return Ranking(
         tuple(common[place] for place in order),
         tuple(name for name, _ in named),
         np.array(values, np.float64)[:, order],
         np.array(ranks)[:, order],
-        both[0][:, order],
-        both[1][:, order],
+        drawn[:, order],
+        values_drawn[:, order],
         short,
     )
 

@@ -1,13 +1,12 @@
-"""What a report reads of a store: its manifests, then the records of the cells that are shown."""
+"""What a report reads of a store: its manifests, then the numbers of the cells that are shown."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import pandas as pd
-
 from bench.contracts import UserError
+from bench.reports.scores import Scores, Shelf
 from bench.reports.selection import Selected, select
 from bench.store import Manifest, Store
 
@@ -18,12 +17,12 @@ class Found:
 
     Attributes:
         cells: one for each name.
-        records: of the finished ones, by key.
+        scores: of the finished ones, by key.
         damaged: the files that could not be read; what they belong to is no longer ``done``, or not there at all.
     """
 
     cells: list[Selected]
-    records: dict[str, pd.DataFrame]
+    scores: dict[str, Scores]
     damaged: tuple[UserError, ...]
 
 
@@ -33,7 +32,7 @@ def read(
     keep: Callable[[Manifest], bool] | None = None,
     otherwise: Callable[[Manifest], bool] | None = None,
 ) -> Found:
-    """The cells that `bench.reports.selection.select` chooses, with their records. A torn file costs its own cell.
+    """The cells that `bench.reports.selection.select` chooses, with their numbers. A torn file costs its own cell.
 
     Args:
         store, baseline, keep: as `bench.reports.build` has them.
@@ -50,24 +49,24 @@ def read(
             raise damaged[0]
         fix = "fill it with 'bench run'" if keep is None else "name others, or fill it with 'bench run'"
         raise UserError("the store has no such cell", store.address, fix)
-    records = {}
+    shelf, scores = Shelf(store), {}
     for place, cell in enumerate(cells):
         if cell.manifest.status == "done":
             try:
-                records[cell.manifest.key] = _records(store, cell.manifest)
+                scores[cell.manifest.key] = _scores(shelf, cell.manifest)
             except UserError as error:
                 damaged.append(error)
                 lost = cell.manifest.model_copy(update={"status": "failed", "error": "its records cannot be read"})
                 cells[place] = replace(cell, manifest=lost, damaged=True)
-    return Found(cells, records, tuple(damaged))
+    return Found(cells, scores, tuple(damaged))
 
 
-def _records(store: Store, cell: Manifest) -> pd.DataFrame:
+def _scores(shelf: Shelf, cell: Manifest) -> Scores:
     try:
-        return store.records(cell)
+        return shelf.put(cell)
     except UserError:
         # A run with --force may have put a later generation in its place since the manifests were read.
-        newer = store.find(cell, least=cell.generation + 1)
+        newer = shelf.store.find(cell, least=cell.generation + 1)
         if newer is None:
             raise
-        return store.records(newer)
+        return shelf.put(newer)

@@ -11,6 +11,7 @@ import numpy as np
 from bench.metrics.columns import IMAGE_METRICS
 from bench.reports.columns import COST, QUALITY, SPREAD, Column, Records, curves, per_image, plugged_in
 from bench.reports.notes import contaminated, contamination, remarks, tuning
+from bench.reports.scores import shared_images
 from bench.reports.selection import Selected, maps_of
 from bench.reports.statistics import Gain
 from bench.store import Manifest
@@ -34,7 +35,7 @@ class Row:
         contaminated: image sets that public weights in use had seen and that are tested on, see
             `bench.execution.contamination`.
         notes: what a reader has to know about this row alone.
-        records: of the finished cells, by seed.
+        records: the numbers of the finished cells, by seed.
         maps: which base maps of which images each seed refines: equal where two rows pair up.
     """
 
@@ -74,7 +75,7 @@ def finished(base: str, refiner: str, cells: Sequence[Selected], records: Record
     Args:
         base, refiner: variant names.
         cells: all of the row's cells.
-        records: of those that have finished, at least one.
+        records: the numbers of those that have finished, at least one.
         oracle: the refiner uses the ground truth.
     """
     done = [cell.manifest for cell in cells if cell.manifest.status == "done"]
@@ -82,7 +83,7 @@ def finished(base: str, refiner: str, cells: Sequence[Selected], records: Record
     manifests = [cell.manifest for cell in cells]
     columns = (*QUALITY, *more, SPREAD, *COST)
     values = {column.key: column.value(records, manifests) for column in columns if column.value is not None}
-    images = len(per_image(records, QUALITY[0].key))
+    images = len(shared_images(records.values()))
     return Row(
         base,
         refiner,
@@ -136,10 +137,10 @@ def _plugged_in(manifests: Sequence[Manifest]) -> tuple[Column, ...]:
 def _undefined(records: Records, more: Sequence[Column], images: int) -> Iterator[str]:
     """What the means leave out."""
     numbers = {metric.key: metric.title for metric in (*IMAGE_METRICS, *(one for one in more if not one.curve))}
-    missing = {title: per_image(records, key).isna().to_numpy() for key, title in numbers.items()}
+    missing = {title: np.isnan(per_image(records, key)) for key, title in numbers.items()}
     for column in more:
         if column.curve:
-            nowhere = np.isnan(curves(records, column.key, column.curve)[0])
+            nowhere = np.isnan(curves(records, column.key)[0])
             missing[column.title] = nowhere.all(axis=1)
             if gaps := int((nowhere.any(axis=1) & ~nowhere.all(axis=1)).sum()):
                 yield (

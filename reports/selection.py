@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal, NamedTuple
@@ -70,6 +70,18 @@ class Selected:
         return Place(self.dataset, one.limit, one.drawn, one.layout, one.rules, one.protocol)
 
 
+CellsOfRows = Mapping[tuple[Place, str, str], Sequence[Selected]]
+"""By table, base and refiner, as a report calls them."""
+
+
+def cells_of_rows(cells: Iterable[Selected]) -> CellsOfRows:
+    """The cells of each row in their order; none of a row that has none."""
+    found: dict[tuple[Place, str, str], list[Selected]] = defaultdict(list)
+    for cell in cells:
+        found[cell.place, cell.base, cell.refiner].append(cell)
+    return found
+
+
 def latest(manifests: Iterable[Manifest]) -> list[Selected]:
     """One cell for each name, in the order of their places in the grid."""
     named: dict[Name, list[Manifest]] = defaultdict(list)
@@ -97,14 +109,18 @@ def select(stored: Sequence[Manifest], baseline: str, keep: Callable[[Manifest],
         for manifest in stored
         if manifest.refiner == baseline and manifest.status == "done" and manifest.key not in keys
     ]
-    return latest([*kept, *(other for other in others if any(comparable(other, manifest) for manifest in kept))])
+    wanted = {compared_by(manifest) for manifest in kept} if others else set()
+    return latest([*kept, *(other for other in others if compared_by(other) in wanted)])
 
 
 def comparable(one: Manifest, other: Manifest) -> bool:
     """Whether both refine the same maps of the same images: only then their records pair up."""
-    if name_of(one)._replace(refiner="") != name_of(other)._replace(refiner=""):
-        return False
-    return maps_of(one) == maps_of(other)
+    return compared_by(one) == compared_by(other)
+
+
+def compared_by(manifest: Manifest) -> tuple[Name, str]:
+    """The same of two that are `comparable`."""
+    return name_of(manifest)._replace(refiner=""), maps_of(manifest)
 
 
 def maps_of(manifest: Manifest) -> str:
@@ -114,7 +130,7 @@ def maps_of(manifest: Manifest) -> str:
 
 def titles(places: Collection[Place]) -> dict[Place, str]:
     """What their tables are headed by: the dataset, and of the rest what tells them apart."""
-    but_protocol = [place._replace(protocol="") for place in places]
+    but_protocol = Counter(place._replace(protocol="") for place in places)
     several = len({place.rules for place in places}) > 1
     found = {}
     for place in places:
@@ -125,7 +141,7 @@ def titles(places: Collection[Place]) -> dict[Place, str]:
             title += ", earlier version"
         if several:
             title += f", {place.rules}"
-        if but_protocol.count(place._replace(protocol="")) > 1:
+        if but_protocol[place._replace(protocol="")] > 1:
             title += f", protocol {place.protocol}"
         found[place] = title
     return found

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import tee
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
 from bench.reports import resampling
+
+Floats = NDArray[np.float64]
+Numbers = NDArray[np.int64]
 
 FEW = 100
 """With fewer images the interval of a gain covers less than it says, as most images tie and a few decide: see
@@ -76,10 +81,10 @@ class Gain:
 
 
 def paired_gain(
-    refined: NDArray[np.float64],
-    base: NDArray[np.float64],
+    refined: Floats,
+    base: Floats,
     *,
-    groups: NDArray[np.int64] | None = None,
+    groups: Numbers | None = None,
     seed: int = 0,
 ) -> Gain:
     """Mean of the per-image differences with its percentile bootstrap interval.
@@ -103,49 +108,69 @@ def paired_gain(
     return mean_gain(refined - base, groups, seed=seed)
 
 
-def mean_gain(differences: NDArray[np.float64], groups: NDArray[np.int64] | None = None, *, seed: int = 0) -> Gain:
+def mean_gain(differences: Floats, groups: Numbers | None = None, *, seed: int = 0) -> Gain:
     """As `paired_gain`, of the differences themselves, ``(N,)`` or ``(N, S)``.
 
     Raises:
         ValueError: none is defined.
     """
+    return next(mean_gains([(differences, groups)], seed=seed))
+
+
+def mean_gains(sets: Iterable[tuple[Floats, Numbers | None]], *, seed: int = 0) -> Iterator[Gain]:
+    """The `mean_gain` of several differences with their groups, one after the other, in less time.
+
+    Raises:
+        ValueError: of some none is defined.
+    """
+    ahead, found = tee(_defined(differences, groups) for differences, groups in sets)
+    drawn = resampling.means_of_each((one for one in ahead if _can_vary(*one)), seed=seed)
+    for differences, groups in found:
+        by_image = differences.mean(axis=1)
+        low, high, error = _spread(next(drawn), seed) if _can_vary(differences, groups) else _fixed(differences, groups)
+        wins, losses = (int(np.sum(sign * by_image > LOSS + ROUNDING)) for sign in (1, -1))
+        yield Gain(
+            mean=float(by_image.mean()),
+            low=low,
+            high=high,
+            lost=losses / len(by_image),
+            images=len(by_image),
+            wins=wins,
+            losses=losses,
+            error=error,
+            groups=None if groups is None else int(groups.max()) + 1,
+        )
+
+
+def _defined(differences: Floats, groups: Numbers | None) -> tuple[Floats, Numbers | None]:
+    """``(N, S)`` without the images that lack a value, and their groups, numbered anew."""
     differences = differences.reshape(len(differences), -1) if differences.size else np.empty((0, 1))
     known = ~np.isnan(differences).any(axis=1)
-    differences = differences[known]
-    if len(differences) == 0:
+    if not known.any():
         raise ValueError("no image has a value in both")
-    if groups is not None:
-        groups = np.unique(groups[known], return_inverse=True)[1]
-    by_image = differences.mean(axis=1)
-    low, high, error = _spread(differences, groups, seed=seed)
-    wins, losses = (int(np.sum(sign * by_image > LOSS + ROUNDING)) for sign in (1, -1))
-    return Gain(
-        mean=float(by_image.mean()),
-        low=low,
-        high=high,
-        lost=losses / len(by_image),
-        images=len(by_image),
-        wins=wins,
-        losses=losses,
-        error=error,
-        groups=None if groups is None else int(groups.max()) + 1,
-    )
+    return differences[known], None if groups is None else np.unique(groups[known], return_inverse=True)[1]
 
 
-def _spread(
-    differences: NDArray[np.float64], groups: NDArray[np.int64] | None, *, seed: int
-) -> tuple[float, float, float] | tuple[None, None, None]:
-    """The ends of the 95 % interval of the mean of ``(N, S)`` differences, and its standard error.
+def _units(differences: Floats, groups: Numbers | None) -> int:
+    return len(differences) if groups is None else int(groups.max()) + 1
 
-    None for all where there is but one image or group to draw from.
-    """
-    if (len(differences) if groups is None else len(np.unique(groups))) < 2:
-        return None, None, None
-    if np.ptp(differences) == 0:
-        value = float(differences.flat[0])
-        return value, value, 0.0
-    drawn = resampling.over_seeds(resampling.means(differences, groups, seed=seed), seed=seed)
+
+def _can_vary(differences: Floats, groups: Numbers | None) -> bool:
+    return _units(differences, groups) > 1 and bool(np.ptp(differences) > 0)
+
+
+def _spread(means: Floats, seed: int) -> tuple[float, float, float]:
+    """The ends of the 95 % interval of resampled means ``(RESAMPLES, S)``, and their standard error."""
+    drawn = resampling.over_seeds(means, seed=seed)
     return *resampling.interval(drawn), float(drawn.std())
+
+
+def _fixed(differences: Floats, groups: Numbers | None) -> tuple[float, float, float] | tuple[None, None, None]:
+    """The same of what is always drawn alike: None for all where there is but one image or group to draw from."""
+    if _units(differences, groups) < 2:
+        return None, None, None
+    value = float(differences.flat[0])
+    return value, value, 0.0
 
 
 def points(fraction: float) -> str:

@@ -12,6 +12,7 @@ from bench.contracts import UserError
 from bench.reports.columns import QUALITY, per_image
 from bench.reports.image_table import GROUP
 from bench.reports.pairs import differences, numbered
+from bench.reports.scores import shared_images
 from bench.reports.sheets import Field, Sheet, Value, sheet
 from bench.reports.statistics import mean_gain
 from bench.reports.tables import Block, Group, Report
@@ -112,7 +113,7 @@ def _of_block(group: Group, block: Block, baseline: str, images: pd.DataFrame | 
     own = next((row for row in block.rows if row.refiner == baseline and row.status == "done"), None)
     if own is None:
         return
-    before = per_image(own.records, _DECIDES.key)
+    before = pd.Series(per_image(own.records, _DECIDES.key), shared_images(own.records.values()))
     strata = cut(before, _BASE_IOU)
     if images is not None:
         here = images.reindex(before.index[before.index.isin(images.index)])
@@ -184,6 +185,7 @@ def curve(report: Report) -> Sheet:
                     }
                 )
     # Refiner by refiner, as the tables have them, from the weakest base to the strongest.
-    order = list(dict.fromkeys(row.marked for _, block in report.blocks for row in block.rows))
-    rows.sort(key=lambda row: (order.index(str(row["refiner"])), float(row["base_iou"] or 0)))
+    names = dict.fromkeys(row.marked for _, block in report.blocks for row in block.rows)
+    order = {name: place for place, name in enumerate(names)}
+    rows.sort(key=lambda row: (order[str(row["refiner"])], float(row["base_iou"] or 0)))
     return sheet("quality", "Gain over the base's quality", QUALITY_CURVE, rows, repeated=1)

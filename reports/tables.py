@@ -8,14 +8,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import pandas as pd
-
 from bench.reports import legend
 from bench.reports.captions import copies, origin, remarks
 from bench.reports.columns import COST, QUALITY, SPREAD, Column, headroom
-from bench.reports.pairs import differences, told_apart, with_gains, with_headroom, with_inner
+from bench.reports.pairs import differences, told_apart_from_all, with_gains, with_headroom, with_inner
 from bench.reports.reading import Found
 from bench.reports.rows import Row, finished, unfinished, with_gaps
+from bench.reports.scores import Scores
 from bench.reports.selection import Place, Selected, titles
 
 
@@ -52,7 +51,7 @@ class Block:
             return ""
         fair.sort(key=lambda row: row.values[column.key] or 0.0, reverse=column.better == "higher")
         best, *others = fair
-        return best.refiner if all(told_apart(best, other, column, self.groups) for other in others) else ""
+        return best.refiner if told_apart_from_all(best, others, column, self.groups) else ""
 
 
 @dataclass(frozen=True)
@@ -86,11 +85,15 @@ class Group:
         """Footnotes, each once, in the order of the rows; the first is number 1."""
         return tuple(dict.fromkeys(note for block in self.blocks for row in block.rows for note in row.notes))
 
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {note: number for number, note in enumerate(self.notes, start=1)}
+
     def marks(self, row: Row) -> list[int]:
         """Numbers of the row's footnotes."""
-        return [self.notes.index(note) + 1 for note in row.notes]
+        return [self._numbers[note] for note in row.notes]
 
-    @property
+    @cached_property
     def oracles(self) -> tuple[str, ...]:
         """Names of the oracles that have finished on some base."""
         done = (row for block in self.blocks for row in block.rows if row.status == "done")
@@ -158,17 +161,22 @@ class Report:
         """The kinds of table that a group has; None for all that the report has."""
         of_group = None if group is None else {headroom(name).key for name in group.oracles}
         shown = tuple(column for column in self.headroom if of_group is None or column.key in of_group)
-        marked = any(row.contaminated for row in self._rows)
-        found = [
-            Section("Quality", self.quality, legend.of_quality(self.quality, self.baseline, contaminated=marked)),
-            Section("Headroom recovered", shown, legend.of_headroom(shown)),
-            Section("Cost", self.cost, legend.of_cost(self.cost)),
-        ]
+        quality, cost = self._quality_and_cost
+        found = [quality, Section("Headroom recovered", shown, legend.of_headroom(shown)), cost]
         return [section for section in found if section.columns]
 
+    @cached_property
+    def _quality_and_cost(self) -> tuple[Section, Section]:
+        marked = any(row.contaminated for row in self._rows)
+        explained = legend.of_quality(self.quality, self.baseline, contaminated=marked)
+        return Section("Quality", self.quality, explained), Section("Cost", self.cost, legend.of_cost(self.cost))
+
     def _shown(self, columns: Sequence[Column]) -> tuple[Column, ...]:
-        known = {key for row in self._rows for key, value in row.values.items() if value is not None}
-        return tuple(column for column in columns if column.key in known or not column.if_known)
+        return tuple(column for column in columns if column.key in self._known or not column.if_known)
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(key for row in self._rows for key, value in row.values.items() if value is not None)
 
     @property
     def _rows(self) -> Iterable[Row]:
@@ -190,7 +198,7 @@ def assemble(found: Found, baseline: str, groups: Mapping[str, str] | None = Non
     called = titles(grouped)
     laid = []
     for place, members in grouped.items():
-        blocks, shared = _without_shared_notes(_blocks(members, found.records, baseline, groups))
+        blocks, shared = _without_shared_notes(_blocks(members, found.scores, baseline, groups))
         rows = [row for block in blocks for row in block.rows]
         said = (*remarks(members, rows), *shared)
         laid.append(Group(place, called[place], blocks, said, origin(members), copies(members)))
@@ -199,7 +207,7 @@ def assemble(found: Found, baseline: str, groups: Mapping[str, str] | None = Non
 
 def _blocks(
     cells: Sequence[Selected],
-    by_key: Mapping[str, pd.DataFrame],
+    by_key: Mapping[str, Scores],
     baseline: str,
     groups: Mapping[str, str] | None,
 ) -> list[Block]:
@@ -207,23 +215,23 @@ def _blocks(
     oracles = {cell.refiner: cell.manifest.uses_ground_truth for cell in cells}
     # The sort is stable: within each of the three kinds the refiners keep their places in the grid.
     refiners = sorted(oracles, key=lambda refiner: (oracles[refiner], refiner != baseline))
-    named: dict[tuple[str, str], list[Selected]] = defaultdict(list)
+    named: dict[str, dict[str, list[Selected]]] = defaultdict(lambda: defaultdict(list))
     for cell in cells:
-        named[cell.base, cell.refiner].append(cell)
+        named[cell.base][cell.refiner].append(cell)
     blocks = []
-    for base in dict.fromkeys(cell.base for cell in cells):
+    for base, of_base in named.items():
         rows = {
-            refiner: row_of(base, refiner, named[base, refiner], by_key, oracle=oracles[refiner])
+            refiner: row_of(base, refiner, of_base.get(refiner, ()), by_key, oracle=oracles[refiner])
             for refiner in refiners
         }
         own = rows.get(baseline, Row(base, baseline, "missing"))
         bounds = {name: differences(row, own) for name, row in rows.items() if row.oracle and row.status == "done"}
+        gaining = [row for row in rows.values() if row.status == "done" and row.refiner != baseline]
+        gained = {row.refiner: row for row in with_gains(gaining, own, groups)}
         compared = []
-        for refiner, row in rows.items():
+        for refiner, row in {**rows, **gained}.items():
             if row.status == "done":
-                if refiner != baseline:
-                    row = with_gains(row, own, groups)
-                for inner in _inner(named[base, refiner], base, named):
+                for inner in _inner(of_base.get(refiner, ()), of_base):
                     row = with_inner(row, rows[inner], own)
                 row = with_headroom(row, own, bounds)
             compared.append(row)
@@ -233,30 +241,27 @@ def _blocks(
     images = max((row.images for row in done), default=0)
 
     def gaps(row: Row) -> Row:
-        return with_gaps(row, named[row.base, row.refiner], seeds=seeds, images=images) if row.status == "done" else row
+        return with_gaps(row, named[row.base][row.refiner], seeds=seeds, images=images) if row.status == "done" else row
 
     return [replace(block, rows=tuple(gaps(row) for row in block.rows)) for block in blocks]
 
 
-def row_of(
-    base: str, refiner: str, cells: Sequence[Selected], by_key: Mapping[str, pd.DataFrame], *, oracle: bool
-) -> Row:
-    """The row of some cells, one a seed, on its own; ``by_key`` are the finished ones' records."""
+def row_of(base: str, refiner: str, cells: Sequence[Selected], by_key: Mapping[str, Scores], *, oracle: bool) -> Row:
+    """The row of some cells, one a seed, on its own; ``by_key`` are the finished ones' numbers."""
     done = [cell.manifest for cell in cells if cell.manifest.status == "done"]
     if not done:
         return unfinished(base, refiner, cells, oracle=oracle)
-    records = {manifest.seed: by_key[manifest.key].set_index("id") for manifest in done}
+    records = {manifest.seed: by_key[manifest.key] for manifest in done}
     return finished(base, refiner, cells, records, oracle=oracle)
 
 
-def _inner(cells: Sequence[Selected], base: str, named: Mapping[tuple[str, str], Sequence[Selected]]) -> list[str]:
+def _inner(cells: Sequence[Selected], of_base: Mapping[str, Sequence[Selected]]) -> list[str]:
     """The rows of the base whose refiner is a parameter of these cells' refiner."""
-    inside = [value for cell in cells for value in _of_refiner(cell).get("parameters", {}).values()]
-    return [
-        refiner
-        for (where, refiner), others in named.items()
-        if where == base and any(_of_refiner(other) in inside for other in others)
-    ]
+    parameters = (_of_refiner(cell).get("parameters", {}) for cell in cells)
+    inside = [value for values in parameters for value in values.values() if isinstance(value, Mapping)]
+    if not inside:
+        return []
+    return [name for name, others in of_base.items() if any(_of_refiner(other) in inside for other in others)]
 
 
 def _of_refiner(cell: Selected) -> dict[str, Any]:

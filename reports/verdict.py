@@ -100,7 +100,8 @@ def _bought(row: Row) -> str:
 
 def _alike(best: Row, others: Sequence[Row], block: Block, names: Mapping[str, str]) -> list[str]:
     """Those that are not told apart from the best, fastest first."""
-    found = [row for row in others if not told_apart(best, row, QUALITY[0], block.groups)]
+    apart = told_apart(best, others, QUALITY[0], block.groups)
+    found = [row for row, differs in zip(others, apart, strict=True) if not differs]
     found.sort(key=lambda row: -_speed(row, best))
     if not found:
         return []

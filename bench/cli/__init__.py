@@ -20,16 +20,35 @@ from bench.cli import (
     run,
     score,
     screen,
+    status,
     store,
     train,
     tune,
 )
 from bench.cli.parser import Commands, Parser
+from bench.cli.stopping import stopping
 from bench.contracts import UserError
 from bench.runtime.environment import DISTRIBUTION, version_of
-from bench.runtime.failures import DISK
+from bench.runtime.failures import DISK, signal_of
 
-COMMANDS = (run, report, compare, score, predict, refine, train, tune, export, data, store, list, new, check, doctor)
+COMMANDS = (
+    run,
+    status,
+    report,
+    compare,
+    score,
+    predict,
+    refine,
+    train,
+    tune,
+    export,
+    data,
+    store,
+    list,
+    new,
+    check,
+    doctor,
+)
 """In the order of ``bench --help``."""
 
 FILE_SYSTEM = DISK | {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP}
@@ -40,18 +59,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of ``bench``.
 
     0 done, 2 the user can fix it, 3 done but for failed cells, 1 a defect of ours, or `compare` found a regression,
-    130 interrupted.
+    4 not finished yet (`status`), 128 + N ended by signal N: 130 Ctrl-C, 129 a closed terminal, 143 SIGTERM.
     """
     screen.write_anything()
     try:
-        arguments = parser().parse_args(argv)
-        return int(arguments.command(arguments) or 0)
+        with stopping():
+            arguments = parser().parse_args(argv)
+            return int(arguments.command(arguments) or 0)
     except UserError as error:
         print(f"bench: error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("bench: interrupted; the same command goes on where this one stopped", file=sys.stderr)
-        return 130
+        return 128 + signal_of(stop)
     except BrokenPipeError:
         # The reader of a pipe (`| head`) has left.
         sys.stderr.close()
@@ -72,7 +92,8 @@ def parser() -> Parser:
         description="Which refinement method improves my segmentation masks, by how much, and at what cost?",
         epilog="A name may carry parameters wherever one is taken: --refiner 'prn[size=128]'. "
         "Exit codes: 0 done, 2 you can fix it (one line on stderr says how), "
-        "3 done but for cells that failed under --on-error skip, 1 a defect of ours or of a plug-in; "
+        "3 done but for cells that failed under --on-error skip, 1 a defect of ours or of a plug-in, "
+        "128 + N ended by signal N (130 Ctrl-C); of 'bench status' 4 says that cells are not finished yet; "
         "of 'bench compare' 1 says that something regressed.",
     )
     version = f"{DISTRIBUTION} {version_of(DISTRIBUTION) or '(not installed)'}"

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import sys
 
 from bench.cli import options, screen
 from bench.cli.parser import Commands
 from bench.config import EngineName, OnError
-from bench.contracts import PROTOCOLS
+from bench.contracts import PROTOCOLS, UserError
+
+_NO_OPTIONS = (*screen.OPTIONS, "dry_run", "json")
+"""What the command has and `bench.run` has not."""
 
 SKIPPED = 3
 """Exit code of a run that went on past failed cells, and is done with the others."""
@@ -49,6 +53,8 @@ def add(commands: Commands) -> None:
     run.add_argument("--epochs", metavar="N", help="of every base and refiner that is trained")
     text = "stop at the first failed cell, or record it and go on"
     run.add_argument("--on-error", metavar=options.one_of(OnError), help=text)
+    text = "images that one stage works on; of more, maps are made and refined in several, which may run side by side"
+    run.add_argument("--shard", metavar="N", help=text)
     options.workers(run)
     text = "end a stage that makes no progress for so long, and let its cells fail; not with --engine inline"
     run.add_argument("--stall-limit", metavar="SECONDS", help=text)
@@ -59,16 +65,24 @@ def add(commands: Commands) -> None:
     )
     run.add_argument("--keep-maps", metavar="N|all|worst:N", help=text)
     run.add_argument("--force", action="store_true", help="compute the named cells anew (base maps are kept)")
+    text = "compute nothing: say what is to be done, what is there, what will fail and how long it will take"
+    run.add_argument("--dry-run", action="store_true", help=text)
+    run.add_argument("--json", action="store_true", help="of --dry-run: as JSON")
     screen.options(run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    if arguments.dry_run:
+        return _dry_run(arguments)
+    if arguments.json:
+        raise UserError("is of --dry-run alone", "--json", "leave it out: 'bench report --json' has the tables")
+
     from bench.commands.run import run
     from bench.execution.study import CellError
     from bench.runtime.progress import note
 
     try:
-        result = run(**options.given(arguments, but=screen.OPTIONS))
+        result = run(**options.given(arguments, but=_NO_OPTIONS))
     except CellError as defect:
         print(f"{defect}\nbench: a defect in the harness or a plug-in; please report the lines above", file=sys.stderr)
         return 1
@@ -78,3 +92,11 @@ def _run(arguments: argparse.Namespace) -> int:
     store = shlex.quote(result.store.address)
     note(f"tables again: bench report --store {store} [--wide] [--legend] [--latex --csv --out DIR]")
     return 2 if result.damaged else SKIPPED if result.failures else 0
+
+
+def _dry_run(arguments: argparse.Namespace) -> int:
+    from bench.commands.dry_run import dry_run
+
+    found = dry_run(**options.given(arguments, but=_NO_OPTIONS))
+    print(json.dumps(found.as_dict(), indent=2) if arguments.json else found)
+    return 0

@@ -14,7 +14,7 @@ def add(commands: Commands) -> None:
     check.add_argument("--store", metavar="DIR|URL", help="of a run")
     check.add_argument("--repair", action="store_true", help="take that out, so that the next run makes it anew")
     gc = commands.add(
-        "store gc", "remove what killed runs have left, work that was stopped, and pictures of no cell", _gc
+        "store gc", "remove what killed runs have left, work that was stopped, pictures of no cell, old logs", _gc
     )
     gc.add_argument("--store", metavar="DIR|URL", help="of a run")
     gc.add_argument("--unused", action="store_true", help="also maps and trainings that no cell was made from")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from bench.contracts import Dataset, DatasetSource, Sample, TellsReading
 from bench.datasets.pairs import Digests, PairDataset
-from bench.datasets.subset import Subset, digests_of
+from bench.datasets.subset import Subset, digests_of, pairs_of
 from bench.runtime.reading import changed
 
 
@@ -18,10 +20,14 @@ class Contents:
     Attributes:
         digests: of their files; None for a split that is not made of pairs of files.
         fingerprint: for that, the whole split's; else "".
+        pairs: where the files are and how they are read, so that nobody lists the folder again; None where that cannot
+            be sent to another process.
     """
 
     digests: Digests | None
     fingerprint: str = ""
+    pairs: PairDataset | None = None
+    _parts: dict[tuple[int, int], Contents] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, part: Dataset, whole: Dataset) -> Contents:
@@ -32,7 +38,21 @@ class Contents:
             whole: the split that they are of.
         """
         digests = digests_of(part)
-        return cls(digests) if digests is not None else cls(None, whole.fingerprint())
+        return cls(digests, pairs=_portable(pairs_of(part))) if digests is not None else cls(None, whole.fingerprint())
+
+    def part(self, ids: Sequence[str], start: int) -> Contents:
+        """Of the samples from number ``start`` on, which have these ids; of what is not made of pairs, all the same."""
+        if self.digests is None:
+            return self
+        key = (start, len(ids))
+        if key not in self._parts:  # of all refiners of a base one
+            pairs = self.pairs and self.pairs.some(range(start, start + len(ids)))
+            assert pairs is None or tuple(pairs.ids) == tuple(ids)
+            self._parts[key] = Contents({one: self.digests[one] for one in ids}, pairs=pairs)
+        return self._parts[key]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_parts": {}}
 
 
 class Planned(Subset):
@@ -65,6 +85,14 @@ class Planned(Subset):
         if not isinstance(self._dataset, PairDataset):
             raise changed(f"{self.name}, {self.split}")
         return self._dataset.expecting(place, digests[self._dataset.ids[place]])
+
+
+def _portable(pairs: PairDataset | None) -> PairDataset | None:
+    try:
+        pickle.dumps(pairs and pairs.some([]))
+    except Exception:  # a plug-in's reader may be anything
+        return None
+    return pairs
 
 
 def check_fingerprint(split: Dataset, contents: Contents) -> None:

@@ -55,12 +55,7 @@ class Part(Subset):
 
     @cached_property
     def _pairs(self) -> PairDataset | None:
-        dataset: Dataset = self
-        indices = list(range(len(self)))
-        while isinstance(dataset, Subset):
-            inner = dataset
-            dataset, indices = inner._dataset, [inner._indices[index] for index in indices]
-        return dataset.some(indices) if isinstance(dataset, PairDataset) else None
+        return pairs_of(self)
 
     @cached_property
     def _of_arrays(self) -> str:
@@ -71,6 +66,15 @@ class Part(Subset):
                 total.update(sample.image.tobytes() + sample.mask.tobytes())
             total.update(b"\n")
         return total.hexdigest()
+
+
+def pairs_of(split: Dataset) -> PairDataset | None:
+    """The samples of a split as a split of pairs of files of its own; None where it is not made of such."""
+    indices = list(range(len(split)))
+    while isinstance(split, Subset):
+        inner = split
+        split, indices = inner._dataset, [inner._indices[index] for index in indices]
+    return split.some(indices) if isinstance(split, PairDataset) else None
 
 
 def digests_of(split: Dataset) -> Digests | None:

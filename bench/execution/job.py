@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,9 @@ class Job:
         workers: processes that the test images are spread over, see `bench.runtime.crew`; no part of the cell's
             identity.
         stall_limit: seconds without progress after which an engine ends a stage; None never does.
+        shard: images of a split that one stage works on.
+        part: numbers of the first image of the split that this stage works on, and of the one after its last; None for
+            all. The cell has these images alone then.
         own_process: each stage has a process to itself, whose memory is the stage's.
         generation: of the run, see `bench.store.Manifest`.
         force: what is there of an earlier generation does not count.
@@ -59,6 +63,8 @@ class Job:
     device: str
     workers: int = 1
     stall_limit: int | None = None
+    shard: int = 1000
+    part: tuple[int, int] | None = None
     own_process: bool = True
     generation: int = 1
     force: bool = False
@@ -81,13 +87,35 @@ class Job:
 
     def maps(self, split: Split) -> MapCache:
         """The base's maps of a split, as far as they are there."""
-        return self.store.maps(self.cell.base_key, self.cell.prints[split])
+        return self.store.maps(self.cell.base_key, self.cell.prints[split], self.cell.ids[split])
+
+    def parts(self, split: Split) -> list[Job]:
+        """This job for each part of a split; itself where that is small enough for one stage."""
+        ids = self.cell.ids[split]
+        if len(ids) <= self.shard:
+            return [self]
+        starts = range(0, len(ids), self.shard)
+        return [self._of_part(split, start, min(start + self.shard, len(ids))) for start in starts]
+
+    def _of_part(self, split: Split, start: int, stop: int) -> Job:
+        cell = self.cell
+        ids = cell.ids[split][start:stop]
+        contents = {name: of.part(ids, start) if name == split else of for name, of in cell.contents.items()}
+        scored = cell.scored
+        if split == "test":
+            scored = ids if scored == cell.ids[split] else tuple(one for one in ids if one in self._all_scored)
+        cut = replace(cell, ids={**cell.ids, split: ids}, contents=contents, scored=scored)
+        return replace(self, cell=cut, part=(start, stop))
 
     @property
     def work(self) -> Path:
         """The folder for what is under way; only with a lease."""
         assert self.lease is not None
         return self.store.workspace(self.lease, afresh=self.force)
+
+    @cached_property
+    def _all_scored(self) -> frozenset[str]:
+        return frozenset(self.cell.scored)
 
     def source(self) -> DatasetSource:
         """The cell's dataset."""
@@ -101,13 +129,16 @@ class Job:
             UserError: it, or what its files are taken for, is not what it was when the run was planned; so does
                 reading a sample.
         """
-        source, ids = self.source(), self.cell.ids[split]
-        if not ids:
+        ids, contents = self.cell.ids[split], self.cell.contents.get(split)
+        if contents is not None and contents.pairs is not None:
+            return Planned(contents.pairs, ids, contents)
+        source = self.source()
+        if not ids or contents is None:
             return Subset(source.split(split), ids)
         if (reading := reading_of(source)) != self.cell.reading:
             said = f"was read as {self.cell.reading} when the run was planned, and is as {reading} now"
             raise changed(self.cell.dataset.label, said)
-        return Planned(source.split(split), ids, self.cell.contents[split])
+        return Planned(source.split(split), ids, contents)
 
     def check_splits(self, *splits: Split) -> None:
         """Once a stage has read splits, and before it keeps what came of that.
@@ -116,8 +147,9 @@ class Job:
             UserError: one that is not checked as it is read is not what it was when the run was planned.
         """
         for split in splits:
-            if split in self.cell.contents:
-                check_fingerprint(self.source().split(split), self.cell.contents[split])
+            contents = self.cell.contents.get(split)
+            if contents is not None and contents.digests is None:
+                check_fingerprint(self.source().split(split), contents)
 
     def check_refiner_files(self) -> None:
         """Once the refiner has read its files, and before what it makes is kept.

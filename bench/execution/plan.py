@@ -217,6 +217,8 @@ class Opened:
         self.whole: dict[Split, Dataset] = {name: source.split(name) for name in SPLITS}
         # Kept, as a part remembers the hash of its files.
         self._parts: dict[tuple[Split, frozenset[str]], Part] = {}
+        self._ids: dict[int, tuple[Dataset, tuple[str, ...]]] = {}
+        self._contents: dict[int, Contents] = {}
 
     def covered(self, base: BaseNetwork) -> dict[Split, Dataset]:
         """The splits without a limit: those samples that a partial base has maps for."""
@@ -233,6 +235,17 @@ class Opened:
     def limited(self, splits: dict[Split, Dataset]) -> dict[Split, Dataset]:
         """What the limit leaves of each split; one that it does not cut is as it was."""
         return {name: self._limited(name, split) for name, split in splits.items()}
+
+    def ids(self, split: Dataset) -> tuple[str, ...]:
+        """Of a split, as all cells on it share them."""
+        return self._ids.setdefault(id(split), (split, tuple(split.ids)))[1]
+
+    def contents(self, name: Split, split: Dataset) -> Contents:
+        """What its samples hold, as all cells on it share it."""
+        self.ids(split)  # keeps it, and so its number
+        if id(split) not in self._contents:
+            self._contents[id(split)] = Contents.of(split, self.whole[name])
+        return self._contents[id(split)]
 
     @cached_property
     def reading(self) -> str:
@@ -303,9 +316,8 @@ class _Context:
             identity |= {"seed": seed, "train": self.splits["train"].fingerprint(), "val": self._print("val")}
         self.base_identity, self.base_key = identity, digest(identity)
         self.opened = opened
-        self.contents = {
-            name: Contents.of(self.splits[name], opened.whole[name]) for name in used if len(self.splits[name])
-        }
+        self.ids = {name: opened.ids(split) for name, split in self.splits.items()}
+        self.contents = {name: opened.contents(name, self.splits[name]) for name in used if len(self.splits[name])}
 
     def placed(self, refiner: Variant) -> Variant:
         """With a path that names the dataset, the base or the seed of these cells, see `Variant.placed`."""
@@ -313,7 +325,7 @@ class _Context:
 
     def cell(self, refiner: Variant, position: int, *, asked: bool, skip_errors: bool) -> Cell:
         refiner = self.placed(refiner)
-        error, saw, scored = "", [], tuple(self.splits["test"].ids)
+        error, saw, scored = "", [], self.ids["test"]
         try:
             made = refiner.make(device="cpu", seed=self.seed)
             if isinstance(made, GoesByName):
@@ -386,7 +398,7 @@ class _Context:
             base_key=self.base_key,
             fit_key=fit_key,
             inner_fits=inner_fits,
-            ids={name: tuple(split.ids) for name, split in self.splits.items()},
+            ids=self.ids,
             scored=scored,
             prints={"val": self._print("val"), "test": self._print("test")},
             contents=self.contents,

@@ -7,16 +7,18 @@ has the lease on its task, which the job carries.
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
+import pyarrow.compute as pc
 
 from bench.contracts import DECISION, AsksBase, Episodic, Split, UserError
 from bench.execution import pictures
@@ -40,6 +42,16 @@ from bench.store.objects import answering
 
 _TRUTH, _FOUND = "has_truth", "has_found"
 """Of a record while it is computed: whether the mask, and the refined map, has any foreground."""
+
+
+Does = Literal["train", "val maps", "fit", "test maps", "refine", "put together", "pictures"]
+"""What a stage does, in the order of a cell."""
+
+OF_BASES: frozenset[Does] = frozenset({"train", "val maps", "test maps"})
+"""The work of a base; all else is a refiner's."""
+
+BY_IMAGE: frozenset[Does] = frozenset({"val maps", "test maps", "refine", "pictures"})
+"""What is done image by image."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +87,17 @@ class Stage:
         metrics = [entry for metric in cell.metrics.values() for entry in metric.entries]
         return [*cell.dataset.entries, *cell.refiner.entries, *asked, *metrics]
 
+    @property
+    def does(self) -> Does:
+        """What it does, in a word or two."""
+        return _DOES[self.function]
+
+    @property
+    def whose(self) -> str:
+        """The base or the refiner that it is the work of."""
+        manifest = self.job.cell.manifest
+        return manifest.base if self.does in OF_BASES else manifest.refiner
+
 
 def stages(jobs: Sequence[Job], pictured: Sequence[Job] = ()) -> Iterator[Stage]:
     """The stages of the cells, each after those it needs; what several cells share comes once.
@@ -84,51 +107,105 @@ def stages(jobs: Sequence[Job], pictured: Sequence[Job] = ()) -> Iterator[Stage]
             that is stopped has the numbers.
     """
     seen: set[str] = set()
+
+    def new(found: Sequence[Stage]) -> Iterator[Stage]:
+        for stage in found:
+            if stage.name not in seen:
+                seen.add(stage.name)
+                yield stage
+
     for job in jobs:
-        yield from _made_from(job, seen)
-        manifest, needs = job.cell.manifest, _names(job)
-        seen.add(_label(manifest))
-        yield Stage(_label(manifest), refine, job, cell_task(manifest), _cell_is_done, needs=needs, cell=manifest)
+        made = _Made(job)
+        yield from new([*made.all, *_refining(job, made)])
     for job in pictured:
-        yield from _made_from(job, seen)
+        made = _Made(job)
+        yield from new(made.all)
         cells = [cell for cell in (job.cell.manifest, job.baseline) if cell is not None]
-        needs = (*_names(job), *(name for name in dict.fromkeys(map(_label, cells)) if name in seen))
+        needs = (*_names(made.all), *(name for name in dict.fromkeys(map(_label, cells)) if name in seen))
         name, task = f"pictures of {_label(job.cell.manifest)}", kept_task(job.cell.manifest)
         yield Stage(name, pictures.keep, job, task, pictures.are_kept, needs=needs)
 
 
-def _made_from(job: Job, seen: set[str]) -> Iterator[Stage]:
-    """What a cell is made from, but for what comes before."""
-    before: tuple[str, ...] = ()
-    for name, function, task, done in _chain(job):
-        if name not in seen:
-            seen.add(name)
-            yield Stage(name, function, job, task, done, needs=before)
-        before = (*before, name)
-
-
 def is_made(job: Job) -> bool:
     """Whether all is in the store that a cell is made from: its base, the maps, the fitted refiner."""
-    return all(done(job) for *_, done in _chain(job))
+    return all(stage.is_done for stage in _Made(job).all)
 
 
-def _names(job: Job) -> tuple[str, ...]:
-    return tuple(name for name, *_ in _chain(job))
+class _Made:
+    """The stages that make what a cell is refined from; many cells share them.
+
+    Attributes:
+        fit: train the base, its maps of val, fit the refiner; as far as there is something to learn.
+        maps: the base's maps of test, by parts.
+    """
+
+    def __init__(self, job: Job) -> None:
+        cell, manifest = job.cell, job.cell.manifest
+        base = f"{manifest.base} on {manifest.dataset} [{cell.base_key[:8]}]"
+        trained: list[Stage] = []
+        if cell.base_trainable:
+            trained = [Stage(f"train {base}", fit_base, job, job.trained_base.task, _base_is_trained)]
+        self.fit = trained
+        if cell.fit_key:
+            maps = _predicting(job, "val", f"val maps of {base}", trained)
+            name = f"fit {manifest.refiner} to {manifest.base} on {manifest.dataset} [{cell.fit_key[:8]}]"
+            needs = _names([*trained, *maps])
+            fit = Stage(name, fit_refiner, job, job.fitted_refiner.task, _refiner_is_fitted, needs=needs)
+            self.fit = [*trained, *maps, fit]
+        self.maps = _predicting(job, "test", f"test maps of {base}", trained)
+
+    @property
+    def all(self) -> list[Stage]:
+        return [*self.fit, *self.maps]
 
 
-def _chain(job: Job) -> list[tuple[str, Callable[[Job], None], str, Callable[[Job], bool]]]:
-    """Name, function, task and end of each step up to a cell's refiner."""
-    cell, manifest = job.cell, job.cell.manifest
-    base = f"{manifest.base} on {manifest.dataset} [{cell.base_key[:8]}]"
-    chain: list[tuple[str, Callable[[Job], None], str, Callable[[Job], bool]]] = []
-    if cell.base_trainable:
-        chain.append((f"train {base}", fit_base, job.trained_base.task, _base_is_trained))
-    if cell.fit_key:
-        chain.append((f"val maps of {base}", predict_val, _maps_task(job, "val"), partial(_are_predicted, "val")))
-        fitted = f"fit {manifest.refiner} to {manifest.base} on {manifest.dataset} [{cell.fit_key[:8]}]"
-        chain.append((fitted, fit_refiner, job.fitted_refiner.task, _refiner_is_fitted))
-    chain.append((f"test maps of {base}", predict_test, _maps_task(job, "test"), partial(_are_predicted, "test")))
-    return chain
+def _predicting(job: Job, split: Split, name: str, needs: Sequence[Stage]) -> list[Stage]:
+    function = predict_val if split == "val" else predict_test
+    return [
+        Stage(
+            f"{name}{_which(one)}",
+            function,
+            one,
+            maps_task(job.cell.base_key, job.cell.prints[split], one.part),
+            partial(_are_predicted, split),
+            needs=_names(needs),
+        )
+        for one in job.parts(split)
+    ]
+
+
+def _refining(job: Job, made: _Made) -> list[Stage]:
+    """In one stage, or in one for each part and one that puts them together."""
+    manifest, parts = job.cell.manifest, job.parts("test")
+    label = _label(manifest)
+    if len(parts) == 1:
+        return [
+            Stage(label, refine, job, cell_task(manifest), _cell_is_done, needs=_names(made.all), cell=manifest),
+        ]
+    found = [
+        Stage(
+            f"{label}{_which(one)}",
+            refine_part,
+            one,
+            cell_task(manifest, one.part),
+            _part_is_done,
+            needs=(*_names(made.fit), maps.name),
+        )
+        for one, maps in zip(parts, made.maps, strict=True)
+    ]
+    # It reads no sample, so that it need not know of any.
+    light = {name: contents for name, contents in job.cell.contents.items() if contents.digests is None}
+    whole = replace(job, cell=replace(job.cell, contents=light))
+    needs = (*_names(made.all), *_names(found))
+    return [*found, Stage(label, put_together, whole, cell_task(manifest), _cell_is_done, needs=needs, cell=manifest)]
+
+
+def _which(job: Job) -> str:
+    return "" if job.part is None else f", images {job.part[0] + 1} to {job.part[1]}"
+
+
+def _names(found: Sequence[Stage]) -> tuple[str, ...]:
+    return tuple(stage.name for stage in found)
 
 
 def _label(cell: Manifest) -> str:
@@ -147,15 +224,17 @@ def _cell_is_done(job: Job) -> bool:
     return job.store.find(job.cell.manifest, job.least) is not None
 
 
+def _part_is_done(job: Job) -> bool:
+    assert job.part is not None
+    # Who has put the cell together has removed its parts.
+    return job.store.parts(job.cell.manifest, job.least).has(*job.part) or _cell_is_done(job)
+
+
 def _are_predicted(split: Split, job: Job) -> bool:
     maps = job.maps(split)
     maps.check()
     told = not isinstance(job.source(), Episodic) or job.store.has_episodes(job.cell.base_key, job.cell.prints[split])
     return told and not maps.damaged and not maps.missing(job.cell.ids[split])
-
-
-def _maps_task(job: Job, split: Split) -> str:
-    return maps_task(job.cell.base_key, job.cell.prints[split])
 
 
 def fit_base(job: Job) -> None:
@@ -201,6 +280,37 @@ def _keep(job: Job, training: Training, work: Path, seconds: float, **more: Any)
 def refine(job: Job) -> None:
     """Refine and score the test split, image by image, and store the finished cell."""
     assert job.lease is not None
+    frame = _scored(job)
+    seen = {name: bool(frame.get(name, pd.Series([True])).any()) for name in (_TRUTH, _FOUND)}
+    job.store.add(_done(job, seen, describe(job.device)), frame, job.lease)
+    job.store.clear(job.lease)
+
+
+def refine_part(job: Job) -> None:
+    """Refine and score a part of the test split, image by image, and store its records."""
+    assert job.lease is not None and job.part is not None
+    about = {"environment": json.dumps(describe(job.device))}
+    job.store.add_part(job.cell.manifest, job.part, _scored(job), about, job.lease)
+    job.store.clear(job.lease)
+
+
+def put_together(job: Job) -> None:
+    """Store the finished cell of which all parts are there."""
+    assert job.lease is not None
+    parts, cuts = job.store.parts(job.cell.manifest, job.least), [one.part for one in job.parts("test") if one.part]
+    told = [parts.read(*cut, columns=[_TRUTH, _FOUND]) for cut in cuts]
+    seen = {name: any(pc.any(table[name]).as_py() for table, _ in told) for name in (_TRUTH, _FOUND)}
+    environments = [json.loads(about["environment"]) for _, about in told]
+    # Of a cell that several machines have computed, all of them.
+    names = "; ".join(dict.fromkeys(one["device_name"] for one in environments))
+    manifest = _done(job, seen, environments[0] | {"device_name": names})
+    job.store.add(manifest, (parts.read(*cut)[0] for cut in cuts), job.lease)
+    parts.clear()
+
+
+def _scored(job: Job) -> pd.DataFrame:
+    """The records of the job's images, in their order."""
+    assert job.lease is not None
     ids = job.cell.scored
     with Log(job.work / _RECORDS) as log:
         records = {record["id"]: record for record in log.lines}
@@ -210,10 +320,19 @@ def refine(job: Job) -> None:
                 log.add(record)
                 records[record["id"]] = record
     _check(partial(job.store.clear, job.lease), partial(job.check_splits, "test"))
-    frame = pd.DataFrame([records[sample_id] for sample_id in ids])
-    job.store.add(_done(job, frame), frame, job.lease)
-    job.store.clear(job.lease)
+    return pd.DataFrame([records[sample_id] for sample_id in ids])
 
+
+_DOES: dict[Callable[[Job], None], Does] = {
+    fit_base: "train",
+    predict_val: "val maps",
+    predict_test: "test maps",
+    fit_refiner: "fit",
+    refine: "refine",
+    refine_part: "refine",
+    put_together: "put together",
+    pictures.keep: "pictures",
+}
 
 _RECORDS = "records.jsonl"
 """In a cell's folder of work: the records so far."""
@@ -283,19 +402,19 @@ def _record_episodes(job: Job, split: Split) -> None:
         job.store.write_episodes(job.cell.base_key, job.cell.prints[split], found)
 
 
-def _done(job: Job, frame: pd.DataFrame) -> Manifest:
+def _done(job: Job, seen: Mapping[str, bool], environment: dict[str, Any]) -> Manifest:
     fitting = job.fitted_refiner.find() if job.cell.fit_key else None
     finished = fitting.finished if fitting is not None else None
     return job.cell.manifest.model_copy(
         update={
             "status": "done",
             "generation": job.generation,
-            "remarks": [*_left_out(job.cell), *_remarks(frame)],
+            "remarks": [*_left_out(job.cell), *_remarks(seen)],
             "fit_seconds": finished["seconds"] if finished is not None else None,
             "tuned": (fitting.tuned if fitting is not None else None) or {},
             "tuned_inside": _tuned_inside(job.cell.refiner, fitting.folder) if fitting is not None else {},
             "written": datetime.now(UTC).isoformat(timespec="seconds"),
-            "environment": describe(job.device) | ({"workers": job.workers} if job.workers > 1 else {}),
+            "environment": environment | ({"workers": job.workers} if job.workers > 1 else {}),
         }
     )
 
@@ -321,11 +440,11 @@ def _left_out(cell: Cell) -> list[str]:
     return [f"{of} have no refined map, and this row and its gains leave them out: {', '.join(gone[:10])}{more}"]
 
 
-def _remarks(frame: pd.DataFrame) -> list[str]:
+def _remarks(seen: Mapping[str, bool]) -> list[str]:
     """What makes the numbers mean little, though each of them is right."""
     found = []
-    if not frame.get(_TRUTH, pd.Series([True])).any():
+    if not seen[_TRUTH]:
         found.append(ALL_EMPTY)
-    if not frame.get(_FOUND, pd.Series([True])).any():
+    if not seen[_FOUND]:
         found.append(NOTHING_FOUND)
     return found

@@ -17,8 +17,9 @@ from bench.execution import pictures, stages
 from bench.execution.engines import Engine, Outcome, Placement
 from bench.execution.job import Job
 from bench.execution.stages import Stage
-from bench.runtime.progress import note
+from bench.runtime.progress import Step, note, overheard_by
 from bench.store import Manifest, Store
+from bench.store.leases import Progress
 
 
 class CellError(Exception):
@@ -53,7 +54,9 @@ class Study:
     _ended: set[str] = field(default_factory=set)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "stages"} | {"watchers": []}
+        return {key: value for key, value in self.__dict__.items() if key not in ("stages", "_tasks")} | {
+            "watchers": []
+        }
 
     @cached_property
     def stages(self) -> list[Stage]:
@@ -68,7 +71,7 @@ class Study:
             UserError: with ``on_error="fail"``, what the user can fix; or the engine's own.
             CellError: with ``on_error="fail"``, a defect.
         """
-        with self.store.leases.keeping():
+        with self.store.leases.keeping(), overheard_by(self._report):
             engine(self.stages, self, placement)
         self.store.tidy()
         if self._fatal:
@@ -91,6 +94,15 @@ class Study:
             else:
                 note(f"done: {stage.name}")
         return not self._fatal
+
+    @cached_property
+    def _tasks(self) -> dict[str, str]:
+        return {stage.name: stage.task for stage in self.stages}
+
+    def _report(self, what: Step | str) -> None:
+        """What is heard of a stage goes into its lease, for the other runs and ``bench status``."""
+        if isinstance(what, Step) and what.stage in self._tasks:
+            self.store.leases.report(self._tasks[what.stage], Progress(what.description, what.done, what.total))
 
     def record_failure(self, cell: Manifest, error: str, *, said: bool) -> None:
         """Record it in the store.
@@ -115,7 +127,10 @@ class Study:
             if not self._fatal and cell.key not in self.failures:
                 note(f"warning: no pictures of {cell.title}: {outcome.error}")
         elif self.on_error == "fail":
-            # The cells that wait for this stage fail with it.
+            # The cells that wait for this stage, or for one that waits for it, fail with it.
+            broken = {stage.name}
             for waiting in self.stages:
-                if waiting.cell is not None and waiting.cell.key not in self._ended and stage.name in waiting.needs:
-                    self.record_failure(waiting.cell, outcome.error, said=False)
+                if broken & {*waiting.needs}:
+                    broken.add(waiting.name)
+                    if waiting.cell is not None and waiting.cell.key not in self._ended:
+                        self.record_failure(waiting.cell, outcome.error, said=False)

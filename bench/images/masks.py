@@ -133,6 +133,11 @@ class MaskFiles:
             found = _common(found, _coding(decode(path)), path)
         return found
 
+    def __getstate__(self) -> dict[str, Any]:
+        # What another process reads is coded as it was found to be here; of the files it needs no more.
+        known = not self.classes and self.coding is not None
+        return {**self.__dict__, "files": sample(self.files)} if known else self.__dict__
+
     def _by_class(self, raster: Raster) -> Truth:
         numbers = raster.index if raster.index is not None else raster.grey
         if numbers is None or numbers.dtype.kind not in "bui":

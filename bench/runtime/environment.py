@@ -47,7 +47,6 @@ def version_of(package: str) -> str:
         return ""
 
 
-@cache
 def package_versions() -> dict[str, str]:
     """Versions of the packages that decide numbers; "" for one that is not installed."""
     return {package: version_of(package) for package in PACKAGES}
@@ -76,7 +75,6 @@ def gpu_names() -> list[str]:
     return [pynvml.nvmlDeviceGetName(pynvml.nvmlDeviceGetHandleByIndex(i)) for i in range(pynvml.nvmlDeviceGetCount())]
 
 
-@cache
 def cpu_name() -> str:
     """Model and number of usable cores."""
     model = platform.processor() or platform.machine()
@@ -103,9 +101,8 @@ def pick_device(wanted: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"
     return "cpu"
 
 
-@cache
 def git_commit() -> str:
-    """Commit of the checkout that the harness was started from, ``+changes`` where the tree differs; "" outside one."""
+    """Commit of the checkout the harness runs from, with ``+changes`` where the tree differs; "" outside one."""
     here = Path(__file__).parent
     try:
         # Installed into a .venv inside somebody's repository, the commit would be theirs: ours tracks this file.
@@ -120,20 +117,20 @@ def _git(folder: Path, *arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def look_up() -> None:
-    """Find out now what `describe` tells of every device: of this process, and of those that are forked from it."""
-    package_versions()
-    cpu_name()
-    git_commit()
-
-
-def describe(device: str) -> dict[str, Any]:
-    """JSON-able description for a manifest."""
+@cache
+def software() -> dict[str, Any]:
+    """What `describe` tells of this process whatever its device; found out once, for those forked from it, too."""
     return {
-        "device": device,
-        "device_name": ", ".join(gpu_names()) if device == "cuda" else cpu_name(),
+        "cpu": cpu_name(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "commit": git_commit(),
         "versions": {name: number for name, number in package_versions().items() if number},
     }
+
+
+def describe(device: str) -> dict[str, Any]:
+    """JSON-able description for a manifest."""
+    found = dict(software())
+    cpu = found.pop("cpu")
+    return {"device": device, "device_name": ", ".join(gpu_names()) if device == "cuda" else cpu, **found}

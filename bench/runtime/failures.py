@@ -25,6 +25,23 @@ class Stopped(SystemExit):
     """This process was told to end; nothing has failed."""
 
 
+class SignalledError(KeyboardInterrupt):
+    """This process was told to end by a signal other than Ctrl-C's, and puts in order what it began.
+
+    Args:
+        number: the signal's.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def signal_of(stop: KeyboardInterrupt) -> int:
+    """The number of the signal behind it."""
+    return stop.number if isinstance(stop, SignalledError) else int(signal.SIGINT)
+
+
 class EscapeError(Exception):
     """What a plug-in did that would have ended more than its own work; the message says it."""
 
@@ -48,14 +65,14 @@ class DiedError(Exception):
     """
 
     def __init__(self, exitcode: int | None) -> None:
-        self.killed = exitcode is not None and exitcode < 0 and _signal(-exitcode) == "SIGKILL"
+        self.killed = exitcode is not None and exitcode < 0 and signal_name(-exitcode) == "SIGKILL"
         self.fix = "find the plug-in with 'bench check NAME', repair it or leave it out, and run the same command again"
         if exitcode is None or exitcode == UNHEARD:
             said = "lost its connection to bench: a plug-in must not close files that it has not opened"
         elif exitcode >= 0:
             said = f"ended with exit code {exitcode} and no result"
         else:
-            said = f"was killed by {_signal(-exitcode)}"
+            said = f"was killed by {signal_name(-exitcode)}"
             if said.endswith("SIGKILL"):
                 said += " (the out-of-memory killer, if you did not)"
                 self.fix = "free memory, lower the size or --workers, and run the same command again: it resumes"
@@ -98,7 +115,8 @@ def _message(error: BaseException) -> str:
         return "(it has no message that can be shown)"
 
 
-def _signal(number: int) -> str:
+def signal_name(number: int) -> str:
+    """``"SIGTERM"``."""
     try:
         return signal.Signals(number).name
     except ValueError:

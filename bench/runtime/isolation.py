@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from bench.contracts import UserError
@@ -23,7 +23,7 @@ def isolated(
     seconds: float,
     quiet: bool = False,
     environment: Mapping[str, str] | None = None,
-) -> Iterator[T]:
+) -> Generator[T, None, None]:
     """Yield what ``function(*arguments)`` yields, computed by a fresh process.
 
     The process is killed when the iteration ends, however it ends. What it prints goes to stderr.

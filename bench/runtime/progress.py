@@ -64,6 +64,25 @@ def heard_by(listener: Listener) -> Iterator[None]:
         _listener = before
 
 
+@contextmanager
+def overheard_by(listener: Listener) -> Iterator[None]:
+    """In the block the listener hears of steps and notes, before all goes where it would have gone without it.
+
+    Without anybody outside who listens, steps that are told of are drawn by nobody, and notes are printed.
+    """
+    outer = _listener
+
+    def hear(what: Step | str) -> None:
+        listener(what)
+        if outer is not None:
+            outer(what)
+        elif isinstance(what, str):
+            _print(what)
+
+    with heard_by(hear):
+        yield
+
+
 def hand_on(what: Step | str, stage: str) -> None:
     """What was heard of a stage elsewhere, for whoever listens here."""
     if _listener is not None:
@@ -121,9 +140,13 @@ def note(message: str) -> None:
     """One line on stderr, terminal or not: what a log should hold."""
     message = redacted(message)
     if _listener is None:
-        print(f"bench: {message}", file=sys.stderr, flush=True)
+        _print(message)
     else:
         _listener(message)
+
+
+def _print(message: str) -> None:
+    print(f"bench: {message}", file=sys.stderr, flush=True)
 
 
 class Forecast:

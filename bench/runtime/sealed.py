@@ -17,12 +17,18 @@ SEAL = "seal"
 
 def sealed(content: dict[str, Any], *, indent: int | None = None) -> str:
     """A JSON-able object as text, with its seal: BLAKE2b-128 of the rest, keys sorted, no blanks, in hexadecimal."""
-    return json.dumps({**content, SEAL: _digest(content)}, indent=indent) + "\n"
+    # As JSON has it: of tuples and of keys that are no text the file holds something else.
+    plain = json.loads(json.dumps(content))
+    return json.dumps({**content, SEAL: _digest(plain)}, indent=indent) + "\n"
 
 
 def unsealed(text: str | bytes) -> dict[str, Any]:
     """What was sealed. Raises ValueError where the text is torn or changed, or never had a seal."""
-    content = json.loads(text)
+    return opened(json.loads(text))
+
+
+def opened(content: Any) -> dict[str, Any]:
+    """As `unsealed`, of what JSON has read; the seal is taken out of it."""
     if not isinstance(content, dict) or content.pop(SEAL, None) != _digest(content):
         raise ValueError("not what was written, its seal is broken")
     return content
@@ -82,7 +88,5 @@ def _whole_lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
             return
 
 
-def _digest(content: dict[str, Any]) -> str:
-    # Read back as JSON has it: of tuples and of keys that are no text the file holds something else.
-    plain = json.dumps(json.loads(json.dumps(content)), sort_keys=True, separators=(",", ":"))
-    return content_digest(plain.encode())
+def _digest(plain: dict[str, Any]) -> str:
+    return content_digest(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode())

@@ -70,7 +70,9 @@ def _watch(child: int, lifeline: Connection, told: Connection | None) -> NoRetur
         with suppress(ProcessLookupError):
             os.kill(child, signal.SIGTERM)
 
+    # Of a terminal that is closed, as of Ctrl-C, the parent hears, too: what it does then, it tells by the lifeline.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, hand_on)
     threading.Thread(target=_end_all_with, args=[lifeline], daemon=True).start()
     while True:

@@ -6,6 +6,7 @@ The files are the database, in a folder or in a bucket::
     bases/KEY/fit/                      a trained base: `bench.store.learned`
     bases/KEY/maps-PRINT/               its maps of one split: `bench.store.maps`
     refiners/KEY/                       what a refiner learned
+    parts/       records of cells that are computed in several stages: `bench.store.parts`
     kept/        pictures of single images of finished cells: `bench.store.kept`
     leases/      who works on what: `bench.store.leases`
     runs/        what each run of this machine did: its log, and what its engine keeps
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -27,21 +28,23 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from bench.contracts import UserError
 from bench.runtime.files import own_name
 from bench.runtime.progress import note
 from bench.runtime.sealed import sealed
 from bench.store.address import objects_at
-from bench.store.cells import Cells
+from bench.store.cells import Cells, as_table
 from bench.store.checking import Damage, damages
-from bench.store.garbage import Garbage, leftovers, unused
+from bench.store.garbage import Garbage, leftovers, old_runs, unused
 from bench.store.kept import KeptImage, KeptImages
 from bench.store.learned import Learned, Training
 from bench.store.leases import Lease, Leases, LostError
 from bench.store.manifest import LAYOUT, SEQUENCE, Manifest, PluggedMetric, VariantName
 from bench.store.maps import EPISODES, MapCache
 from bench.store.objects import WORK, answering
+from bench.store.parts import Parts, parts_by_cell
 
 __all__ = [
     "LAYOUT",
@@ -138,16 +141,43 @@ class Store:
         """Those of a stored cell, or of a planned one that is there by now; see `bench.store.cells.Cells.records`."""
         return self._cells.records(cell if cell.file else self.find(cell) or cell)
 
-    def add(self, manifest: Manifest, records: pd.DataFrame, lease: Lease | None = None) -> None:
+    def columns(self, cell: Manifest, names: Iterable[str]) -> pa.Table:
+        """Some columns of the records of a stored cell; see `bench.store.cells.Cells.columns`."""
+        return self._cells.columns(cell, names)
+
+    def add(self, manifest: Manifest, records: pd.DataFrame | Iterable[pa.Table], lease: Lease | None = None) -> None:
         """Write a finished cell.
 
         Args:
+            records: with the columns of `bench.store.cells.schema`, or more; tables are read one after the other.
             lease: on it; None where nobody else can be at work.
 
         Raises:
             LostError: another process has taken it over; nothing is written.
         """
-        self._cells.add(manifest, records, self._check(lease))
+        tables = [as_table(manifest, records)] if isinstance(records, pd.DataFrame) else records
+        self._cells.add(manifest, tables, self._check(lease))
+
+    def parts(self, cell: Manifest, least: int = 0) -> Parts:
+        """The records of a cell that is computed in parts, of at least that generation."""
+        return Parts(self.objects, cell.key, least, self._warn)
+
+    def add_part(
+        self, cell: Manifest, part: tuple[int, int], records: pd.DataFrame, about: Mapping[str, str], lease: Lease
+    ) -> None:
+        """Put the records of some images of a cell into the store.
+
+        Args:
+            cell: with the run's generation.
+            part: numbers of the first image and of the one after the last.
+            records: as for `add`.
+            about: as `bench.store.parts.Parts.add`.
+
+        Raises:
+            LostError: another process has taken it over; nothing is written.
+        """
+        table = as_table(cell, records)
+        self.parts(cell).add(*part, table, about, cell.generation, self._check(lease))
 
     def enter(self, manifest: Manifest) -> None:
         """Write that a cell is planned or has failed."""
@@ -213,9 +243,15 @@ class Store:
         """Where a refiner's fit is, which must be of at least that generation."""
         return Training(self.objects, f"refiners/{fit_key}", f"fit-{fit_key}", self._warn, least)
 
-    def maps(self, base_key: str, fingerprint: str) -> MapCache:
-        """A base's maps of the split with that fingerprint."""
-        return MapCache(self.objects, self._maps(base_key, fingerprint))
+    def trainings(self) -> set[str]:
+        """The names of all trainings and fits, see `Training.name`; their files are not looked at."""
+        bases = {f"{base}/fit": base for base in self.objects.folders("bases")}
+        trained = {name for name, base in bases.items() if name in self.objects.folders(base)}
+        return trained | set(self.objects.folders("refiners"))
+
+    def maps(self, base_key: str, fingerprint: str, ids: Collection[str] | None = None) -> MapCache:
+        """A base's maps of the split with that fingerprint; of ``ids`` alone where they are given."""
+        return MapCache(self.objects, self._maps(base_key, fingerprint), ids)
 
     def write_episodes(self, base_key: str, fingerprint: str, episodes: dict[str, Any]) -> None:
         """Record beside maps which labelled samples each query was answered from."""
@@ -242,6 +278,11 @@ class Store:
         begun = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         return self.objects.local / RUNS / f"{begun}-{os.urandom(2).hex()}"
 
+    def run_folders(self) -> list[Path]:
+        """Those of the runs that this machine sees, the latest first."""
+        with answering(self.objects.local / RUNS):
+            return sorted((path for path in (self.objects.local / RUNS).glob("*-*") if path.is_dir()), reverse=True)
+
     # Work under way.
 
     def workspace(self, lease: Lease, *, afresh: bool = False) -> Path:
@@ -249,11 +290,15 @@ class Store:
 
         Args:
             afresh: without that.
+
+        Raises:
+            LostError: another process has taken the work over, and may be in that folder.
         """
         own = self._work(lease)
         with answering(own):
             if own.is_dir():
                 return own
+            self.leases.check(lease)
             left = [path for path in own.parent.glob(f"{lease.task}.*") if path.is_dir()]
             newest = max(left, key=lambda path: path.stat().st_mtime, default=None)
             silent = {token for token, gone in lease.before if not gone}
@@ -261,7 +306,7 @@ class Store:
                 own.mkdir(parents=True)
             elif newest.suffix[1:] in silent:
                 # Its process may wake up and write on: into what it knows, which is not this.
-                shutil.copytree(newest, own)
+                shutil.copytree(newest, own, ignore=shutil.ignore_patterns(".*.tmp"))  # it may be gone by then
             else:
                 newest.rename(own)
             for path in left:
@@ -289,6 +334,7 @@ class Store:
         for name in self.leases.stale():
             self.objects.delete(name)
         self._cells.tidy()
+        self._tidy_parts()
         folders = [path for path in (self.objects.local / WORK).glob("*.*") if path.is_dir() and path.name[0] != "."]
         if not folders:
             return
@@ -296,16 +342,28 @@ class Store:
         done = {f"cell-{manifest.key}" for manifest in self.readable()[0] if manifest.status == "done"}
         for path in folders:
             task = path.name.rpartition(".")[0]
-            if task not in live and (task in done or self._is_trained(task)):
+            kind, _, rest = task.partition("-")
+            of = f"cell-{rest.partition('-')[0]}" if kind == "part" else task
+            if task not in live and (of in done or self._is_trained(task)):
                 shutil.rmtree(path, ignore_errors=True)
+
+    def _tidy_parts(self) -> None:
+        """Of cells that were put together, by a process that was killed before it could."""
+        keys = parts_by_cell(self.objects)
+        if keys:  # else nobody need be read
+            done = {manifest.key: manifest.generation for manifest in self.readable()[0] if manifest.status == "done"}
+            for key in keys:
+                if key in done:
+                    Parts(self.objects, key, 0, self._warn).clear(done[key])
 
     def damages(self) -> Iterator[Damage]:
         """All that is not what was written; every file is read."""
         return damages(self.objects, self._cells, self._kept)
 
     def leftovers(self) -> Iterator[Garbage]:
-        """What ended processes have left; what stopped work could go on with, too."""
-        return leftovers(self.objects, self._cells, self._kept, self.leases)
+        """What ended processes have left; what stopped work could go on with, too, and logs of long ago."""
+        yield from leftovers(self.objects, self._cells, self._kept, self.leases)
+        yield from old_runs(self.run_folders())
 
     def unused(self, bases: Collection[str], fits: Collection[str]) -> Iterator[Garbage]:
         """Maps and trainings but those with these keys."""
@@ -334,9 +392,9 @@ class Store:
         return f"bases/{base_key}/maps-{fingerprint[:16]}"
 
 
-def cell_task(cell: Manifest) -> str:
-    """What a lease on a cell is called."""
-    return f"cell-{cell.key}"
+def cell_task(cell: Manifest, part: tuple[int, int] | None = None) -> str:
+    """What a lease on a cell, or on a part of it, is called."""
+    return f"cell-{cell.key}" if part is None else f"part-{cell.key}-{part[0]}-{part[1]}"
 
 
 def kept_task(cell: Manifest) -> str:
@@ -344,6 +402,6 @@ def kept_task(cell: Manifest) -> str:
     return f"kept-{cell.key}"
 
 
-def maps_task(base_key: str, fingerprint: str) -> str:
-    """What a lease on a base's maps of a split is called."""
-    return f"maps-{base_key}-{fingerprint[:16]}"
+def maps_task(base_key: str, fingerprint: str, part: tuple[int, int] | None = None) -> str:
+    """What a lease on a base's maps of a split, or of a part of it, is called."""
+    return f"maps-{base_key}-{fingerprint[:16]}" + ("" if part is None else f"-{part[0]}-{part[1]}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cached_property
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
 from bench.contracts import UserError
 from bench.runtime.files import file_digest, replacing, sweep_folder
@@ -78,6 +78,19 @@ class BucketObjects:
     def replace(self, name: str, content: bytes) -> None:
         with self._answering(name):
             obstore.put(self._bucket, name, content)
+
+    def update(self, name: str, change: Callable[[bytes], bytes | None]) -> bool:
+        with self._answering(name):
+            try:
+                found = obstore.get(self._bucket, name)
+                after = change(bytes(found.bytes()))
+                if after is None:
+                    return False
+                mode: Any = {"e_tag": found.meta["e_tag"], "version": found.meta.get("version")}
+                obstore.put(self._bucket, name, after, mode=mode, use_multipart=False)
+            except (FileNotFoundError, PreconditionError):
+                return False
+        return True
 
     def publish(self, folder: Path, name: str) -> bool:
         listing = {}

@@ -13,12 +13,15 @@ import io
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from bench.contracts import UserError
 from bench.metrics.columns import BASE, BASE_SECONDS, RECORD_COLUMNS
@@ -36,12 +39,20 @@ _READERS = 16
 class Cells:
     """The cells of one store.
 
+    Other processes write into it, so that every look lists the names and reads the manifests anew. One whose content
+    has the digest that it had at the last look is not parsed again: what is returned is always as fresh as the files.
+    Manifests are the same objects then, which nobody changes: a change is a copy.
+
     Attributes:
         warn: is told of a damaged one that is passed over.
     """
 
     objects: Objects
     warn: Callable[[UserError], None]
+    _parsed: dict[str, tuple[str, Manifest]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_parsed": {}}  # workers look at few
 
     def generation(self) -> int:
         """The next one."""
@@ -97,30 +108,51 @@ class Cells:
             UserError: the file is missing or damaged.
         """
         content, where = self._content(cell)
-        try:
+        with _decoding(where):
             frame = pd.read_parquet(io.BytesIO(content))
-        except (OSError, ValueError) as error:
-            raise _damaged(str(error).splitlines()[0], where) from None
-        missing = [name for name in (*_REPORTED, *cell.metrics) if name not in frame.columns]
-        if missing:
-            raise _damaged(f"without the column {missing[0]}", where)
-        if len(frame) != cell.images:
-            raise _damaged(f"{len(frame)} rows for {cell.images} images", where)
+        _check(cell, frame.columns, len(frame), where)
         return frame
 
-    def add(self, manifest: Manifest, records: pd.DataFrame, check: Callable[[], None]) -> None:
+    def columns(self, cell: Manifest, names: Iterable[str]) -> pa.Table:
+        """Some columns of `records`, of those that are there; nothing else of the file is decoded.
+
+        That of a curve holds lists.
+
+        Raises:
+            UserError: as `records`; the digest is of the whole file.
+        """
+        content, where = self._content(cell)
+        with _decoding(where):
+            file = pq.ParquetFile(pa.BufferReader(content))
+            there = file.schema_arrow.names
+            _check(cell, there, file.metadata.num_rows, where)
+            wanted = [name for name in names if name in there]
+            # Without a digest only what is decoded is known to be whole.
+            return file.read(wanted if cell.layout >= LAYOUT else None, use_threads=False).select(wanted)
+
+    def add(self, manifest: Manifest, records: Iterable[pa.Table], check: Callable[[], None]) -> None:
         """Write a finished cell, its `images` and digest with it; what was stored of it before goes once it is there.
+
+        The file is the same however the records are cut into tables, and no more than `GROUP` of them are held.
 
         Args:
             manifest: with the run's generation.
+            records: tables with the columns of `schema`, or more.
             check: is called when all is ready; what it raises keeps the cell out of the store.
         """
-        plugged_in = {name: "object" if metric.curve else "float64" for name, metric in manifest.metrics.items()}
-        columns = {**RECORD_COLUMNS, **plugged_in}
-        buffer = io.BytesIO()
-        records.astype(columns)[list(columns)].to_parquet(buffer, index=False)
-        content = buffer.getvalue()
-        told = {"images": len(records), "records": content_digest(content)}
+        columns = schema(manifest)
+        buffer, waiting, images = pa.BufferOutputStream(), columns.empty_table(), 0
+        with pq.ParquetWriter(buffer, columns) as writer:
+            for table in records:
+                images += len(table)
+                waiting = pa.concat_tables([waiting, table.select(columns.names).cast(columns)])
+                while len(waiting) >= GROUP:
+                    writer.write_table(waiting.slice(0, GROUP).combine_chunks())
+                    waiting = waiting.slice(GROUP)
+            if len(waiting) or not images:
+                writer.write_table(waiting.combine_chunks())
+        content = buffer.getvalue().to_pybytes()
+        told = {"images": images, "records": content_digest(content)}
         self._create(manifest.model_copy(update=told), content, check)
 
     def enter(self, manifest: Manifest) -> None:
@@ -253,21 +285,42 @@ class Cells:
         manifests = [name for name in names if name.endswith(".json")]
         found: list[Manifest] = []
         damaged: dict[str, UserError] = {}
-        with ThreadPoolExecutor(_READERS) as threads:
-            for name, result in zip(manifests, threads.map(self._manifest, manifests), strict=True):
-                if isinstance(result, UserError):
-                    damaged[_stem(name)] = result
-                elif result is not None:
-                    found.append(result)
+        for name, content in self._contents(manifests):
+            try:
+                if isinstance(content, UserError):
+                    raise content
+                if content is not None:
+                    found.append(self._manifest(name, content))
+            except UserError as error:
+                damaged[_stem(name)] = error
         return found, damaged
 
-    def _manifest(self, name: str) -> Manifest | UserError | None:
+    def _contents(self, names: Sequence[str]) -> Iterator[tuple[str, bytes | UserError | None]]:
+        """Each name with its content, or why there is none; None where another process has just removed it."""
+        at_once = max(1, len(names) // (4 * _READERS))  # a thread's turn costs more than a file of a disk
+        parts = [names[start : start + at_once] for start in range(0, len(names), at_once)]
+        with ThreadPoolExecutor(_READERS) as threads:
+            for part, contents in zip(parts, threads.map(self._contents_of, parts), strict=True):
+                yield from zip(part, contents, strict=True)
+
+    def _contents_of(self, names: Sequence[str]) -> list[bytes | UserError | None]:
+        return [self._content_of(name) for name in names]
+
+    def _content_of(self, name: str) -> bytes | UserError | None:
         try:
-            return parsed(self.objects.read(name), _stem(name), f"{self.objects.address}/{name}")
+            return self.objects.read(name)
         except FileNotFoundError:
-            return None  # another process has just removed it
+            return None
         except UserError as error:
             return error
+
+    def _manifest(self, name: str, content: bytes) -> Manifest:
+        digest = content_digest(content)
+        known = self._parsed.get(name)
+        if known is None or known[0] != digest:
+            known = digest, parsed(content, _stem(name), f"{self.objects.address}/{name}")
+            self._parsed[name] = known
+        return known[1]
 
     def _delete(self, names: Iterable[str]) -> None:
         for name in names:
@@ -279,12 +332,39 @@ class Cells:
             self._delete([f"{FOLDER}/{file}.json", f"{FOLDER}/{file}.parquet"])
 
 
+GROUP = 16384
+"""Records of a row group of their file."""
+
 FOLDER = "cells"
 
 _REPORTED = [name for name in RECORD_COLUMNS if name == BASE_SECONDS.key or not name.startswith(BASE)]
 """The columns of the records that a report cannot do without."""
 
 _MARKS = ("contaminated", "contaminated_by", "complete", "largest")
+
+
+def schema(manifest: Manifest) -> pa.Schema:
+    """The columns of a cell's records: `bench.metrics.columns.RECORD_COLUMNS` and those of its plugged-in metrics."""
+    built_in = [pa.field(name, _TYPES[dtype]) for name, dtype in RECORD_COLUMNS.items()]
+    curves = pa.list_(pa.float64())
+    plugged_in = [pa.field(name, curves if metric.curve else pa.float64()) for name, metric in manifest.metrics.items()]
+    return pa.schema([*built_in, *plugged_in])
+
+
+_TYPES = {"str": pa.string(), "float64": pa.float64(), "int64": pa.int64()}
+"""By the dtypes of `bench.metrics.columns.RECORD_COLUMNS`."""
+
+
+def as_table(manifest: Manifest, records: pd.DataFrame) -> pa.Table:
+    """Records with the columns of `schema`; further ones that are bool are kept.
+
+    Raises:
+        KeyError: a column is missing.
+    """
+    wanted = schema(manifest)
+    more = [name for name in records.columns if name not in wanted.names and records[name].dtype == bool]
+    whole = pa.schema([*wanted, *(pa.field(name, pa.bool_()) for name in more)])
+    return pa.Table.from_pandas(records[whole.names], schema=whole, preserve_index=False).replace_schema_metadata()
 
 
 def generation_of(name: str) -> int:
@@ -333,6 +413,23 @@ def _text(manifest: Manifest) -> bytes:
 
 def _damaged(problem: str, where: str) -> UserError:
     return UserError(f"damaged records, {problem}", where, f"run the cell again, or say '{REPAIR}'")
+
+
+@contextmanager
+def _decoding(where: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise _damaged(str(error).splitlines()[0], where) from None
+
+
+def _check(cell: Manifest, columns: Iterable[str], rows: int, where: str) -> None:
+    missing = {*_REPORTED, *cell.metrics}.difference(columns)
+    if missing:
+        first = next(name for name in (*_REPORTED, *cell.metrics) if name in missing)
+        raise _damaged(f"without the column {first}", where)
+    if rows != cell.images:
+        raise _damaged(f"{rows} rows for {cell.images} images", where)
 
 
 def _part(manifest: Manifest, kind: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -22,8 +22,9 @@ class FolderObjects:
         self.local, self.address = root.absolute(), str(root.absolute())
 
     def read(self, name: str) -> bytes:
-        with answering(self.path(name)), suppress(FileNotFoundError, NotADirectoryError):
-            return self.path(name).read_bytes()
+        path = self.path(name)
+        with answering(path), suppress(FileNotFoundError, NotADirectoryError):
+            return path.read_bytes()
         raise FileNotFoundError(name)
 
     def path(self, name: str) -> Path:
@@ -36,6 +37,21 @@ class FolderObjects:
     def replace(self, name: str, content: bytes) -> None:
         with self._written(name, content) as (path, target):
             path.replace(target)
+
+    def update(self, name: str, change: Callable[[bytes], bytes | None]) -> bool:
+        with answering(self.path(name)):
+            try:
+                with self.path(name).open("r+b", buffering=0) as stream:
+                    before = stream.read()
+                    after = change(before)
+                    if after is None:
+                        return False
+                    stream.seek(0)
+                    # In one piece, and never shorter: who reads meanwhile meets no end of what was there before.
+                    stream.write(after.ljust(len(before)))
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+            return True  # of one that was removed meanwhile nobody reads what was written
 
     def publish(self, folder: Path, name: str) -> bool:
         target = self.path(name)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Collection, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from bench.store.cells import Cells
 from bench.store.kept import KeptImages
 from bench.store.leases import Leases
 from bench.store.objects import WORK, Objects
+from bench.store.parts import parts_by_cell
+
+KEPT_RUNS, KEPT_DAYS = 20, 30
+"""Logs of runs: so many of the latest stay, and whatever was written to in so many days: a cluster may be at it."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,8 @@ def leftovers(objects: Objects, cells: Cells, kept: KeptImages, leases: Leases) 
             yield Garbage("of no folder", name, partial(objects.delete, name))
         for what, name in kept.garbage():  # who keeps pictures has them there before their list
             yield Garbage(what, name, partial(objects.delete, name))
+        for name in (name for names in parts_by_cell(objects).values() for name in names):
+            yield Garbage("a part of a cell that was stopped", name, partial(objects.delete, name))
     for path in sorted((objects.local / WORK).glob("[!.]*.*")):
         if path.is_dir() and path.name.rpartition(".")[0] not in live:
             remove = partial(shutil.rmtree, path, ignore_errors=True)
@@ -50,6 +58,19 @@ def leftovers(objects: Objects, cells: Cells, kept: KeptImages, leases: Leases) 
             yield Garbage(
                 "of an earlier version", name, partial(shutil.rmtree, objects.local / name, ignore_errors=True)
             )
+
+
+def old_runs(folders: Sequence[Path]) -> Iterator[Garbage]:
+    """What runs have left of themselves that ended long ago.
+
+    Args:
+        folders: of all runs, the latest first.
+    """
+    for folder in folders[KEPT_RUNS:]:
+        files = [folder, *folder.rglob("*")]
+        if time.time() - max(path.lstat().st_mtime for path in files) > KEPT_DAYS * 24 * 3600:
+            remove = partial(shutil.rmtree, folder, ignore_errors=True)
+            yield Garbage("of a run that ended long ago", f"{folder.parent.name}/{folder.name}", remove)
 
 
 def unused(objects: Objects, bases: Collection[str], fits: Collection[str]) -> Iterator[Garbage]:

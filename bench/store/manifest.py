@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.contracts import Summary, UserError
 from bench.metrics.columns import Better
-from bench.runtime.sealed import SEAL, unsealed
+from bench.runtime.sealed import SEAL, opened
 
 
 class PluggedMetric(BaseModel):
@@ -197,7 +197,7 @@ def parsed(content: bytes, name: str, where: object) -> Manifest:
         found = json.loads(content)
         # Earlier versions wrote no seal.
         if not isinstance(found, dict) or SEAL in found or found.get("layout", 1) >= LAYOUT:
-            found = unsealed(content)
+            found = opened(found)
         manifest = Manifest.model_validate(found)
         if manifest.layout >= LAYOUT and manifest.file != name:
             raise ValueError(f"it is that of {manifest.file}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,10 +46,12 @@ class MapCache:
     Args:
         objects: the store's.
         folder: the name of the folder where the shards lie.
+        ids: the maps that are asked for; None for all. Others are as if they were not there.
     """
 
-    def __init__(self, objects: Objects, folder: str) -> None:
+    def __init__(self, objects: Objects, folder: str, ids: Collection[str] | None = None) -> None:
         self.objects, self.folder = objects, folder
+        self._ids = None if ids is None else frozenset(ids)
         self.damaged: list[str] = []
         """The shards that are not what was written; none of their maps count."""
         self._places: dict[str, _Place] = {}
@@ -131,8 +133,9 @@ class MapCache:
         try:
             with safe_open(self.objects.path(name), framework="np") as shard:
                 for entry in json.loads((shard.metadata() or {})[_INDEX]):
-                    place = _Place(name, entry["tensor"], entry["digest"], entry["cost"])
-                    self._places.setdefault(entry["id"], place)
+                    if self._ids is None or entry["id"] in self._ids:
+                        place = _Place(name, entry["tensor"], entry["digest"], entry["cost"])
+                        self._places.setdefault(entry["id"], place)
         except FileNotFoundError:
             return  # dropped by another process just now
         except _DAMAGE:

@@ -6,7 +6,7 @@ write: of all that `create` one name exactly one succeeds, which is all that the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -43,6 +43,17 @@ class Objects(Protocol):
 
     def replace(self, name: str, content: bytes) -> None:
         """Write an object, new or over what is there."""
+        ...
+
+    def update(self, name: str, change: Callable[[bytes], bytes | None]) -> bool:
+        """Write over an object that is there, unless it is removed, or made anew, between the look and the write.
+
+        Args:
+            change: what it holds -> what it is to hold; None leaves it.
+
+        Returns:
+            Whether it was written.
+        """
         ...
 
     def publish(self, folder: Path, name: str) -> bool:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
 
 from bench.metrics.bias import SIZE
 from bench.reports.bias.figures import Figures
 from bench.reports.pairs import numbered
 from bench.reports.reading import Found
-from bench.reports.selection import Selected, comparable
+from bench.reports.scores import shared_images
+from bench.reports.selection import Place, Selected, comparable
 from bench.reports.sheets import Value
-from bench.reports.tables import Block, Group, Report
+from bench.reports.tables import Block, Report
 from bench.store import Manifest
+
+_Cells = Mapping[tuple[str, str], list[Selected]]
+"""By base and refiner, in the order of the report."""
 
 METRIC = "bias"
 """The plug-in whose vectors are shown."""
@@ -69,39 +73,37 @@ def labels(manifest: Manifest) -> list[str]:
 
 def tables(found: Found, report: Report) -> list[Table]:
     """One a dataset and side of patches; see `bench.reports.bias.sheets`."""
-    cells = [(group, _finished(group, found)) for group in report.groups]
-    named = [
-        (group, label, [cell for cell in finished if label in labels(cell.manifest)])
-        for group, finished in cells
-        for label in dict.fromkeys(label for cell in finished for label in labels(cell.manifest))
-    ]
+    named: dict[tuple[Place, str], _Cells] = defaultdict(lambda: defaultdict(list))
+    for cell in found.cells:
+        for label in labels(cell.manifest) if cell.manifest.status == "done" else ():
+            named[cell.place, label][cell.base, cell.refiner].append(cell)
+    groups = {group.place: group for group in report.groups}
+    order = {place: number for number, place in enumerate(groups)}
+    scored = sorted(named.items(), key=lambda item: order[item[0][0]])
     return [
         Table(
             "" if len(named) == 1 else f"_{number}",
             group.place.dataset,
             group.title if label == METRIC else f"{group.title}, {label}",
             group.remarks,
-            tuple(row for block in group.blocks for row in _rows(block, label, scored, found, report.baseline)),
+            tuple(row for block in group.blocks for row in _rows(block, label, cells, found, report.baseline)),
         )
-        for number, (group, label, scored) in enumerate(named, 1)
+        for number, ((place, label), cells) in enumerate(scored, 1)
+        for group in [groups[place]]
     ]
 
 
-def _finished(group: Group, found: Found) -> list[Selected]:
-    return [cell for cell in found.cells if cell.manifest.status == "done" and cell.place == group.place]
-
-
-def _rows(block: Block, label: str, cells: Sequence[Selected], found: Found, baseline: str) -> Iterator[Row]:
+def _rows(block: Block, label: str, cells: _Cells, found: Found, baseline: str) -> Iterator[Row]:
     def figures(of: Sequence[Selected]) -> Figures:
         # Only images that every seed has, as in the other tables.
-        frames = [found.records[cell.manifest.key].set_index("id")[label] for cell in of]
-        seeds = pd.concat(frames, axis=1, join="inner")
-        vectors = np.array(seeds.to_numpy().T.tolist(), np.float64).reshape(len(of), len(seeds), SIZE)
-        return Figures(vectors, seeds.index, numbered(seeds.index, block.groups))
+        scores = [found.scores[cell.manifest.key] for cell in of]
+        images = shared_images(scores)
+        vectors = np.stack([one.of(images, label) for one in scores]).astype(np.float64, copy=False)
+        return Figures(vectors, images, numbered(images, block.groups))
 
-    base = [cell for cell in cells if (cell.base, cell.refiner) == (block.base, baseline)]
+    base = cells.get((block.base, baseline), [])
     for row in block.rows:
-        own = [cell for cell in cells if (cell.base, cell.refiner) == (block.base, row.refiner)]
+        own = cells.get((block.base, row.refiner), [])
         if not own or (shown := figures(own)).images.empty:
             continue
         same = [pair for pair in itertools.product(own, base) if comparable(*(cell.manifest for cell in pair))]

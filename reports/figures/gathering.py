@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import pandas as pd
 
@@ -19,6 +19,7 @@ from bench.reports.figures.examples import Example
 from bench.reports.ranks import Ranking
 from bench.reports.reading import Found
 from bench.reports.rows import Row
+from bench.reports.selection import CellsOfRows, cells_of_rows
 from bench.reports.statistics import points
 from bench.reports.tables import Group, Report
 from bench.runtime.progress import note
@@ -71,6 +72,10 @@ class Gathering:
             raise UserError("nothing to draw", self.store.address, fix)
         return made
 
+    @cached_property
+    def _cells(self) -> CellsOfRows:
+        return cells_of_rows(self.found.cells)
+
     def _costs(self) -> Iterator[Drawing]:
         for group, block in self.report.blocks:
             if rows := cost.shown(block, self.report.baseline):
@@ -93,7 +98,7 @@ class Gathering:
 
     def _patch_sizes(self) -> Iterator[Drawing]:
         for group in self.report.groups:
-            if curves := patch_size.curves(group, self.found.cells):
+            if curves := patch_size.curves(group, self._cells):
                 yield Drawing("patch-size", (group.title,), patch_size.SAYS, partial(patch_size.draw, curves))
 
     def _biases(self) -> Iterator[Drawing]:
@@ -131,15 +136,13 @@ class Gathering:
 
     def _chosen(self, group: Group, row: Row, own: Row) -> tuple[int, Sequence[Example]]:
         """The rows of the row's first seed that has pictures, and that; none where no seed has enough."""
-        keys = {
-            cell.manifest.seed: cell.manifest.key
-            for cell in self.found.cells
-            if (cell.place, cell.base, cell.refiner) == (group.place, row.base, row.refiner)
-        }
+        cells = self._cells[group.place, row.base, row.refiner]
+        keys = {cell.manifest.seed: cell.manifest.key for cell in cells}
         for seed in row.seeds:
             if row.maps[seed] != own.maps.get(seed):
                 continue
-            gains: pd.Series[float] = row.records[seed][_DECIDES] - own.records[seed][_DECIDES]
+            after, before = (pd.Series(one[_DECIDES], one.images) for one in (row.records[seed], own.records[seed]))
+            gains: pd.Series[float] = after - before
             kept = {image.id: image for image in self.store.kept(keys[seed])}
             if choices := choose(gains.dropna(), kept):
                 return seed, [Example(choice, kept[choice.id], self.store) for choice in choices]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench.reports.columns import QUALITY
 from bench.reports.figures.canvas import COLOURS, GREY, SINGLE, blank, signed, wrapped
-from bench.reports.selection import Selected
+from bench.reports.selection import CellsOfRows
 from bench.reports.statistics import Gain
 from bench.reports.tables import Group
 from bench.store import VariantName
@@ -38,7 +38,7 @@ class Curve:
     gains: Mapping[int, Gain]
 
 
-def curves(group: Group, cells: Sequence[Selected]) -> list[Curve]:
+def curves(group: Group, cells: CellsOfRows) -> list[Curve]:
     """Those of at least two sizes.
 
     Args:
@@ -49,8 +49,7 @@ def curves(group: Group, cells: Sequence[Selected]) -> list[Curve]:
         for row in block.rows:
             names = {
                 (split.label(), grid)
-                for cell in cells
-                if (cell.place, cell.base, cell.refiner) == (group.place, block.base, row.refiner)
+                for cell in cells[group.place, block.base, row.refiner]
                 for split, grid in [_split(cell.manifest.names.get("refiner"))]
                 if grid
             }

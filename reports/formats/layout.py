@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Literal, Protocol
 
@@ -94,8 +95,8 @@ def names(group: Group, style: Style) -> dict[tuple[str, str], str]:
 def shortened(names: Iterable[str]) -> dict[str, str]:
     """Long names without the folders of the paths in them, where that leaves them distinct."""
     short = {name: without_folders(name) if len(name) > LONG_NAME else name for name in names}
-    taken = list(short.values())
-    return {name: label if taken.count(label) == 1 else name for name, label in short.items()}
+    taken = Counter(short.values())
+    return {name: label if taken[label] == 1 else name for name, label in short.items()}
 
 
 def without_folders(name: str, mark: str = "…") -> str:

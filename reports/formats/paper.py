@@ -81,11 +81,18 @@ class _Table:
         """The refiners as they stand in the table."""
         return fitted([row.refiner for row in self.rows], NAME_WIDTH)
 
+    @cached_property
+    def _seeds(self) -> set[int]:
+        return {seed for row in self.rows for seed in row.seeds}
+
+    @cached_property
+    def _most(self) -> int:
+        return max(row.images for row in self.rows)
+
     def odd(self, row: Row) -> bool:
         """It lacks images or seeds that others of the table have."""
-        seeds = {seed for other in self.rows for seed in other.seeds}
         fewest = min([row.images, *(gain.images for key, gain in row.gains.items() if key in SHOWN)])
-        return set(row.seeds) != seeds or fewest < max(other.images for other in self.rows)
+        return set(row.seeds) != self._seeds or fewest < self._most
 
 
 def _table(table: _Table, label: str) -> str:

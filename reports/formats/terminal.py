@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
@@ -46,13 +47,7 @@ _SECONDS = replace(_ALL["seconds"], title="s/image")
 _RSS, _GPU = _ALL["peak_rss_mb"], replace(_ALL["peak_gpu_mb"], title="GPU MB")
 
 
-@dataclass(frozen=True)
-class Cell:
-    text: str
-    style: str = ""
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Measure:
     """One column of the screen.
 
@@ -98,6 +93,7 @@ class _Screen:
         rows = [row for group in report.groups for block in group.blocks for row in block.rows]
         suffixes = {len(_suffix(group, row)) for group in report.groups for block in group.blocks for row in block.rows}
         suffix = max(suffixes, default=0)
+        self._widths: dict[Measure, int] = {}
         longest = max((cell_len(row.refiner) for row in rows), default=0) + suffix
         self.measures = _first(rows)
         for more in _further(rows):
@@ -107,6 +103,7 @@ class _Screen:
         room = width - self._width(self.measures) - suffix
         self.labels = fitted([row.refiner for row in rows], min(max(room, NAMES[0]), NAMES[1]))
         self.name_width = max([len("refiner"), *(cell_len(self.labels[row.refiner]) + suffix for row in rows)])
+        self.renamed = {name: short for name, short in self.labels.items() if short != name}
 
     def group(self, group: Group) -> Iterator[Text]:
         """Its heading, each base's table with its verdict, and the footnotes."""
@@ -123,7 +120,7 @@ class _Screen:
         yield Text()
         notes = [f"{superscript(number)} {note}." for number, note in enumerate(group.notes, start=1)]
         own = {row.refiner for block in group.blocks for row in block.rows}
-        notes += [f"{short} is {name}" for name, short in self.labels.items() if name in own and short != name]
+        notes += [f"{short} is {name}" for name, short in self.renamed.items() if name in own]
         for note in notes:
             yield from self._wrapped(note, style="dim")
         if notes:
@@ -148,25 +145,31 @@ class _Screen:
         return sum(self._column_width(measure) + GAP for measure in measures)
 
     def _column_width(self, measure: Measure) -> int:
-        blocks = (block for group in self.report.groups for block in group.blocks)
-        cells = (self._cell(row, block, measure) for block in blocks for row in block.rows if row.status == "done")
-        return max(len(measure.heading), *(len(cell.text) for cell in cells), 0)
+        if measure not in self._widths:
+            rows = (row for _, block in self.report.blocks for row in block.rows if row.status == "done")
+            self._widths[measure] = max(len(measure.heading), *(len(self._text(row, measure)) for row in rows), 0)
+        return self._widths[measure]
 
-    def _cell(self, row: Row, block: Block, measure: Measure) -> Cell:
+    def _text(self, row: Row, measure: Measure) -> str:
         column = measure.column
         if measure.part == "value":
-            style = "bold" if row.refiner == block.best(column) else ""
-            return Cell(column.text(row.values.get(column.key)), style)
+            return column.text(row.values.get(column.key))
         if row.refiner == self.report.baseline:
-            return Cell(BASE if measure.part == "gain" else "-")
+            return BASE if measure.part == "gain" else "-"
         gain = row.gains.get(column.key)
         if gain is None:
-            return Cell(NOT_AVAILABLE)
+            return NOT_AVAILABLE
         if measure.part == "gain":
-            return Cell(interval(gain), _colour(gain))
+            return interval(gain)
         if measure.part == "lost":
-            return Cell(f"{gain.lost * 100:.0f} %")
-        return Cell(f"{gain.wins}/{gain.ties}/{gain.losses}")
+            return f"{gain.lost * 100:.0f} %"
+        return f"{gain.wins}/{gain.ties}/{gain.losses}"
+
+    def _style(self, row: Row, block: Block, measure: Measure) -> str:
+        if measure.part == "value":
+            return "bold" if row.refiner == block.best(measure.column) else ""
+        gain = row.gains.get(measure.column.key)
+        return _colour(gain) if measure.part == "gain" and gain and row.refiner != self.report.baseline else ""
 
     def _heading(self) -> Text:
         parts = ["refiner".ljust(self.name_width)]
@@ -189,9 +192,9 @@ class _Screen:
                 continue
             shown = Text(name, style="dim" if row.oracle else "")
             for measure in self.measures:
-                cell = self._cell(row, block, measure)
-                shown.append(" " * (GAP + self._column_width(measure) - len(cell.text)))
-                shown.append(cell.text, style=cell.style)
+                text = self._text(row, measure)
+                shown.append(" " * (GAP + self._column_width(measure) - len(text)))
+                shown.append(text, style=self._style(row, block, measure))
             yield shown
 
     def _wrapped(self, line: str, style: str = "") -> Iterator[Text]:
@@ -223,28 +226,39 @@ def fitted(names: Iterable[str], width: int) -> dict[str, str]:
     """
     all_names = list(dict.fromkeys(names))
     found = {name: name for name in all_names if cell_len(name) <= width}
+    taken, family = set(found), _Families(all_names)
+    numbers: dict[str, int] = {}
     for name in all_names:
         if name not in found:
-            taken = set(found.values())
             parts = _sequence(name)
-            telling = SEQUENCE.join(map(_bare, parts)) if len(parts) > 1 else _telling(name, all_names, width)
+            telling = SEQUENCE.join(map(_bare, parts)) if len(parts) > 1 else family.telling(name, width)
             forms = (without_folders(name, CUT), telling)
             short = next((form for form in forms if cell_len(form) <= width and form not in taken), None)
-            found[name] = short or _middle_cut(forms[-1], width, taken)
+            found[name] = short or _middle_cut(forms[-1], width, taken, numbers)
+            taken.add(found[name])
     return {name: found[name] for name in all_names}
 
 
-def _telling(name: str, names: Sequence[str], width: int) -> str:
-    """The name with the parameters that tell it from the others of its plug-in, and more of them where they fit."""
-    head, parameters = _parts(name)
-    family = [others for other, others in map(_parts, names) if other == head]
-    differ = [each for each in parameters if not all(each in others for others in family)]
-    for each in parameters:
-        longer = f"{head}[{','.join([*differ, each, CUT])}]"
-        if each not in differ and len(longer) <= width:
-            differ.append(each)
-    kept = [each for each in parameters if each in differ]
-    return f"{head}[{','.join(kept if len(kept) == len(parameters) else [*kept, CUT])}]" if parameters else head
+class _Families:
+    """Names by their plug-in: in how many of them a parameter is."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._sizes: Counter[str] = Counter()
+        self._counts: Counter[tuple[str, str]] = Counter()
+        for head, parameters in map(_parts, names):
+            self._sizes[head] += 1
+            self._counts.update((head, each) for each in set(parameters))
+
+    def telling(self, name: str, width: int) -> str:
+        """The name with the parameters that tell it from the others of its plug-in, and more of them where they fit."""
+        head, parameters = _parts(name)
+        differ = [each for each in parameters if self._counts[head, each] < self._sizes[head]]
+        for each in parameters:
+            longer = f"{head}[{','.join([*differ, each, CUT])}]"
+            if each not in differ and len(longer) <= width:
+                differ.append(each)
+        kept = [each for each in parameters if each in differ]
+        return f"{head}[{','.join(kept if len(kept) == len(parameters) else [*kept, CUT])}]" if parameters else head
 
 
 def _sequence(name: str) -> list[str]:
@@ -270,14 +284,20 @@ def _parts(name: str) -> tuple[str, list[str]]:
         return match[1], [match[2]]
 
 
-def _middle_cut(name: str, width: int, taken: set[str]) -> str:
-    """Its ends; a number in place of the last one where that is not distinct."""
+def _middle_cut(name: str, width: int, taken: Container[str], numbers: dict[str, int]) -> str:
+    """Its ends; a number in place of the last one where that is not distinct.
+
+    Args:
+        taken: what others are called.
+        numbers: by their beginnings, the last number of those that were cut before.
+    """
     tail = width // 3
     short = f"{name[: width - tail - len(CUT)]}{CUT}{name[-tail:]}"
-    number = 2
+    begins = name[: width - len(CUT) - 1]
     while short in taken:
-        end = f"{CUT}{number}"
-        short, number = name[: width - len(end)] + end, number + 1
+        numbers[begins] = numbers.get(begins, 1) + 1
+        end = f"{CUT}{numbers[begins]}"
+        short = name[: width - len(end)] + end
     return short
 
 

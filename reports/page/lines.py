@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +9,7 @@ from functools import cached_property
 from bench.reports.page.content import id_of
 from bench.reports.reading import Found
 from bench.reports.rows import Row
-from bench.reports.selection import Selected
+from bench.reports.selection import Selected, cells_of_rows
 from bench.reports.tables import Block, Group, Report
 from bench.store import Manifest
 
@@ -48,13 +47,12 @@ def lines(report: Report, found: Found) -> list[Line]:
     Args:
         found: what the report was assembled of.
     """
-    cells: dict[tuple[object, ...], list[Selected]] = defaultdict(list)
-    for cell in found.cells:
-        cells[cell.place, cell.base, cell.refiner].append(cell)
+    cells = cells_of_rows(found.cells)
     return [
-        Line(group, block, row, _baseline(block, report.baseline), cells[group.place, block.base, row.refiner])
+        Line(group, block, row, own, cells[group.place, block.base, row.refiner])
         for group in report.groups
         for block in group.blocks
+        for own in [_baseline(block, report.baseline)]
         for row in block.rows
     ]
 

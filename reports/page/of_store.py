@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -30,6 +30,7 @@ def of_store(title: str, report: Report, found: Found, sheets: Sheets, store: St
         store: has the pictures that a run kept.
     """
     rows = lines(report, found)
+    orders = values.images_of_blocks(block for _, block in report.blocks)
     called = tables.names(rows)
     memory = memory_of(line.row for line in rows if line.row.status == "done")
     return Content(
@@ -37,7 +38,7 @@ def of_store(title: str, report: Report, found: Found, sheets: Sheets, store: St
         words=_words(memory),
         parts=[Part(KEYS[section.title], section.title, section.legend) for section in report.sections()],
         headings=tables.headings(report),
-        entries=[_entry(line, called[line.id], report, store, memory) for line in rows],
+        entries=[_entry(line, called[line.id], report, store, memory, orders[id(line.block)]) for line in rows],
         folds=[_fold(group, report.baseline) for group in report.groups],
         sheets=sheets,
         blocks=texts.of_blocks(report, rows),
@@ -58,7 +59,7 @@ def _words(memory: CostFacts) -> Words:
     )
 
 
-def _entry(line: Line, name: str, report: Report, store: Store, memory: CostFacts) -> Entry:
+def _entry(line: Line, name: str, report: Report, store: Store, memory: CostFacts, order: Sequence[str]) -> Entry:
     done = line.row.status == "done"
     return Entry(
         id=line.id,
@@ -71,12 +72,11 @@ def _entry(line: Line, name: str, report: Report, store: Store, memory: CostFact
         problem=line.row.problem,
         status=line.row.status,
         facts=tables.facts(line, memory),
-        behind=partial(_behind, line, store) if done else None,
+        behind=partial(_behind, line, store, order) if done else None,
     )
 
 
-def _behind(line: Line, store: Store, files: Files) -> Mapping[str, Any]:
-    order = values.images(line.block.rows)
+def _behind(line: Line, store: Store, order: Sequence[str], files: Files) -> Mapping[str, Any]:
     paired = values.paired_seeds(line)
     seeds = paired or line.row.seeds
     before = line.baseline if paired else None

@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.metrics.columns import COSTS, IMAGE_METRICS, Facts
-from bench.reports.columns import QUALITY, Records, per_image
+from bench.reports.columns import QUALITY, Floats, per_image
 from bench.reports.page.lines import Line
 from bench.reports.pairs import aligned
 from bench.reports.rows import Row
+from bench.reports.scores import shared_images
+from bench.reports.tables import Block
 
 _SECONDS = COSTS[0]
 
@@ -42,7 +45,23 @@ def described(facts: Facts) -> dict[str, Any]:
 
 def images(rows: Iterable[Row]) -> list[str]:
     """The images of all of them, in the order of the first row that has them."""
-    return list(dict.fromkeys(name for row in rows for frame in row.records.values() for name in frame.index))
+    return list(dict.fromkeys(name for each in _sets(rows).values() for name in each))
+
+
+def images_of_blocks(blocks: Iterable[Block]) -> dict[int, list[str]]:
+    """By the ``id`` of the block the `images` of its rows; blocks of the same images share the list."""
+    found: dict[tuple[int, ...], list[str]] = {}
+    of_blocks = {}
+    for block in blocks:
+        key = tuple(_sets(block.rows))
+        if key not in found:
+            found[key] = images(block.rows)
+        of_blocks[id(block)] = found[key]
+    return of_blocks
+
+
+def _sets(rows: Iterable[Row]) -> dict[int, pd.Index[str]]:
+    return {id(cell.images): cell.images for row in rows for cell in row.records.values()}
 
 
 def over(seeds: Sequence[int]) -> str:
@@ -58,7 +77,8 @@ def values(row: Row, seeds: Sequence[int], order: Sequence[str]) -> dict[str, An
         order: the images; one that the row lacks, or that has no value, is None.
     """
     records = {seed: row.records[seed] for seed in seeds}
-    return {facts.key: packed(list(_whole(records, facts, order))) for facts in measures(row)}
+    places = shared_images(records.values()).get_indexer(pd.Index(order))
+    return {facts.key: packed(list(_whole(per_image(records, facts.key), facts, places))) for facts in measures(row)}
 
 
 def packed(values: Sequence[int | None]) -> Any:
@@ -84,9 +104,8 @@ def paired_seeds(line: Line) -> tuple[int, ...]:
     return () if pair is None else pair.seeds
 
 
-def _whole(records: Records, facts: Facts, order: Sequence[str]) -> Iterator[int | None]:
-    if not all(facts.key in frame for frame in records.values()):
-        return iter([None] * len(order))
-    steps = per_image(records, facts.key).reindex(pd.Index(order)) * facts.scale * 10 ** (facts.digits + FINER)
-    known = np.isfinite(steps.to_numpy(np.float64))
-    return (int(value) if there else None for value, there in zip(np.rint(steps), known, strict=True))
+def _whole(values: Floats, facts: Facts, places: NDArray[np.intp]) -> Iterator[int | None]:
+    """The values at some places as whole steps; None at -1."""
+    steps = np.full(len(places), np.nan)
+    steps[places >= 0] = values[places[places >= 0]] * facts.scale * 10 ** (facts.digits + FINER)
+    return (int(value) if there else None for value, there in zip(np.rint(steps), np.isfinite(steps), strict=True))

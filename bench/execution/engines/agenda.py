@@ -16,7 +16,7 @@ from typing import Protocol
 from bench.contracts import UserError
 from bench.execution.engines import Outcome, Told
 from bench.execution.stages import Stage
-from bench.runtime.progress import note
+from bench.runtime.progress import Step, hand_on, note
 from bench.store import Lease
 from bench.store.leases import PAUSE
 
@@ -139,6 +139,7 @@ class Agenda:
             self._end(stage, Outcome(found=True))
             return None
         self._left.remove(stage.name)
+        hand_on(Step(stage.name, 0, None), stage.name)  # it begins: whoever listens hears that first of all
         return Taken(replace(stage, job=replace(stage.job, lease=lease)), lease)
 
     def _say_who(self, stage: Stage) -> None:

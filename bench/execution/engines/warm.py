@@ -18,7 +18,7 @@ from importlib import import_module
 
 from bench.execution.stages import Stage
 from bench.plugins.entry_points import Entry
-from bench.runtime.environment import look_up
+from bench.runtime.environment import software
 from bench.runtime.fork_server import ForkServer
 
 MOST = 8
@@ -41,9 +41,11 @@ class Warm:
 
     Args:
         threads: native threads of a stage; None is what its libraries like.
+        most: servers that are kept.
     """
 
-    def __init__(self, threads: int | None = None) -> None:
+    def __init__(self, threads: int | None = None, most: int = MOST) -> None:
+        self._most = most
         self.environment = {} if threads is None else dict.fromkeys(_THREADS, str(threads))
         self._servers: OrderedDict[frozenset[tuple[str, str]], Kept] = OrderedDict()
         self._lock = threading.Lock()
@@ -58,7 +60,7 @@ class Warm:
             self._servers[key] = kept
             kept.users += 1
             idle = [other for other, one in self._servers.items() if not one.users]
-            old = [self._servers.pop(other) for other in idle[: max(0, len(self._servers) - MOST)]]
+            old = [self._servers.pop(other) for other in idle[: max(0, len(self._servers) - self._most)]]
         try:
             for one in old:
                 one.close()
@@ -124,7 +126,7 @@ class Kept:
 
 
 def _load(plugins: Sequence[Entry], modules: Sequence[str]) -> None:
-    look_up()
+    software()
     for entry in plugins:
         _ = entry.factory
     for name in modules:

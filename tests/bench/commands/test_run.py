@@ -233,12 +233,3 @@ def test_parameters_are_set_wherever_a_plug_in_is_used_and_a_name_overrules_them
         run(toy, "identity", parameters=["oracle.patch=8"])
     with pytest.raises(UserError, match=r"cannot read 'patch=8' \(--set\)"):
         run(toy, "identity", parameters=["patch=8"])
-
-
-@pytest.mark.slow
-def test_ray_computes_what_the_local_engine_does(toy: Toy, tmp_path: Path) -> None:
-    pytest.importorskip("ray", reason="the ray extra is not installed")
-    local = frames(run(toy, "threshold", store=tmp_path / "local", engine="local").store)
-    ray = frames(run(toy, "threshold", store=tmp_path / "ray", engine="ray").store)
-    for name, frame in local.items():
-        pd.testing.assert_frame_equal(metrics(ray[name]), metrics(frame))

@@ -8,6 +8,7 @@ import pytest
 from bench.contracts import UserError
 from bench.metrics.columns import RECORD_COLUMNS
 from bench.store import LAYOUT, Manifest, Store
+from bench.store.cells import as_table
 from tests.reports.stores import leave_earlier
 
 
@@ -80,7 +81,8 @@ def test_what_comes_late_overwrites_nothing(store: Store) -> None:
     def another_is_faster() -> None:
         store.add(manifest(generation=1), records("faster"))
 
-    late._cells.add(manifest(generation=1), records("late"), another_is_faster)
+    cell = manifest(generation=1)
+    late._cells.add(cell, [as_table(cell, records("late"))], another_is_faster)
     assert images(store) == [["faster"]] and store.find(manifest()) is not None
     store.tidy()
     assert images(store) == [["faster"]]

@@ -151,7 +151,8 @@ def test_no_flipped_bit_is_silent(whole: tuple[Toy, Path], count: int, tmp_path:
     expected = numbers(store)
     hurt = tmp_path / "hurt"
     shutil.copytree(store, hurt)
-    files = [path for path in sorted(hurt.rglob("*")) if path.is_file()]
+    # The log of a run is read for no number.
+    files = [path for path in sorted(hurt.rglob("*")) if path.is_file() and path.name != "log.jsonl"]
     draw = random.Random(0)
     silent = []
     for _ in range(count):

@@ -126,6 +126,32 @@ def test_one_that_was_frozen_writes_into_nothing_of_who_took_over(
     assert (there / "log").read_text() == "whole\n"
 
 
+def test_of_two_attempts_at_the_same_work_the_first_finishes_nothing_and_shares_no_folder(store: Store) -> None:
+    far = Store(store.address)  # a worker's, on a node that is only out of reach
+    first = store.leases.take("cell-k")
+    assert first is not None
+    log = (far.workspace(first) / "log").open("a")
+    log.write("whole\n")
+    log.flush()
+    second = store.leases.renew(first)
+    assert second is not None and store.leases.holds(second) and store.objects.names("leases/") == [second.name]
+    third = store.leases.renew(second)  # the second never got as far as to have a folder
+    assert third is not None
+    there = store.workspace(third)
+    log.write("late\n")
+    log.close()
+    assert (there / "log").read_text() == "whole\n"
+    for late in (first, second):
+        assert not far.leases.holds(late)
+        with pytest.raises(LostError):
+            far.workspace(late)
+        with pytest.raises(LostError):
+            far.add(manifest(generation=1), records("late"), late)
+    assert (there / "log").is_file()
+    store.leases.give_back(third)
+    assert store.leases.renew(third) is None and store.objects.names("leases/") == []
+
+
 def test_what_is_held_is_kept_alive_and_given_back(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "BEAT", 0.05)
     with store.leases.keeping():
