@@ -11,6 +11,7 @@ from typing import Any, get_args
 from bench.commands.planning import Asked, missing, pictured
 from bench.config import Grid
 from bench.contracts import Split
+from bench.execution import engines
 from bench.execution.costs import Costs, Need
 from bench.execution.estimate import PIECES, Estimate, Line
 from bench.execution.job import Job
@@ -217,6 +218,7 @@ def dry_run(
     found = [(stage, _step(stage, trainings)) for stage in stages(can, to_picture)]
     costs = Costs(asked.store, asked.store.readable()[0], logged(asked.store))
     needs = (_need(stage, step) for stage, step in found if not step.is_there)
+    left = [stage for stage, step in found if not step.is_there]
     return DryRun(
         store=asked.store.address,
         engine=asked.whole.engine,
@@ -226,6 +228,7 @@ def dry_run(
         failing=failing,
         steps=tuple(step for _, step in found),
         estimate=Estimate.of(needs, costs, asked.side_by_side),
+        script=engines.script(asked.whole.engine, left, asked.placement),
     )
 
 

@@ -2,7 +2,8 @@
 
 An engine is a module here whose ``execute(stages, told, placement)`` runs each stage once those it needs are done, and
 hands every `Outcome` to ``told``; where that returns False the engine starts nothing more. Its ``check(placement,
-store)``, where it has one, says what is missing before anything is written. `bench.config.EngineName` names them.
+store)``, where it has one, says what is missing before anything is written, and its
+``script(stages, placement)`` what it would hand to a cluster. `bench.config.EngineName` names them.
 """
 
 from __future__ import annotations
@@ -174,6 +175,16 @@ def check(name: EngineName, placement: Placement, store: Store) -> None:
     checks = getattr(_module(name), "check", None)
     if checks is not None:
         checks(placement, store)
+
+
+def script(name: EngineName, stages: Sequence[Stage], placement: Placement) -> str:
+    """What an engine hands to a cluster that takes scripts; "" of other engines, and of no stages.
+
+    Raises:
+        UserError: it cannot be made of what the user said.
+    """
+    module = _module(name)
+    return str(module.script(stages, placement)) if stages and hasattr(module, "script") else ""
 
 
 def _module(name: EngineName) -> ModuleType:
