@@ -245,7 +245,7 @@ def test_the_script_that_is_shown_is_the_one_that_is_sent(
 
 def test_a_dry_run_shows_the_script_where_there_is_no_slurm(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    grid = {"dataset": [toy.dataset], "base": [toy.base], "refiner": ["threshold", "morphology"]}
+    grid: dict[str, Any] = {"dataset": [toy.dataset], "base": [toy.base], "refiner": ["threshold", "morphology"]}
     shown = dry_run(**grid, engine="slurm", jobs=20, slurm=["partition=gpu"], store="new")
     assert "#SBATCH --array=0-2%3" in shown.script and "#SBATCH --partition=gpu" in shown.script
     assert not Path("new").exists()
