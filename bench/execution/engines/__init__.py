@@ -24,7 +24,7 @@ from bench.config import EngineName, Grid
 from bench.contracts import UserError
 from bench.execution.stages import Stage
 from bench.runtime.environment import pick_device
-from bench.runtime.failures import EscapeError, of_disk, summarised
+from bench.runtime.failures import EscapeError, of_disk, of_memory, summarised
 from bench.store import LostError, Store
 from bench.store.objects import RESUME
 
@@ -151,9 +151,11 @@ def _is_lost(stage: Stage) -> bool:
 
 
 def _refused(error: BaseException, stage: Stage) -> UserError | None:
-    """For what a disk has refused, to whomever: it is no defect."""
+    """For what a disk or the memory has refused, to whomever: it is no defect."""
     if isinstance(error, UserError):
         return None
+    if memory := of_memory(error):
+        return UserError(f"no memory is left, {memory}", stage.name, "take a smaller size or batch, or free the memory")
     store = stage.job.store
     found = of_disk(error)
     if found is None:
