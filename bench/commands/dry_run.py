@@ -218,6 +218,7 @@ def dry_run(
     found = [(stage, have.step(stage)) for stage in stages(can, to_picture)]
     costs = Costs(asked.store, asked.store.readable()[0], logged(asked.store))
     needs = (_need(stage, step) for stage, step in found if not step.is_there and step.does not in QUICK)
+    left = [stage for stage, step in found if not step.is_there]
     return DryRun(
         store=asked.store.address,
         engine=asked.whole.engine,
@@ -227,7 +228,7 @@ def dry_run(
         failing=failing,
         steps=tuple(step for _, step in found),
         estimate=Estimate.of(needs, costs, asked.side_by_side),
-        script=engines.script(asked.whole.engine, [stage for stage, _ in found], asked.placement),
+        script=engines.script(asked.whole.engine, left, asked.placement),
     )
 
 

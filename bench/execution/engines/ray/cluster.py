@@ -111,6 +111,8 @@ def connected(placement: Placement) -> Iterator[Cluster]:
         reach(address, where)
     handler = signal.getsignal(signal.SIGTERM)
     started = {"object_store_memory": OBJECTS} if address == "local" else {}
+    # Else Ray prints the log of each node that is lost to stdout, whatever log_to_driver says.
+    ray._private.worker._worker_logs_enabled = False
     try:
         ray.init(address, **_QUIET, **started)
         if signal.getsignal(signal.SIGTERM) is not handler:
@@ -118,6 +120,7 @@ def connected(placement: Placement) -> Iterator[Cluster]:
         yield Cluster()
     finally:
         ray.shutdown()
+        ray._private.worker._worker_logs_enabled = True
 
 
 def reach(address: str, where: str) -> None:
@@ -175,8 +178,8 @@ def _reached(address: str) -> Iterator[str]:
     """In a process of its own, whether something listens, then whether it is a cluster: "", or why not, in a line."""
     host, _, port = address.rpartition(":")
     try:
-        if port:
-            socket.create_connection((host, int(port)), timeout=HEARD).close()
+        if host:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=HEARD).close()
     except OSError as error:
         yield f"nothing listens there: {error.strerror or error}"
     yield ""

@@ -48,7 +48,7 @@ def hand_over(study: Any, placement: Placement) -> None:
         UserError: it cannot be.
     """
     name, log = placement.folder.name, placement.folder / LOG
-    work = pickle.dumps((study, replace(placement, address="", detach=False)))
+    work = pickle.dumps((carry_out, study, replace(placement, address="", detach=False)))
     kept: dict[str, Any] = {"lifetime": "detached", "max_restarts": RESTARTS, "num_cpus": 0}
     driver = ray.remote(Driver).options(name=name, namespace=NAMESPACE, **kept).remote(home(), work)
     try:

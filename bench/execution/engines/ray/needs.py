@@ -11,9 +11,9 @@ from bench.execution.engines.ray.cluster import Cluster
 from bench.execution.stages import Stage
 from bench.plugins.variants import Variant
 
-PROCESS = 512
-"""MiB of a process with torch and OpenCV in it before it works on anything, and of what it is forked from, which shares
-most of that."""
+PROCESS = 768
+"""MiB of a process with torch and OpenCV in it before it works on anything (630 were measured), and of what it is
+forked from, which shares most of that."""
 
 UNKNOWN = 512
 """MiB for the work of a base, or of a refiner that declares nothing. After an out-of-memory kill more is asked for."""

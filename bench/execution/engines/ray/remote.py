@@ -49,22 +49,17 @@ def settle(told: dict[str, Any]) -> str:
     return ""
 
 
-def run(told: dict[str, Any], work: bytes) -> tuple[Any, list[str]]:
+def run(told: dict[str, Any], work: bytes) -> Any:
     """A task.
 
     Args:
         told: of the driver's `home`.
-        work: a pickled stage.
+        work: a pickled function of ours and its arguments.
 
     Returns:
-        Its `bench.execution.engines.Outcome`, or in what way this node is unfit, and the notes meanwhile.
+        What it returns; or in what way this node is unfit.
     """
-    unfit = settle(told)
-    if unfit:
-        return unfit, []
-    from bench.execution.engines.ray import worker
-
-    return worker.run(work)
+    return settle(told) or _called(work)
 
 
 class Driver:
@@ -72,7 +67,7 @@ class Driver:
 
     Args:
         told: of the command's `home`.
-        work: a pickled study and a placement.
+        work: a pickled function of ours, which carries it out, and its arguments.
     """
 
     def __init__(self, told: dict[str, Any], work: bytes) -> None:
@@ -89,12 +84,15 @@ class Driver:
         return self._unfit
 
     def _run(self, own: Any, work: bytes) -> None:
-        from bench.execution.engines.ray.detached import carry_out
-
         try:
-            carry_out(*pickle.loads(work))
+            _called(work)
         finally:
             # Not before the command has its answer.
             self._asked.wait(LINGER)
             time.sleep(1.0)
             ray.kill(own, no_restart=True)
+
+
+def _called(work: bytes) -> Any:
+    function, *arguments = pickle.loads(work)
+    return function(*arguments)

@@ -15,7 +15,7 @@ from ray import exceptions
 from bench.contracts import UserError
 from bench.execution.engines import Outcome
 from bench.execution.engines.agenda import Taken
-from bench.execution.engines.ray import needs
+from bench.execution.engines.ray import needs, worker
 from bench.execution.engines.ray.cluster import LOOK, Cluster
 from bench.execution.engines.ray.needs import Needs
 from bench.execution.engines.ray.remote import home, run
@@ -144,14 +144,17 @@ class Tasks:
             "name": stage.name,
             "max_retries": 0,  # here, with another lease
         }
-        reference = self._task.options(**options).remote(self._home, pickle.dumps(stage))
+        reference = self._task.options(**options).remote(self._home, pickle.dumps((worker.run, stage)))
         self._at_work[reference] = attempt
 
     def _end(self, reference: Any) -> None:
         attempt = self._at_work.pop(reference)
         self._unfit_since.pop(reference, None)
         try:
-            outcome, notes = ray.get(reference)
+            found = ray.get(reference)
+            if isinstance(found, str):
+                raise UserError(found, "--engine ray", "install the same version on all nodes of the cluster")
+            outcome, notes = found
         except exceptions.RayTaskError as error:
             outcome, notes = Outcome.of(error.cause), []  # the node cannot import what the stage needs
         except tuple(LOST) as error:
@@ -163,8 +166,6 @@ class Tasks:
             outcome, notes = Outcome.of(UserError(summarised(error), attempt.taken.stage.name, fix)), []
         for text in notes:
             note(text)
-        if isinstance(outcome, str):
-            raise UserError(outcome, "--engine ray", "install the same version on all nodes of the cluster")
         if outcome.killed:
             self._lost(attempt, "its process was killed (the out-of-memory killer, if nobody did)", memory=True)
             return

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import pickle
-
 from bench.execution.engines import Outcome
 from bench.execution.engines.local import Isolated
 from bench.execution.engines.warm import Warm
+from bench.execution.stages import Stage
 from bench.runtime.progress import heard_by
 
 _warm = Warm(threads=1, most=1)
 """It ends with this process. A node has a worker for each CPU, so that each may keep little."""
 
 
-def run(work: bytes) -> tuple[Outcome, list[str]]:
-    """Run a pickled stage; how it ended, and the notes meanwhile."""
+def run(stage: Stage) -> tuple[Outcome, list[str]]:
+    """Run a stage; how it ended, and the notes meanwhile."""
     notes: list[str] = []
     with heard_by(lambda what: notes.append(what) if isinstance(what, str) else None):
-        outcome = Isolated(pickle.loads(work), _warm).run()
+        outcome = Isolated(stage, _warm).run()
     return outcome, notes

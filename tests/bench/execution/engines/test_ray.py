@@ -26,7 +26,7 @@ from tests.bench.records import METRIC_COLUMNS
 
 ray = pytest.importorskip("ray", reason="the ray extra is not installed")
 
-from bench.execution.engines.ray import cluster, detached, tasks  # noqa: E402
+from bench.execution.engines.ray import cluster, detached, needs, tasks  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -173,7 +173,9 @@ def test_what_is_killed_is_tried_again_with_another_lease(
     assert not result.failures and len(numbers(result.store)["unlucky"]) == 2
     said = capsys.readouterr().err
     assert said.count("lost, its process was killed") == 1 and "attempt 2 of 6" in said
-    assert (" s with 2048 MiB" in said) == (end == "kills itself")  # that may have been for memory
+    assert (f" s with {2 * (needs.PROCESS + needs.UNKNOWN)} MiB" in said) == (
+        end == "kills itself"
+    )  # that may have been for memory
     assert result.store.objects.names("leases/") == [] and not list((tmp_path / "s" / "work").glob("cell-*"))
 
 
@@ -193,7 +195,8 @@ def test_a_node_that_is_lost_costs_no_cell(
     thread.join()
     nodes.add()
     assert not there.failures and set(numbers(there.store)) == {"identity", "threshold", "unlucky"}
-    assert "lost, its" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "lost, its" in said.err and "aylet" not in said.out + said.err
     assert len({line.split()[0] for line in attempts(marks)}) == 2
 
 
@@ -247,7 +250,7 @@ def test_the_cluster_goes_on_alone_with_runs_that_share_a_store(toy: Toy, nodes:
     for refiners in (["threshold", unlucky("kills the worker", marks)], ["threshold", "morphology"]):
         run(toy, *refiners, **options, detach=True)
     assert not ray.is_initialized()
-    store, until = Store(tmp_path / "s"), time.monotonic() + 120
+    store, until = Store(tmp_path / "s"), time.monotonic() + 240
 
     def logs() -> list[str]:
         return [log.read_text() for log in (tmp_path / "s" / "runs").glob(f"*/{detached.LOG}")]
@@ -283,7 +286,8 @@ def test_an_address_where_no_such_cluster_is_is_answered_in_a_line(
         assert time.monotonic() - begin < 20
     assert "nothing listens there: Connection refused" in refused(f"127.0.0.1:{port}")
     assert "nothing listens there" in refused("no-such-host.invalid:6379")
-    cluster.reach(nodes.address, "--address")
+    for address in (nodes.address, "auto"):  # the one that this machine began last
+        cluster.reach(address, "--address")
     monkeypatch.setenv("RAY_AUTH_TOKEN", "ff" * 32)
     assert refused(nodes.address) == "the cluster wants another token"
     monkeypatch.delenv("RAY_AUTH_MODE")
