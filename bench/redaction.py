@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from functools import cache
 
 HIDDEN = "***"
 
@@ -41,10 +42,16 @@ def redacted(text: str, environment: Mapping[str, str] = os.environ) -> str:
     text = _ADDRESS.sub(rf"\1{HIDDEN}@", text)
     text = _PARAMETER.sub(rf"\1{HIDDEN}", text)
     text = _TOKEN.sub(HIDDEN, text)
-    for name, value in environment.items():
-        if len(value) >= _SHORTEST and _SECRET_VARIABLE.fullmatch(name):
+    for name in filter(_is_secret, environment):
+        value = environment.get(name, "")
+        if len(value) >= _SHORTEST:
             text = text.replace(value, HIDDEN)
     return text
+
+
+@cache
+def _is_secret(variable: str) -> bool:
+    return _SECRET_VARIABLE.fullmatch(variable) is not None
 
 
 def printable(text: str) -> str:

@@ -87,12 +87,14 @@ class Column(Facts):
 def by_seed(records: Records, metric: str) -> Floats:
     """``(S, N)``, or ``(S, N, L)`` of curves: the images that every seed has, in the order of the first."""
     images = shared_images(records.values())
-    return np.stack([cell.of(images, metric) for cell in records.values()])
+    found = [cell.of(images, metric) for cell in records.values()]
+    return found[0][None] if len(found) == 1 else np.stack(found)
 
 
 def per_image(records: Records, metric: str) -> Floats:
     """``(N,)``: one value an image that every seed has, averaged over seeds; NaN where any seed has none."""
-    return np.asarray(by_seed(records, metric).mean(axis=0))
+    found = by_seed(records, metric)
+    return found[0] if len(found) == 1 else np.asarray(found.mean(axis=0))
 
 
 def parts_of(cell: Scores, parts: Sequence[str], images: pd.Index[str]) -> Floats:
@@ -108,9 +110,11 @@ def curves(records: Records, metric: str) -> Floats:
 
 def mean(values: NDArray[np.generic]) -> float:
     """Of those that are defined; NaN where none is."""
-    known = ~np.isnan(values)
-    count = int(np.count_nonzero(known))
-    return float(np.where(known, values, 0).sum() / count) if count else math.nan
+    missing = np.isnan(values)
+    count = values.size - int(np.count_nonzero(missing))
+    if not count:
+        return math.nan
+    return float((values if count == values.size else np.where(missing, 0, values)).sum() / count)
 
 
 def plugged_in(key: str, metric: PluggedMetric) -> Column:

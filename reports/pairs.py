@@ -135,8 +135,7 @@ def with_headroom(row: Row, baseline: Row, oracles: Mapping[str, pd.DataFrame]) 
         oracles: by name their `differences` to the baseline. One that lacks a seed or an image of the row's gain gives
             no value.
     """
-    gain = differences(row, baseline) if oracles else pd.DataFrame()
-    if gain.empty:
+    if not oracles or (gain := differences(row, baseline)).empty:
         return row
     found: dict[str, float | None] = {}
     for oracle, best in oracles.items():

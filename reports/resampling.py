@@ -113,8 +113,13 @@ def seed_weights(seeds: int, *, seed: int = 0) -> Floats:
 
 def interval(drawn: Floats) -> tuple[float, float]:
     """The 95 % percentile interval of ``(RESAMPLES,)`` values."""
-    low, high = np.percentile(drawn, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
-    return float(low), float(high)
+    return intervals(drawn[None])[0]
+
+
+def intervals(drawn: Floats) -> list[tuple[float, float]]:
+    """As `interval`, of each of ``(N, RESAMPLES)``."""
+    ends = np.percentile(drawn, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)], axis=1)
+    return [(float(low), float(high)) for low, high in ends.T]
 
 
 def _counts(units: int, seed: int) -> Iterator[NDArray[np.uint8]]:

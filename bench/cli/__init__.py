@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of ``bench``.
 
     0 done, 2 the user can fix it, 3 done but for failed cells, 1 a defect of ours, or `compare` found a regression,
-    4 not finished yet (`status`), 128 + N ended by signal N: 130 Ctrl-C, 129 a closed terminal, 143 SIGTERM.
+    4 cells are not finished yet (`status`), 130 ended by Ctrl-C, 129 by a closed terminal, 143 by SIGTERM.
     """
     screen.write_anything()
     try:
@@ -93,7 +93,8 @@ def parser() -> Parser:
         epilog="A name may carry parameters wherever one is taken: --refiner 'prn[size=128]'. "
         "Exit codes: 0 done, 2 you can fix it (one line on stderr says how), "
         "3 done but for cells that failed under --on-error skip, 1 a defect of ours or of a plug-in, "
-        "128 + N ended by signal N (130 Ctrl-C); of 'bench status' 4 says that cells are not finished yet; "
+        "128 + N ended by signal N (130 Ctrl-C, 129 a closed terminal, 143 SIGTERM); "
+        "of 'bench status' 4 says that cells are not finished yet; "
         "of 'bench compare' 1 says that something regressed.",
     )
     version = f"{DISTRIBUTION} {version_of(DISTRIBUTION) or '(not installed)'}"

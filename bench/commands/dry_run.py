@@ -11,13 +11,14 @@ from typing import Any, get_args
 from bench.commands.planning import Asked, missing, pictured
 from bench.config import Grid
 from bench.contracts import Split
+from bench.execution import engines
 from bench.execution.costs import Costs, Need
 from bench.execution.estimate import PIECES, Estimate, Line
 from bench.execution.job import Job
 from bench.execution.run_log import logged
-from bench.execution.stages import BY_IMAGE, Does, Stage, stages
+from bench.execution.stages import BY_IMAGE, QUICK, Does, Stage, stages
 from bench.runtime.wording import condensed, counted, first, spoken
-from bench.store import Manifest
+from bench.store import Manifest, MapCache, Store
 
 
 @dataclass(frozen=True)
@@ -213,10 +214,11 @@ def dry_run(
     failing = missing(pending, "skip")
     can = [job for job in pending if job.cell.manifest.key not in failing]
     to_picture = [job for job in pictured(jobs.values(), there) if job.cell.manifest.key not in failing]
-    trainings = asked.store.trainings()
-    found = [(stage, _step(stage, trainings)) for stage in stages(can, to_picture)]
+    have = _Have(asked.store)
+    found = [(stage, have.step(stage)) for stage in stages(can, to_picture)]
     costs = Costs(asked.store, asked.store.readable()[0], logged(asked.store))
-    needs = (_need(stage, step) for stage, step in found if not step.is_there)
+    needs = (_need(stage, step) for stage, step in found if not step.is_there and step.does not in QUICK)
+    left = [stage for stage, step in found if not step.is_there]
     return DryRun(
         store=asked.store.address,
         engine=asked.whole.engine,
@@ -226,24 +228,43 @@ def dry_run(
         failing=failing,
         steps=tuple(step for _, step in found),
         estimate=Estimate.of(needs, costs, asked.side_by_side),
+        script=engines.script(asked.whole.engine, left, asked.placement),
     )
 
 
-def _step(stage: Stage, trainings: set[str]) -> Step:
-    job, images, there = stage.job, 0, 0
-    if stage.does == "train":
-        is_there = job.trained_base.name in trainings
-    elif stage.does == "fit":
-        is_there = job.fitted_refiner.name in trainings and not job.least
-    elif stage.does in ("val maps", "test maps"):
-        split: Split = "val" if stage.does == "val maps" else "test"
-        images = len(job.cell.ids[split])
-        there = images - len(job.maps(split).missing(job.cell.ids[split]))
-        is_there = there == images
-    else:
-        images = len(job.cell.scored) if stage.does == "refine" else _to_picture(job)
-        is_there = False
-    return Step(stage.name, stage.does, job.cell.manifest.dataset, stage.whose, images, there, is_there)
+class _Have:
+    """What a store has of what stages make; nothing of it is checked, as a run does before it relies on it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._trainings, self._cuts = store.trainings(), store.cuts()
+        self._maps: dict[tuple[str, str], MapCache] = {}
+
+    def step(self, stage: Stage) -> Step:
+        """The stage, and how much of it is there."""
+        job, images, there = stage.job, 0, 0
+        if stage.does == "train":
+            is_there = job.trained_base.name in self._trainings
+        elif stage.does == "fit":
+            is_there = job.fitted_refiner.name in self._trainings and not job.least
+        elif stage.does in ("val maps", "test maps"):
+            split: Split = "val" if stage.does == "val maps" else "test"
+            images = len(job.cell.ids[split])
+            there = images - len(self._maps_of(job, split).missing(job.cell.ids[split]))
+            is_there = there == images
+        elif stage.does == "refine":
+            images = len(job.cell.scored)
+            is_there = self._cuts.get(job.cell.manifest.key, {}).get(job.part or (0, 0), -1) >= job.least
+        else:
+            images, is_there = _to_picture(job) if stage.does == "pictures" else 0, False
+        return Step(stage.name, stage.does, job.cell.manifest.dataset, stage.whose, images, there, is_there)
+
+    def _maps_of(self, job: Job, split: Split) -> MapCache:
+        """Those of the whole split, read once for all of its parts."""
+        key = job.cell.base_key, job.cell.prints[split]
+        if key not in self._maps:
+            self._maps[key] = self._store.maps(*key)
+        return self._maps[key]
 
 
 def _to_picture(job: Job) -> int:

@@ -15,11 +15,12 @@ from bench.execution.costs import Costs, Need
 from bench.execution.estimate import Estimate
 from bench.execution.experiments import in_experiment
 from bench.execution.run_log import DETACHED, DIED, RUNNING, LoggedRun, logged
+from bench.execution.stages import Does
 from bench.execution.underway import AtWork, at_work
 from bench.plugins.variants import digest
 from bench.runtime.process import described
 from bench.runtime.wording import condensed, counted, first, spoken
-from bench.store import Manifest, Store, cell_task, maps_task
+from bench.store import LAYOUT, Manifest, Store, cell_task, maps_task
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,7 @@ def status(store: Path | str | None = None, *, experiment: str | None = None, co
     runs = logged(opened)
     leases = at_work(opened.leases.holdings(), manifests)
     running = [lease for lease in leases if lease.state == "at work"]
-    left = [cell for cell in cells.values() if cell.status == "planned"]
+    left = [cell for cell in cells.values() if cell.status == "planned" and cell.layout >= LAYOUT - 1]
     costs = Costs(opened, manifests if left else (), runs)
     needs = _needs(opened, left, manifests, running, costs, _device(runs, manifests))
     return Status(
@@ -215,27 +216,35 @@ def _needs(
     device: str,
 ) -> Iterator[Need]:
     """What planned cells need that the store has not, as far as their manifests tell it."""
+    if not left:
+        return
     done = [cell for cell in manifests if cell.status == "done" and "base" in cell.identity]
     mapped = {(digest(cell.identity["base"]), cell.identity["test"]) for cell in done}
-    trained = store.trainings() if left else set()
-    share = {lease.holding.task: lease.share for lease in running}
+    trained, cuts = store.trainings(), store.cuts()
+    under_way: dict[str, list[AtWork]] = defaultdict(list)
+    for lease in running:
+        under_way[lease.task.whole].append(lease)
     seen: set[str] = set()
 
-    def need(does: Any, cell: Manifest, task: str, images: int | None = None) -> Iterator[Need]:
+    def need(does: Does, cell: Manifest, task: str, images: int | None = None, there: float = 0) -> Iterator[Need]:
         if task not in seen:
             seen.add(task)
-            yield Need(does, cell, device, images, left=1 - share.get(task, 0.0))
+            leases = under_way[task]
+            share = there / images if images else 0.0
+            share += sum(lease.share * lease.part_of(images) for lease in leases)
+            yield Need(does, cell, device, images, left=max(1 - share, 0.0), at_once=max(len(leases), 1))
 
     for cell in left:
         base, images, fit = digest(cell.identity["base"]), costs.images(cell), cell.identity.get("fit")
-        learned = {"train": store.trained_base(base)} if "train" in cell.identity["base"] else {}
-        learned |= {"fit": store.fitted_refiner(fit)} if fit else {}
-        for does, training in learned.items():
-            if training.name not in trained:
-                yield from need(does, cell, training.task)
+        if "train" in cell.identity["base"] and store.trained_base(base).name not in trained:
+            yield from need("train", cell, store.trained_base(base).task)
+        if fit and store.fitted_refiner(fit).name not in trained:
+            yield from need("fit", cell, store.fitted_refiner(fit).task)
         if (base, cell.identity["test"]) not in mapped:
-            yield from need("test maps", cell, maps_task(base, cell.identity["test"]), images)
-        yield from need("refine", cell, cell_task(cell), images)
+            maps = maps_task(base, cell.identity["test"])
+            yield from need("test maps", cell, maps, images, costs.predicted(maps))
+        parts = sum(stop - start for start, stop in cuts.get(cell.key, ()))
+        yield from need("refine", cell, cell_task(cell), images, parts)
 
 
 def _run(run: LoggedRun) -> dict[str, Any]:

@@ -6,7 +6,7 @@ base's or refiner's own seconds, which the records of cells have.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,8 +16,7 @@ from bench.contracts import UserError
 from bench.execution.run_log import DONE, LoggedRun
 from bench.execution.stages import OF_BASES, Does
 from bench.plugins.variants import digest
-from bench.store import Manifest, Store, cell_task, maps_task
-from bench.store.manifest import LAYOUT
+from bench.store import LAYOUT, Manifest, Store, Task, cell_task, maps_task
 
 LOOKED_AT = 3
 """Cells, the latest, whose records are read for one number."""
@@ -33,6 +32,7 @@ class Need:
         images: of what is done image by image; None where that is not known.
         workers: processes that the images are spread over.
         left: share of it that is to be done, 0..1.
+        at_once: of how many parts, which may be done side by side.
     """
 
     does: Does
@@ -41,6 +41,7 @@ class Need:
     images: int | None = None
     workers: int = 1
     left: float = 1.0
+    at_once: int = 1
 
     @property
     def whose(self) -> str:
@@ -100,6 +101,14 @@ class Costs:
     def images(self, cell: Manifest) -> int | None:
         """How many test images a cell has that others have been finished on; None where none has."""
         return self._images.get(cell.identity["test"])
+
+    def predicted(self, maps: str) -> int:
+        """How many maps the logs tell of that were made for a task.
+
+        Args:
+            maps: as `bench.store.maps_task` calls it.
+        """
+        return self._predicted[maps]
 
     def of(self, need: Need) -> Measured | None:
         """What such work took; None where that was never measured."""
@@ -171,14 +180,25 @@ class Costs:
                 yield cell, mean
 
     @cached_property
+    def _predicted(self) -> Counter[str]:
+        found: Counter[str] = Counter()
+        for run in self._logs:
+            for stage in run.stages:
+                task = Task.of(str(stage.get("task")))
+                if task.kind == "maps" and stage.get("outcome") == DONE and _is_number(images := stage.get("images")):
+                    found[task.whole] += int(images)
+        return found
+
+    @cached_property
     def _walls(self) -> dict[str, _Took]:
-        """What the stages took that logs tell of, by their tasks; of one task the latest."""
+        """What the stages took that logs tell of, by their tasks, parts by that of all; of each the latest."""
         found: dict[str, _Took] = {}
         for run in self._logs:
             for stage in reversed(run.stages):
                 seconds, images, each = (stage.get(key) for key in ("seconds", "images", "each"))
                 if stage.get("outcome") == DONE and _is_number(seconds) and _is_number(images) and _is_number(each):
-                    found.setdefault(str(stage.get("task")), _Took(each, max(seconds - each * images, 0.0)))
+                    task = Task.of(str(stage.get("task"))).whole
+                    found.setdefault(task, _Took(each, max(seconds - each * images, 0.0)))
         return found
 
 

@@ -51,7 +51,7 @@ class Line:
         self.images += images if need.does in BY_IMAGE else 0
         seconds = (measured.start + measured.seconds * images) * need.left
         self.seconds += seconds
-        self.longest = max(self.longest, seconds)
+        self.longest = max(self.longest, seconds / need.at_once)
         self.busy += seconds * need.workers
         self.rests_on |= set(measured.names)
         self.besides |= {measured.besides} - {""}

@@ -53,6 +53,9 @@ OF_BASES: frozenset[Does] = frozenset({"train", "val maps", "test maps"})
 BY_IMAGE: frozenset[Does] = frozenset({"val maps", "test maps", "refine", "pictures"})
 """What is done image by image."""
 
+QUICK: frozenset[Does] = frozenset({"put together"})
+"""What takes no time to speak of."""
+
 
 @dataclass(frozen=True)
 class Stage:

@@ -17,9 +17,9 @@ from bench.execution import pictures, stages
 from bench.execution.engines import Engine, Outcome, Placement
 from bench.execution.job import Job
 from bench.execution.stages import Stage
-from bench.runtime.progress import Step, note, overheard_by
+from bench.execution.underway import keeping
+from bench.runtime.progress import note
 from bench.store import Manifest, Store
-from bench.store.leases import Progress
 
 
 class CellError(Exception):
@@ -71,7 +71,7 @@ class Study:
             UserError: with ``on_error="fail"``, what the user can fix; or the engine's own.
             CellError: with ``on_error="fail"``, a defect.
         """
-        with self.store.leases.keeping(), overheard_by(self._report):
+        with keeping(self.store, self.stages):
             engine(self.stages, self, placement)
         self.store.tidy()
         if self._fatal:
@@ -94,15 +94,6 @@ class Study:
             else:
                 note(f"done: {stage.name}")
         return not self._fatal
-
-    @cached_property
-    def _tasks(self) -> dict[str, str]:
-        return {stage.name: stage.task for stage in self.stages}
-
-    def _report(self, what: Step | str) -> None:
-        """What is heard of a stage goes into its lease, for the other runs and ``bench status``."""
-        if isinstance(what, Step) and what.stage in self._tasks:
-            self.store.leases.report(self._tasks[what.stage], Progress(what.description, what.done, what.total))
 
     def record_failure(self, cell: Manifest, error: str, *, said: bool) -> None:
         """Record it in the store.

@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import signal
+import sys
 
 from bench.contracts import UserError
 from bench.redaction import one_line
@@ -100,6 +101,14 @@ def of_disk(error: BaseException) -> OSError | None:
         if told and int(told[1]) in DISK:
             return OSError(int(told[1]), os.strerror(int(told[1])))
     return None
+
+
+def of_memory(error: BaseException) -> str:
+    """What a GPU's or the machine's memory has refused, in one line; "" where the error is another."""
+    refused = [MemoryError]
+    if "torch" in sys.modules:
+        refused.append(sys.modules["torch"].OutOfMemoryError)
+    return summarised(error) if isinstance(error, tuple(refused)) else ""
 
 
 def _named(error: BaseException) -> str:

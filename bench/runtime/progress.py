@@ -256,9 +256,11 @@ class Stages:
             return
         with self._lock:
             began, _, drawn = self._at_work.get(what.stage) or (time.monotonic(), 0.0, None)
-            if drawn is None:
-                drawn = self._bars.add_task(what.description, total=what.total)
-            share = min(what.done / what.total, 1.0) if what.total else 0.0
+        if drawn is None:
+            # Not under the lock: a bar that is added is drawn at once, and the time left beside it takes the lock.
+            drawn = self._bars.add_task(what.description, total=what.total)
+        share = min(what.done / what.total, 1.0) if what.total else 0.0
+        with self._lock:
             self._at_work[what.stage] = began, share, drawn
         self._bars.update(drawn, description=what.description, completed=what.done, total=what.total)
 

@@ -25,7 +25,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -44,10 +44,11 @@ from bench.store.leases import Lease, Leases, LostError
 from bench.store.manifest import LAYOUT, SEQUENCE, Manifest, PluggedMetric, VariantName
 from bench.store.maps import EPISODES, MapCache
 from bench.store.objects import WORK, answering
-from bench.store.parts import Parts, parts_by_cell
+from bench.store.parts import Parts, cuts, parts_by_cell
 
 __all__ = [
     "LAYOUT",
+    "RUNS",
     "SEQUENCE",
     "Damage",
     "Garbage",
@@ -59,6 +60,7 @@ __all__ = [
     "MapCache",
     "PluggedMetric",
     "Store",
+    "Task",
     "Training",
     "VariantName",
 ]
@@ -161,6 +163,10 @@ class Store:
     def parts(self, cell: Manifest, least: int = 0) -> Parts:
         """The records of a cell that is computed in parts, of at least that generation."""
         return Parts(self.objects, cell.key, least, self._warn)
+
+    def cuts(self) -> dict[str, dict[tuple[int, int], int]]:
+        """See `bench.store.parts.cuts`."""
+        return cuts(self.objects)
 
     def add_part(
         self, cell: Manifest, part: tuple[int, int], records: pd.DataFrame, about: Mapping[str, str], lease: Lease
@@ -395,6 +401,35 @@ class Store:
 def cell_task(cell: Manifest, part: tuple[int, int] | None = None) -> str:
     """What a lease on a cell, or on a part of it, is called."""
     return f"cell-{cell.key}" if part is None else f"part-{cell.key}-{part[0]}-{part[1]}"
+
+
+class Task(NamedTuple):
+    """What a lease is on, read from what it is called.
+
+    Attributes:
+        kind: ``cell``, ``kept``, ``base``, ``fit`` or ``maps``.
+        key: the cell's, the base's or the fit's; of maps with the part of their split's fingerprint.
+        part: as of `cell_task`; None where it is all.
+    """
+
+    kind: str
+    key: str
+    part: tuple[int, int] | None = None
+
+    @classmethod
+    def of(cls, name: str) -> Task:
+        """That of the name."""
+        kind, _, key = name.partition("-")
+        words = key.split("-")
+        if len(words) == {"part": 3, "maps": 4}.get(kind) and all(word.isdigit() for word in words[-2:]):
+            cut = int(words[-2]), int(words[-1])
+            return cls("cell" if kind == "part" else kind, "-".join(words[:-2]), cut)
+        return cls(kind, key)
+
+    @property
+    def whole(self) -> str:
+        """What the lease would be called that is on all of it."""
+        return f"{self.kind}-{self.key}"
 
 
 def kept_task(cell: Manifest) -> str:

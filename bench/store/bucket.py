@@ -86,7 +86,8 @@ class BucketObjects:
                 after = change(bytes(found.bytes()))
                 if after is None:
                     return False
-                mode: Any = {"e_tag": found.meta["e_tag"], "version": found.meta.get("version")}
+                known = ((key, found.meta.get(key)) for key in ("e_tag", "version"))
+                mode: Any = {key: value for key, value in known if value is not None}  # not every server has both
                 obstore.put(self._bucket, name, after, mode=mode, use_multipart=False)
             except (FileNotFoundError, PreconditionError):
                 return False

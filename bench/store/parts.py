@@ -107,6 +107,20 @@ class Parts:
         return None
 
 
+def cuts(objects: Objects) -> dict[str, dict[tuple[int, int], int]]:
+    """Of each cell that is computed in parts, by its key, the parts that are there, with their latest generations.
+
+    None of them is looked into.
+    """
+    found: dict[str, dict[tuple[int, int], int]] = defaultdict(dict)
+    for name in objects.names(f"{FOLDER}/"):
+        if named := _NAME.fullmatch(name):
+            start, stop = map(int, named["cut"].split("-"))
+            known, generation = found[named["key"]], int(named["generation"])
+            known[start, stop] = max(generation, known.get((start, stop), 0))
+    return found
+
+
 def parts_by_cell(objects: Objects) -> dict[str, list[str]]:
     """The names of all parts, by the key of the cell that they are of; what has no part's name, by ""."""
     found: dict[str, list[str]] = defaultdict(list)

@@ -58,8 +58,9 @@ def shown(line: Line, report: Report) -> list[Shown]:
 
 def names(lines: Sequence[Line]) -> dict[str, str]:
     """By id, what stands in the name column: with daggers and the numbers of footnotes."""
-    groups = {id(line.group): layout.names(line.group, _STYLE) for line in lines}
-    return {line.id: groups[id(line.group)][line.block.base, line.row.refiner] for line in lines}
+    groups = {id(line.group): line.group for line in lines}
+    found = {key: layout.names(group, _STYLE) for key, group in groups.items()}
+    return {line.id: found[id(line.group)][line.block.base, line.row.refiner] for line in lines}
 
 
 def facts(line: Line, memory: CostFacts) -> dict[str, Any]:

@@ -61,6 +61,13 @@ class Counting(BaseNetwork):
         return [np.full(sample.mask.shape, self.level, np.float32) for sample in samples]
 
 
+class Weightless(Half):
+    """Cannot be made here."""
+
+    def __init__(self):
+        raise OSError("its weights are not here")
+
+
 class Needy(Half):
     """Needs what nobody has."""
 
@@ -106,12 +113,13 @@ def toy(tmp_path: Path) -> Toy:
 
 @pytest.fixture
 def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refiners ``half``, ``needy`` and ``broken``, whose import fails; base ``counting``; through real entry points."""
+    """Refiners ``half``, ``weightless``, ``needy`` and ``broken``, whose import fails; base ``counting``; installed."""
     install(
         tmp_path / "site",
         "toy_plugins",
         PLUGINS,
-        "[bench.refiners]\nhalf = toy_plugins:Half\nneedy = toy_plugins:Needy\nbroken = toy_broken:Broken\n"
+        "[bench.refiners]\nhalf = toy_plugins:Half\nneedy = toy_plugins:Needy\n"
+        "weightless = toy_plugins:Weightless\nbroken = toy_broken:Broken\n"
         "[bench.bases]\ncounting = toy_plugins:Counting\n",
         monkeypatch,
     )

@@ -13,7 +13,7 @@ from bench.config import Grid, load
 from bench.contracts import UserError
 
 WRONG: list[tuple[str, Any, str]] = [
-    ("engine", "slurm", "'local', 'inline' or 'ray'"),
+    ("engine", "dask", "'local', 'inline', 'ray' or 'slurm'"),
     ("protocol", ["Z"], "'A' or 'B'"),
     ("on_error", "sometimes", "'fail' or 'skip'"),
     ("device", "tpu", "'auto', 'cpu' or 'cuda'"),

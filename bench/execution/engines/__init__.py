@@ -2,7 +2,8 @@
 
 An engine is a module here whose ``execute(stages, told, placement)`` runs each stage once those it needs are done, and
 hands every `Outcome` to ``told``; where that returns False the engine starts nothing more. Its ``check(placement,
-store)``, where it has one, says what is missing before anything is written. `bench.config.EngineName` names them.
+store)``, where it has one, says what is missing before anything is written, and its
+``script(stages, placement)`` what it would hand to a cluster. `bench.config.EngineName` names them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from bench.config import EngineName, Grid
 from bench.contracts import UserError
 from bench.execution.stages import Stage
 from bench.runtime.environment import pick_device
-from bench.runtime.failures import EscapeError, of_disk, summarised
+from bench.runtime.failures import EscapeError, of_disk, of_memory, summarised
 from bench.store import LostError, Store
 from bench.store.objects import RESUME
 
@@ -150,9 +151,11 @@ def _is_lost(stage: Stage) -> bool:
 
 
 def _refused(error: BaseException, stage: Stage) -> UserError | None:
-    """For what a disk has refused, to whomever: it is no defect."""
+    """For what a disk or the memory has refused, to whomever: it is no defect."""
     if isinstance(error, UserError):
         return None
+    if memory := of_memory(error):
+        return UserError(f"no memory is left, {memory}", stage.name, "take a smaller size or batch, or free the memory")
     store = stage.job.store
     found = of_disk(error)
     if found is None:
@@ -174,6 +177,16 @@ def check(name: EngineName, placement: Placement, store: Store) -> None:
     checks = getattr(_module(name), "check", None)
     if checks is not None:
         checks(placement, store)
+
+
+def script(name: EngineName, stages: Sequence[Stage], placement: Placement) -> str:
+    """What an engine hands to a cluster that takes scripts; "" of other engines, and of no stages.
+
+    Raises:
+        UserError: it cannot be made of what the user said.
+    """
+    module = _module(name)
+    return str(module.script(stages, placement)) if stages and hasattr(module, "script") else ""
 
 
 def _module(name: EngineName) -> ModuleType:

@@ -17,6 +17,7 @@ from tests.bench.conftest import Toy
 
 COMMANDS = [
     "run",
+    "status",
     "report",
     "compare",
     "score",

@@ -109,7 +109,7 @@ def test_an_error_can_be_told_in_ascii(tmp_path: Path) -> None:
 
 
 def test_torn_records_cost_their_own_row(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    (torn,) = Path("store/cells").glob("*__net__*.parquet")
+    (torn,) = Path("store/cells").glob("*/*__net__*.parquet")
     torn.write_bytes(torn.read_bytes()[:100])
     assert main(["report", "--store", "store"]) == 2
     out, err = capsys.readouterr()
@@ -141,7 +141,7 @@ def test_a_torn_manifest_is_named_and_the_rest_reported(store: Store, capsys: py
 
 
 def test_records_without_a_column_are_damaged(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    (torn,) = Path("store/cells").glob("*__net__*.parquet")
+    (torn,) = Path("store/cells").glob("*/*__net__*.parquet")
     pd.read_parquet(torn).drop(columns=["mae"]).to_parquet(torn)
     assert main(["report", "--store", "store"]) == 2
     assert "damaged records, they are not what was written" in capsys.readouterr().err
@@ -179,7 +179,7 @@ def test_a_run_ends_with_a_summary(toy: Toy, capsys: pytest.CaptureFixture[str])
 
 def test_a_run_names_a_torn_cell_and_computes_it_again(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(run(toy)) == 0
-    (torn,) = Path("runs/cells").glob("*__threshold__*.parquet")
+    (torn,) = Path("runs/cells").glob("*/*__threshold__*.parquet")
     torn.write_bytes(b"")
     capsys.readouterr()
     assert main(run(toy)) == 0

@@ -132,6 +132,11 @@ class Wrong(_Bad):
         resource.setrlimit(resource.RLIMIT_AS, (2**33, 2**33))
         np.ones(2**36, np.uint8)
 
+    def gpu_memory(self, image, probs):
+        import torch
+
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
     def recursion(self, image, probs):
         return self.recursion(image, probs)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
-from bench.runtime.progress import Forecast, Step, bar, heard_by, note, track
+from bench.runtime.progress import Forecast, Stages, Step, bar, hand_on, heard_by, note, overheard_by, track
 
 
 def test_what_is_left_is_judged_by_what_others_of_the_kind_took() -> None:
@@ -48,3 +50,31 @@ def test_a_listener_hears_the_steps_and_the_notes(capsys: pytest.CaptureFixture[
     assert captured.err == "bench: over\n" and captured.out == ""
     assert "half-way" in heard and Step("net[size=3]", 4, 8) in heard
     assert any(isinstance(step, Step) and step.description == "letters" and step.total == 3 for step in heard)
+
+
+def test_who_overhears_takes_nothing_away(capsys: pytest.CaptureFixture[str]) -> None:
+    outer: list[Step | str] = []
+    inner: list[Step | str] = []
+    with overheard_by(inner.append):
+        note("to the screen")
+    with heard_by(outer.append), overheard_by(inner.append):
+        note("to both")
+        hand_on(Step("prn", 1, 2), "the stage")
+    assert inner == ["to the screen", "to both", Step("prn", 1, 2, "the stage")] and outer == inner[1:]
+    assert capsys.readouterr().err == "bench: to the screen\n"
+
+
+def test_on_a_terminal_a_stage_that_begins_is_drawn_and_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes stderr for a terminal then
+    heard = threading.Event()
+
+    def hear() -> None:
+        hand_on(Step("the stage", 0, None), "a")
+        hand_on(Step("prn", 1, 2), "a")
+        note("half-way")
+        heard.set()
+
+    with Stages({"a": ("refine prn", "refine")}) as shown:
+        threading.Thread(target=hear, daemon=True).start()
+        assert heard.wait(30)
+        shown.ended("a", 1.0)

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import bench
-from bench.store import Store, maps
+from bench.store import RUNS, Store, maps
 from tests.bench.records import METRIC_COLUMNS
 
 OPERATIONS = {
@@ -82,14 +82,15 @@ def forked(function: Callable[[], object], after: float | None = None) -> int:
 
 
 def found(store: str) -> tuple[list[str], list[str]]:
-    """What the cells and the fits hold but for what was measured, and the names of all files."""
+    """What the cells and the fits hold but for what was measured, and the names of all files but the runs' logs."""
     opened = Store(store)
     cells = [
         cell.key + cell.status + opened.records(cell)[["id", *METRIC_COLUMNS]].to_json(double_precision=15)
         for cell in opened.manifests()
     ]
     learned = [path.read_text() for path in sorted(Path(store).glob("refiners/*/t*.json*"))]
-    names = [path.relative_to(store).as_posix() for path in sorted(Path(store).rglob("*")) if path.is_file()]
+    paths = [path.relative_to(store).as_posix() for path in sorted(Path(store).rglob("*")) if path.is_file()]
+    names = [name for name in paths if not name.startswith(f"{RUNS}/")]
     return cells + learned, [name.replace(".2.", ".1.") for name in names]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.store import Learned, LostError, Store, leases
+from bench.store import Learned, LostError, Store, garbage, leases
 from tests.bench.store.test_cells import images, manifest, records
 
 
@@ -167,6 +168,38 @@ def test_what_is_held_is_kept_alive_and_given_back(store: Store, monkeypatch: py
     assert store.objects.names("leases/") == []
 
 
+def test_how_far_the_work_is_stands_in_the_lease_for_others_to_read(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "BEAT", 0.05)
+    with store.leases.keeping():
+        lease = store.leases.take("cell-k")
+        assert lease is not None
+        (told,) = Store(store.address).leases.holdings()
+        assert told.progress is None and told.since is not None and not told.is_gone
+        store.leases.report("cell-k", leases.Progress("prn", 3, 8))
+        for _ in range(200):
+            (told,) = Store(store.address).leases.holdings()
+            if told.progress is not None:
+                break
+            time.sleep(0.05)
+        assert told.task == "cell-k" and told.process["pid"] == os.getpid()
+        assert told.progress == leases.Progress("prn", 3, 8) and told.since is not None
+        assert told.beat is not None and told.since <= told.beat
+        store.leases.give_back(lease)
+        again = store.leases.take("cell-k")
+        assert again is not None and store.leases.holdings()[0].progress is None
+
+
+@pytest.mark.parametrize(
+    "torn", [b'{"pid": 1', b"[]", b'{"progress": 3, "at": "then"}', b'{"progress": {"done": "x"}}']
+)
+def test_a_torn_lease_tells_nothing_and_ends_nobody(store: Store, torn: bytes) -> None:
+    store.objects.replace("leases/cell-k.1.json", torn)
+    (told,) = store.leases.holdings()
+    assert (told.task, told.progress, told.beat, told.is_gone) == ("cell-k", None, None, False)
+
+
 def test_a_torn_lease_is_nobodys_once_it_has_been_silent(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store.objects.replace("leases/cell-k.1.json", b'{"pid": 1')
     assert store.leases.take("cell-k") is None
@@ -188,3 +221,20 @@ def test_leftovers_go_and_what_can_be_gone_on_with_stays(tmp_path: Path) -> None
     store.tidy()
     assert [path.name.partition(".")[0] for path in (tmp_path / "work").iterdir()] == ["cell-other"]
     assert store.objects.names("leases/") == []
+
+
+def test_logs_of_long_ago_are_garbage_and_late_ones_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(garbage, "KEPT_RUNS", 1)
+    for name in ("20200101-000000-aaaa", "20200102-000000-bbbb", "20200103-000000-cccc"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "log.jsonl").write_text("{}\n")
+    long_ago = time.time() - (garbage.KEPT_DAYS + 1) * 24 * 3600
+    for name in ("20200101-000000-aaaa", "20200103-000000-cccc"):
+        for path in (tmp_path / "runs" / name / "log.jsonl", tmp_path / "runs" / name):
+            os.utime(path, (long_ago, long_ago))
+    store = Store(tmp_path)
+    assert [folder.name[-4:] for folder in store.run_folders()] == ["cccc", "bbbb", "aaaa"]
+    (found,) = store.leftovers()
+    assert found.name == "runs/20200101-000000-aaaa"
+    found.remove()
+    assert [folder.name[-4:] for folder in store.run_folders()] == ["cccc", "bbbb"]

@@ -7,7 +7,9 @@ become of a stage. So the array needs nobody: this process only watches it, and 
 
 from __future__ import annotations
 
+import pickle
 import shutil
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,11 +20,16 @@ from bench.execution.engines.slurm import array
 from bench.execution.engines.slurm.array import Array
 from bench.execution.engines.slurm.parameters import Parameters
 from bench.execution.engines.slurm.rest import Rest
-from bench.execution.engines.slurm.worker import Worker, write_plan
+from bench.execution.engines.slurm.worker import Worker
 from bench.execution.stages import Stage
+from bench.runtime.failures import SignalledError
 from bench.runtime.progress import note
+from bench.runtime.wording import counted
 from bench.store import Store
 from bench.store.objects import answering
+
+SIGHUP = getattr(signal, "SIGHUP", None)
+"""The terminal was closed."""
 
 MOST = 32
 """Workers where ``--jobs`` does not say how many."""
@@ -56,14 +63,14 @@ def script(stages: Sequence[Stage], placement: Placement) -> str:
 
 
 def execute(stages: Sequence[Stage], told: Told, placement: Placement) -> None:
-    """See `bench.execution.engines`; ``told`` is picklable, and enters into the store what it is told.
+    """See `bench.execution.engines`; ``told`` is a `bench.execution.engines.slurm.worker.Carried` of these stages.
 
     Raises:
         UserError: wrong parameters, sbatch refuses the job, or stages are left that no worker does.
     """
     if not stages:
         return
-    arrays, rest, in_vain = _Arrays(stages, told, placement), Rest(stages, told), 0
+    arrays, rest, in_vain = _Arrays(told, placement), Rest(stages, told), 0
     while True:
         left = len(rest)
         sent = arrays.submit(rest.stages)
@@ -83,11 +90,12 @@ def execute(stages: Sequence[Stage], told: Told, placement: Placement) -> None:
         if sent.out_of_memory or rest.killed:
             arrays.give_more_memory()
         pause = BACKOFF * 2**in_vain
-        note(f"all workers have ended, and {len(rest)} stages are left: others are sent for them in {pause:g} s")
+        note(f"all workers have ended, others are sent for the {counted(len(rest), 'stage')} left in {pause:g} s")
         time.sleep(pause)
     rest.give_up()
     if rest:
-        what = f"{len(rest)} stages are left, the first of them {rest.stages[0].name}, and the workers have ended"
+        first = rest.stages[0].name
+        what = f"the workers have ended, and left is {counted(len(rest), 'stage')}, the first of them {first}"
         fix = f"see {arrays.folder / _WORKERS}, then run the same command again: it goes on where they stopped"
         raise UserError(what, "--engine slurm", fix)
 
@@ -104,14 +112,14 @@ class _Arrays:
         journals: of the workers of all of them.
     """
 
-    def __init__(self, stages: Sequence[Stage], told: Told, placement: Placement) -> None:
+    def __init__(self, told: Told, placement: Placement) -> None:
         self._placement, self._parameters = placement, Parameters.of(placement.slurm)
         self.folder = _folder(placement, self._parameters)
         self.journals: list[Path] = []
         with answering(self.folder):
             for name in (_ENDED, _WORKERS):
                 (self.folder / name).mkdir(parents=True)
-            write_plan(self.folder / _PLAN, stages, told)
+            (self.folder / _PLAN).write_bytes(pickle.dumps(told))
 
     def submit(self, stages: Sequence[Stage]) -> Array:
         """Workers for the stages that are left."""
@@ -140,7 +148,10 @@ def _watch(sent: Array, rest: Rest, journals: Sequence[Path]) -> None:
             if over:
                 return
             time.sleep(LOOK)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, SignalledError) and error.number == SIGHUP:
+            note(f"{sent.name} goes on without this process; to stop it: {sent.stopped_by}")
+            raise
         sent.cancel()
         note(f"cancelled {sent.name}: what is finished is kept, and the same command goes on")
         raise

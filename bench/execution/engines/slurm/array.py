@@ -19,6 +19,7 @@ from bench.execution.engines.slurm.parameters import Parameters
 from bench.execution.engines.slurm.worker import Worker
 from bench.redaction import one_line
 from bench.runtime.progress import note
+from bench.runtime.wording import counted
 
 ENDING = 10.0
 """Seconds that workers have to end once there is nothing left to do; those that still wait in the queue do not."""
@@ -59,8 +60,7 @@ class Array:
     @property
     def name(self) -> str:
         """``"SLURM job 123 of 20 workers"``."""
-        workers = f"{len(self._jobs)} workers" if len(self._jobs) > 1 else "one worker"
-        return f"{self._kind} {', '.join(self._ids)} of {workers}"
+        return f"{self._kind} {', '.join(self._ids)} of {counted(len(self._jobs), 'worker')}"
 
     @property
     def stopped_by(self) -> str:

@@ -9,11 +9,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from submitit.helpers import Checkpointable
 
-from bench.execution.engines import Outcome, Placement, Told, load
+from bench.execution.engines import Engine, Outcome, Placement, Told, load
 from bench.execution.engines.journal import End, Heard, HeardError, Journal
 from bench.execution.stages import Stage
 from bench.runtime.failures import Stopped
@@ -25,12 +25,24 @@ KILLED_IN = 120.0
 """Seconds to wait, once told to end, for the signal to put this job into the queue again, or for the end."""
 
 
+class Carried(Protocol):
+    """A part of a run that is carried out elsewhere; picklable."""
+
+    def carry_out(self, engine: Engine, placement: Placement, /) -> None:
+        """Let an engine run the stages. Raises whatever stops it."""
+        ...
+
+    def __call__(self, stage: Stage, outcome: Outcome, /) -> bool:
+        """Enter into the store how a stage ended: a `bench.execution.engines.Told`."""
+        ...
+
+
 @dataclass
 class Worker(Checkpointable):
     """Called by `submitit` on a node; called again, where SLURM has stopped it, it goes on with what is left.
 
     Attributes:
-        plan: the file with the pickled stages and whom to tell of them.
+        plan: the file with the pickled `Carried`.
         place: which of the workers it is, from 0.
         journals: of all workers of its array.
         before: of the arrays before.
@@ -44,39 +56,38 @@ class Worker(Checkpointable):
     watched: bool = True
 
     def __call__(self) -> None:
-        stages, told = read_plan(self.plan)
+        carried: Carried = pickle.loads(self.plan.read_bytes())
         heard = Heard(self.journals, self.before)
-        # Each begins elsewhere, lest all want the same lease; what a stage needs still comes before it.
-        first = self.place * len(stages) // len(self.journals)
-        turned = [heard.unless_failed(stage) for stage in (*stages[first:], *stages[:first])]
-        store, here = stages[0].job.store, _Here(told, heard, Journal(self.journals[self.place]), self.watched)
+        here = _Here(carried, heard, Journal(self.journals[self.place]), self.watched)
+
+        def engine(stages: Sequence[Stage], told: Told, placement: Placement) -> None:
+            # Each begins elsewhere, lest all want the same lease; what a stage needs still comes before it.
+            first = self.place * len(stages) // len(self.journals)
+            turned = [heard.unless_failed(stage) for stage in (*stages[first:], *stages[:first])]
+            load("local")(turned, here, placement)
+
         if "SUBMITIT_EXECUTOR" in os.environ:  # it has a process to itself
             signal.signal(signal.SIGTERM, _stop)
         try:
-            with store.leases.keeping():
-                load("local")(turned, here, Placement(jobs=1))
+            carried.carry_out(engine, Placement(jobs=1))
         except Stopped:
             time.sleep(KILLED_IN)
             raise
-        store.tidy()
-
-
-def write_plan(path: Path, stages: Sequence[Stage], told: Told) -> None:
-    """For `read_plan`."""
-    path.write_bytes(pickle.dumps((list(stages), told)))
-
-
-def read_plan(path: Path) -> tuple[list[Stage], Told]:
-    """The stages of a run, and whom to tell how they end."""
-    stages, told = pickle.loads(path.read_bytes())
-    return stages, told
+        except Exception:
+            if not here.stopped:  # else the journal tells why
+                raise
 
 
 class _Here:
-    """A `bench.execution.engines.Told`: enters into the store what has become of a stage, and tells the others."""
+    """A `bench.execution.engines.Told`: enters into the store what has become of a stage, and tells the others.
+
+    Attributes:
+        stopped: by a failure, after which nothing more is to be started.
+    """
 
     def __init__(self, told: Told, heard: Heard, journal: Journal, watched: bool) -> None:
         self._told, self._heard, self._journal, self._watched = told, heard, journal, watched
+        self.stopped = False
 
     def __call__(self, stage: Stage, outcome: Outcome) -> bool:
         raised = outcome.raised
@@ -93,6 +104,7 @@ class _Here:
         goes_on = (outcome.killed and self._watched) or self._told(stage, outcome)
         if not (outcome.found and self._heard.has(stage.name)):
             self._journal.add(End(stage.name, outcome, last=not goes_on, heard=heard))
+        self.stopped = not goes_on
         return goes_on
 
 

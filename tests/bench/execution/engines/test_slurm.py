@@ -20,6 +20,7 @@ import pytest
 
 import bench
 from bench.cli import main
+from bench.commands.dry_run import dry_run
 from bench.contracts import UserError
 from bench.execution.engines import Placement
 from bench.execution.study import CellError
@@ -242,6 +243,14 @@ def test_the_script_that_is_shown_is_the_one_that_is_sent(
     assert cluster.scripts(jobs) == asked
 
 
+def test_a_dry_run_shows_the_script_where_there_is_no_slurm(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    grid: dict[str, Any] = {"dataset": [toy.dataset], "base": [toy.base], "refiner": ["threshold", "morphology"]}
+    shown = dry_run(**grid, engine="slurm", jobs=20, slurm=["partition=gpu"], store="new")
+    assert "#SBATCH --array=0-2%3" in shown.script and "#SBATCH --partition=gpu" in shown.script
+    assert not Path("new").exists()
+
+
 @pytest.mark.slow
 def test_a_worker_that_is_killed_is_made_up_for(
     toy: Toy, jobs: Path, begin: Begin, capfd: pytest.CaptureFixture[str]
@@ -253,7 +262,7 @@ def test_a_worker_that_is_killed_is_made_up_for(
     Path("go").touch()
     assert process.wait(240) == 0
     said = capfd.readouterr().err
-    assert "worker 0 (101) has died, FAILED" in said and "stages are left: others are sent for them" in said
+    assert "worker 0 (101) has died, FAILED" in said and "all workers have ended, others are sent for the" in said
     assert len(cluster.scripts(jobs)) == 2
     refiners = "marking[wrong=waits]", "threshold"
     assert_same(Store("store"), run(toy, *refiners, engine="inline", jobs=None, store="other").store)
@@ -279,6 +288,17 @@ def test_detached_the_array_goes_on_alone(jobs: Path, begin: Begin, capfd: pytes
     until(lambda: not any(cluster.processes(jobs)))
     cells = {cell.refiner: cell.status for cell in Store("store").manifests()}
     assert cells == {"identity": "done", "marking[wrong=waits]": "done", "marking[wrong=raises]": "failed"}
+
+
+@pytest.mark.slow
+def test_when_the_terminal_is_closed_the_array_goes_on(jobs: Path, begin: Begin) -> None:
+    process = begin("marking[wrong=waits]", options=["--jobs", "1"])
+    until(began)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(240) == 128 + signal.SIGHUP
+    Path("go").touch()
+    until(lambda: not cluster.processes(jobs))
+    assert {cell.status for cell in Store("store").manifests()} == {"done"}
 
 
 # What fails.
