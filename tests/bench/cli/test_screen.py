@@ -125,7 +125,7 @@ def test_torn_records_cost_their_own_row(store: Store, capsys: pytest.CaptureFix
 
 
 def test_a_torn_manifest_is_named_and_the_rest_reported(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    (torn,) = Path("store/cells").glob("*__net__*.json")
+    (torn,) = Path("store/cells").rglob("*__net__*.json")
     torn.write_text(torn.read_text()[:60])
     results = bench.load("store")
     assert set(results.table().refiner) == {"identity", "crf", "ideal"} == set(results.records().refiner)
@@ -133,7 +133,7 @@ def test_a_torn_manifest_is_named_and_the_rest_reported(store: Store, capsys: py
     assert err.startswith("bench: error: damaged manifest") and torn.name in err and err.count("\n") == 1
     assert main(["report", "--store", "store"]) == 2
     assert "Take crf: " in capsys.readouterr().out
-    for manifest in Path("store/cells").glob("*.json"):
+    for manifest in Path("store/cells").rglob("*.json"):
         manifest.write_text("{")
     assert main(["report", "--store", "store"]) == 2
     out, err = capsys.readouterr()
@@ -172,9 +172,10 @@ def test_a_run_ends_with_a_summary(toy: Toy, capsys: pytest.CaptureFixture[str])
     assert main(run(toy, "half[wrong=raises]", "--on-error", "skip", "--wide")) == 3
     out, err = capsys.readouterr()
     assert "| threshold" in out
-    count, failed, _ = err.splitlines()[-3:]
+    count, failed, log, _ = err.splitlines()[-4:]
     assert count.startswith("bench: 0 cells computed, 2 reused, 1 failed; ")
     assert failed.startswith("bench: failed: ") and failed.endswith("ZeroDivisionError: a defect of the plug-in")
+    assert log.startswith(f"bench: what the run did: {store}/runs/") and Path(log.partition("did: ")[2]).is_file()
 
 
 def test_a_run_names_a_torn_cell_and_computes_it_again(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:

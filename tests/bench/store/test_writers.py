@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import bench
-from bench.store import Store
+from bench.store import RUNS, Store
 from tests.bench.conftest import Toy
 from tests.bench.records import METRIC_COLUMNS
 
@@ -50,12 +50,12 @@ def numbers(address: str) -> dict[tuple[str, str], pd.DataFrame]:
 
 
 def contents(address: str) -> list[str]:
-    """The names of all that lies in a store, but for numbers of generations and digests of what tells seconds."""
+    """The names of all that lies in a store but logs, without numbers of generations and digests of what tells seconds."""
     objects = Store(address).objects
     names, folders = [], [""]
     while folders:
         folder = folders.pop()
-        folders += objects.folders(folder)
+        folders += [name for name in objects.folders(folder) if name != RUNS]
         names += objects.names(f"{folder}/" if folder else "")
     return sorted(re.sub(r"\.\d+\.(json|parquet)$|(?<=^blobs/).*", "", name) for name in names)
 
