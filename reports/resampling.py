@@ -38,9 +38,7 @@ def means(values: Floats, groups: NDArray[np.int64] | None = None, *, seed: int 
     return next(means_of_each([(values, groups)], seed=seed))
 
 
-def means_of_each(
-    sets: Iterable[tuple[Floats, NDArray[np.int64] | None]], *, seed: int = 0
-) -> Iterator[Floats]:
+def means_of_each(sets: Iterable[tuple[Floats, NDArray[np.int64] | None]], *, seed: int = 0) -> Iterator[Floats]:
     """The `means` of several values and groups, one after the other.
 
     Neighbours of as many images, or of groups of one size, are computed together: each is drawn the same way whatever

@@ -16,6 +16,7 @@ from bench.reports.reading import Found
 from bench.reports.rows import Row, finished, unfinished, with_gaps
 from bench.reports.scores import Scores
 from bench.reports.selection import Place, Selected, titles
+from bench.runtime.collecting import no_collecting
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,7 @@ class Report:
         return (row for group in self.groups for block in group.blocks for row in block.rows)
 
 
+@no_collecting()
 def assemble(found: Found, baseline: str, groups: Mapping[str, str] | None = None) -> Report:
     """Lay the cells out.
 
@@ -246,9 +248,7 @@ def _blocks(
     return [replace(block, rows=tuple(gaps(row) for row in block.rows)) for block in blocks]
 
 
-def row_of(
-    base: str, refiner: str, cells: Sequence[Selected], by_key: Mapping[str, Scores], *, oracle: bool
-) -> Row:
+def row_of(base: str, refiner: str, cells: Sequence[Selected], by_key: Mapping[str, Scores], *, oracle: bool) -> Row:
     """The row of some cells, one a seed, on its own; ``by_key`` are the finished ones' numbers."""
     done = [cell.manifest for cell in cells if cell.manifest.status == "done"]
     if not done:

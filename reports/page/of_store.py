@@ -59,9 +59,7 @@ def _words(memory: CostFacts) -> Words:
     )
 
 
-def _entry(
-    line: Line, name: str, report: Report, store: Store, memory: CostFacts, order: Sequence[str]
-) -> Entry:
+def _entry(line: Line, name: str, report: Report, store: Store, memory: CostFacts, order: Sequence[str]) -> Entry:
     done = line.row.status == "done"
     return Entry(
         id=line.id,
