@@ -1,0 +1,106 @@
+"""A cell that is computed in parts is the same one, whatever their size, and wherever they are computed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import bench
+from bench.commands.run import RunResult
+from bench.execution import stages
+from bench.store import Store
+from tests.bench.conftest import Toy
+from tests.bench.records import METRIC_COLUMNS
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def run(toy: Toy, store: str, **options: object) -> RunResult:
+    dataset = toy.dataset.replace("]", ",val=0.3,test=0.7]")
+    given = {"refiner": ["threshold", "calibration"], "engine": "inline", "device": "cpu", **options}
+    return bench.run(dataset=[dataset], base=[toy.base], store=store, **given)  # type: ignore[arg-type]
+
+
+def records(result: RunResult) -> dict[str, pd.DataFrame]:
+    return {
+        cell.manifest.key: result.store.records(cell.manifest)[["id", *METRIC_COLUMNS, "intersection", "union"]]
+        for cell in result.cells
+    }
+
+
+def assert_same(one: RunResult, other: RunResult) -> None:
+    left, right = records(one), records(other)
+    assert left.keys() == right.keys()
+    for key, frame in left.items():
+        pd.testing.assert_frame_equal(frame, right[key], check_exact=True)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"shard": 1},
+        {"shard": 3},
+        {"shard": 6},
+        {"shard": 3, "workers": 2},
+        {"shard": 2, "engine": "local", "jobs": 2},
+    ],
+    ids=str,
+)
+def test_the_records_are_those_of_a_cell_in_one_piece(toy: Toy, options: dict[str, object]) -> None:
+    whole, parts = run(toy, "whole"), run(toy, "parts", **options)
+    assert_same(parts, whole)
+    remarks = [[cell.remarks for cell in result.store.manifests()] for result in (whole, parts)]
+    assert remarks[0] == remarks[1]
+    left = Store("parts").objects
+    assert left.names("parts/") == left.names("leases/") == [] and not list(Path("parts/work").iterdir())
+
+
+def test_a_stopped_run_goes_on_with_the_parts_that_are_there(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is damaged meanwhile is computed again."""
+    scored: list[str] = []
+    score = stages._Scoring.__call__
+
+    def counting(self: stages._Scoring, sample_id: str) -> dict[str, object]:
+        if len(scored) == 5:
+            raise KeyboardInterrupt
+        scored.append(sample_id)
+        return score(self, sample_id)
+
+    monkeypatch.setattr(stages._Scoring, "__call__", counting)
+    with pytest.raises(KeyboardInterrupt):
+        run(toy, "store", refiner=["identity"], shard=2)
+    first, second = Store("store").objects.names("parts/")
+    path = Path("store", second)
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    begun = len(scored)
+    scored.clear()
+    monkeypatch.setattr(stages._Scoring, "__call__", score)
+    again = run(toy, "store", refiner=["identity"], shard=2)
+    assert begun == 5 and first and len(again.cells) == 1
+    assert_same(again, run(toy, "whole", refiner=["identity"]))
+
+
+def test_another_size_of_parts_meanwhile(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stops(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr(stages, "_done", stops)
+        with pytest.raises(KeyboardInterrupt):
+            run(toy, "store", refiner=["identity"], shard=2)
+    assert len(Store("store").objects.names("parts/")) == 4
+    assert_same(run(toy, "store", refiner=["identity"], shard=3), run(toy, "whole", refiner=["identity"]))
+    assert Store("store").objects.names("parts/") == []
+
+
+def test_force_computes_every_part_anew(toy: Toy) -> None:
+    before = run(toy, "store", shard=3)
+    after = run(toy, "store", shard=3, force=True)
+    generations = {cell.refiner: cell.generation for cell in after.store.manifests()}
+    assert generations == {"identity": 1, "threshold": 2, "calibration": 2}
+    assert_same(before, after)
