@@ -50,7 +50,7 @@ def numbers(address: str) -> dict[tuple[str, str], pd.DataFrame]:
 
 
 def contents(address: str) -> list[str]:
-    """The names of all that lies in a store but logs, without numbers of generations and digests of what tells seconds."""
+    """The names of all in a store but logs, without numbers of generations and digests of what tells seconds."""
     objects = Store(address).objects
     names, folders = [], [""]
     while folders:
