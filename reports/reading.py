@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from bench.contracts import UserError
 from bench.reports.scores import Scores, Shelf
 from bench.reports.selection import Selected, select
+from bench.runtime.collecting import no_collecting
 from bench.store import Manifest, Store
 
 
@@ -26,6 +27,7 @@ class Found:
     damaged: tuple[UserError, ...]
 
 
+@no_collecting()
 def read(
     store: Store,
     baseline: str,

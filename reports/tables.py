@@ -16,6 +16,7 @@ from bench.reports.reading import Found
 from bench.reports.rows import Row, finished, unfinished, with_gaps
 from bench.reports.scores import Scores
 from bench.reports.selection import Place, Selected, titles
+from bench.runtime.collecting import no_collecting
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,7 @@ class Report:
         return (row for group in self.groups for block in group.blocks for row in block.rows)
 
 
+@no_collecting()
 def assemble(found: Found, baseline: str, groups: Mapping[str, str] | None = None) -> Report:
     """Lay the cells out.
 

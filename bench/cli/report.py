@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,8 +63,6 @@ def add(commands: Commands) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    # What is read stays to the end: looking through all of it for cycles again and again is a fifth of the time.
-    gc.set_threshold(100_000, 10, 10)
     from bench.commands.results import load
     from bench.reports import BINARY
 

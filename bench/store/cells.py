@@ -14,9 +14,9 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -27,21 +27,16 @@ from bench.contracts import UserError
 from bench.metrics.columns import BASE, BASE_SECONDS, RECORD_COLUMNS
 from bench.runtime.files import content_digest
 from bench.runtime.sealed import sealed
-from bench.store.manifest import LAYOUT, REPAIR, Manifest, parsed, short
+from bench.store.manifest import LAYOUT, REPAIR, Manifest, short
+from bench.store.manifests import Manifests, stem
 from bench.store.objects import Objects
 
 _NAME = re.compile(r".*__(?P<key>[0-9A-Za-z]{12})(\.(?P<generation>\d+))?\.(json|parquet)")
-_READERS = 16
-"""Threads that read manifests: a server answers each in some 20 ms."""
 
 
 @dataclass(frozen=True)
 class Cells:
     """The cells of one store.
-
-    Other processes write into it, so that every look lists the names and reads the manifests anew. One whose content
-    has the digest that it had at the last look is not parsed again: what is returned is always as fresh as the files.
-    Manifests are the same objects then, which nobody changes: a change is a copy.
 
     Attributes:
         warn: is told of a damaged one that is passed over.
@@ -49,10 +44,10 @@ class Cells:
 
     objects: Objects
     warn: Callable[[UserError], None]
-    _parsed: dict[str, tuple[str, Manifest]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_parsed": {}}  # workers look at few
+    @cached_property
+    def _manifests(self) -> Manifests:
+        return Manifests(self.objects)
 
     def generation(self) -> int:
         """The next one."""
@@ -64,8 +59,9 @@ class Cells:
 
     def orphans(self) -> list[str]:
         """The records that have no manifest."""
-        names = self._names()
-        return [name for name in names if name.endswith(".parquet") and f"{FOLDER}/{_stem(name)}.json" not in names]
+        names = set(self._names())
+        records = sorted(name for name in names if name.endswith(".parquet"))
+        return [name for name in records if f"{FOLDER}/{stem(name)}.json" not in names]
 
     def readable(self) -> tuple[list[Manifest], list[UserError]]:
         """The manifests that can be read, by file name, and what is wrong with each of the others.
@@ -233,7 +229,7 @@ class Cells:
                     self.objects.delete(_records(manifest))
             if written:
                 break
-        before = [_stem(name) for name in self._of(manifest.key) if generation_of(name) < manifest.generation]
+        before = [stem(name) for name in self._of(manifest.key) if generation_of(name) < manifest.generation]
         self._drop(dict.fromkeys(before))
 
     def _bring_forward(self, stored: Manifest, renewed: Manifest) -> None:
@@ -282,45 +278,7 @@ class Cells:
         return [name for name in names if _key_of(name) == short(key)]
 
     def _read(self, names: Iterable[str]) -> tuple[list[Manifest], dict[str, UserError]]:
-        manifests = [name for name in names if name.endswith(".json")]
-        found: list[Manifest] = []
-        damaged: dict[str, UserError] = {}
-        for name, content in self._contents(manifests):
-            try:
-                if isinstance(content, UserError):
-                    raise content
-                if content is not None:
-                    found.append(self._manifest(name, content))
-            except UserError as error:
-                damaged[_stem(name)] = error
-        return found, damaged
-
-    def _contents(self, names: Sequence[str]) -> Iterator[tuple[str, bytes | UserError | None]]:
-        """Each name with its content, or why there is none; None where another process has just removed it."""
-        at_once = max(1, len(names) // (4 * _READERS))  # a thread's turn costs more than a file of a disk
-        parts = [names[start : start + at_once] for start in range(0, len(names), at_once)]
-        with ThreadPoolExecutor(_READERS) as threads:
-            for part, contents in zip(parts, threads.map(self._contents_of, parts), strict=True):
-                yield from zip(part, contents, strict=True)
-
-    def _contents_of(self, names: Sequence[str]) -> list[bytes | UserError | None]:
-        return [self._content_of(name) for name in names]
-
-    def _content_of(self, name: str) -> bytes | UserError | None:
-        try:
-            return self.objects.read(name)
-        except FileNotFoundError:
-            return None
-        except UserError as error:
-            return error
-
-    def _manifest(self, name: str, content: bytes) -> Manifest:
-        digest = content_digest(content)
-        known = self._parsed.get(name)
-        if known is None or known[0] != digest:
-            known = digest, parsed(content, _stem(name), f"{self.objects.address}/{name}")
-            self._parsed[name] = known
-        return known[1]
+        return self._manifests.read(name for name in names if name.endswith(".json"))
 
     def _delete(self, names: Iterable[str]) -> None:
         for name in names:
@@ -385,10 +343,6 @@ def _current(cell: Sequence[Manifest]) -> list[Manifest]:
 def _key_of(name: str) -> str:
     found = _NAME.fullmatch(name)
     return found["key"] if found else ""
-
-
-def _stem(name: str) -> str:
-    return name.removeprefix(f"{FOLDER}/").rpartition(".")[0]
 
 
 def _part_of(key: str) -> str:

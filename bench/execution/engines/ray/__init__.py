@@ -10,10 +10,16 @@ from collections.abc import Sequence
 
 from bench.execution.engines import Placement, Told
 from bench.execution.engines.agenda import Agenda, side_by_side
-from bench.execution.engines.ray.cluster import connected
+from bench.execution.engines.ray import cluster
 from bench.execution.engines.ray.detached import hand_over
 from bench.execution.engines.ray.tasks import Tasks
 from bench.execution.stages import Stage
+from bench.store import Store
+
+
+def check(placement: Placement, store: Store) -> None:
+    """See `bench.execution.engines`. Raises UserError where the cluster cannot be reached, within 20 s."""
+    cluster.check(placement)
 
 
 def execute(stages: Sequence[Stage], told: Told, placement: Placement) -> None:
@@ -22,10 +28,10 @@ def execute(stages: Sequence[Stage], told: Told, placement: Placement) -> None:
     With ``detach`` the cluster is handed ``told``, a `bench.execution.study.Study`, which it carries out.
 
     Raises:
-        UserError: there is no such cluster, it is not to be reached, or it runs another bench.
+        UserError: the cluster runs another bench.
     """
-    with connected(placement) as cluster:
+    with cluster.connected(placement) as joined:
         if placement.detach:
             hand_over(told, placement)
         else:
-            side_by_side(Agenda(stages, told), Tasks(cluster, placement.jobs))
+            side_by_side(Agenda(stages, told), Tasks(joined, placement.jobs))

@@ -90,25 +90,33 @@ class Cluster:
         return max((node.memory for node in self.nodes), default=0.0)
 
 
+def check(placement: Placement) -> None:
+    """Whether this process could be part of the cluster that is asked for.
+
+    Raises:
+        UserError: that cannot be reached; or ``detach`` is asked of one that would end with this process.
+    """
+    if ray.is_initialized():
+        _check_same(placement.address)
+        return
+    address, where = _asked(placement)
+    if address != "local":
+        reach(address, where)
+    elif placement.detach:
+        said = "a cluster that is started here would end with this command"
+        raise UserError(said, "--detach", "start one with 'ray start --head', and name it with --address HOST:PORT")
+
+
 @contextmanager
 def connected(placement: Placement) -> Iterator[Cluster]:
     """Within the block this process is part of the cluster that is asked for; one that was started here ends with it.
 
-    Where it is part of one already, that is meant.
-
-    Raises:
-        UserError: the cluster cannot be reached; or ``detach`` is asked of one that would end with this process.
+    Where it is part of one already, that is meant. What does not pass `check` may take minutes here.
     """
     if ray.is_initialized():
-        _check_same(placement.address)
         yield Cluster()
         return
-    address, where = _asked(placement)
-    if address == "local" and placement.detach:
-        said = "a cluster that is started here would end with this command"
-        raise UserError(said, "--detach", "start one with 'ray start --head', and name it with --address HOST:PORT")
-    if address != "local":
-        reach(address, where)
+    address, _ = _asked(placement)
     handler = signal.getsignal(signal.SIGTERM)
     started = {"object_store_memory": OBJECTS} if address == "local" else {}
     # Else Ray prints the log of each node that is lost to stdout, whatever log_to_driver says.

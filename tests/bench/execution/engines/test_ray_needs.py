@@ -31,6 +31,7 @@ def stages(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> dict[str, Stage]:
         seen.extend(found)
 
     monkeypatch.setattr(engines, "load", lambda name: execute)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     names = [
         "threshold",
         "prn-fast[encoder_weights=none]",
