@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import bootstrap
 
 from bench.reports import resampling
@@ -33,6 +35,22 @@ def test_columns_and_rows_see_the_same_draws() -> None:
     both = resampling.means(np.concatenate([values, 2 * values], axis=1))
     assert both[:, 1] == pytest.approx(2 * both[:, 0])
     assert resampling.means(2 * values)[:, 0] == pytest.approx(both[:, 1])
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.data())
+def test_each_is_drawn_as_if_it_were_alone(data: st.DataObject) -> None:
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    sets = []
+    for _ in range(data.draw(st.integers(1, 6))):
+        images, groups = data.draw(st.sampled_from([5, 6])), data.draw(st.booleans())
+        # Wide ones fill a batch.
+        values = rng.random((images, data.draw(st.sampled_from([1, 3, 100]))))
+        sets.append((values, np.arange(images) // 2 if groups else None))
+    together = list(resampling.means_of_each(sets, seed=1))
+    assert len(together) == len(sets)
+    for found, (values, numbers) in zip(together, sets, strict=True):
+        assert found == pytest.approx(resampling.means(values, numbers, seed=1), rel=1e-12)
 
 
 def test_many_images_are_drawn_in_batches() -> None:

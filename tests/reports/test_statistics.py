@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.reports.statistics import paired_gain, recovered
+from bench.reports.statistics import mean_gain, mean_gains, paired_gain, recovered
 
 
 def test_mean_and_lost_by_hand() -> None:
@@ -116,3 +116,24 @@ def test_swapping_sides_flips_the_gain(pairs: list[tuple[float, float]]) -> None
     slack = 1e-12
     differences = refined - base
     assert differences.min() - slack <= there.low <= there.high <= differences.max() + slack
+
+
+def test_gains_that_are_computed_together_are_those_of_each() -> None:
+    draw = np.random.default_rng(7)
+    several = [draw.normal(0, 0.1, (30, 2)), draw.normal(0, 0.1, (1, 2)), np.full((30, 2), 0.25)]
+    several += [draw.normal(0, 0.1, (size, 1)) for size in (30, 31, 30)] * 20
+    several[0][3, 1] = np.nan
+    groups = [np.arange(30) // 3, None, np.arange(30) // 30, *[None] * 60]
+    found = list(mean_gains(zip(several, groups, strict=True)))
+    assert len(found) == len(several)
+    for gain, differences, numbers in zip(found, several, groups, strict=True):
+        alone = mean_gain(differences, numbers)
+        assert (gain.mean, gain.images, gain.wins, gain.losses, gain.groups) == (
+            alone.mean,
+            alone.images,
+            alone.wins,
+            alone.losses,
+            alone.groups,
+        )
+        ends = [each for each in (gain.low, gain.high, gain.error) if each is not None]
+        assert ends == pytest.approx([each for each in (alone.low, alone.high, alone.error) if each is not None])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -86,6 +88,64 @@ def test_what_comes_late_overwrites_nothing(store: Store) -> None:
     assert images(store) == [["faster"]] and store.find(manifest()) is not None
     store.tidy()
     assert images(store) == [["faster"]]
+
+
+def test_each_look_sees_what_other_processes_have_written(store: Store) -> None:
+    other = Store(store.address)
+    store.enter(manifest(status="failed", error="one"))
+    assert [cell.error for cell in store.manifests()] == ["one"]
+    other.enter(manifest(status="failed", error="two"))  # as long as before, in the same file
+    assert [cell.error for cell in store.manifests()] == ["two"]
+    other.add(manifest(generation=1), records())
+    assert [cell.status for cell in store.manifests()] == ["done"] and store.find(manifest()) is not None
+    (name,) = (name for name in other.objects.names("cells/") if name.endswith(".json"))
+    whole = other.objects.read(name)
+    other.objects.replace(name, whole.replace(b'"images": 1', b'"images": 9'))
+    assert store.readable()[0] == [] and store.find(manifest()) is None
+    other.objects.replace(name, whole)
+    assert store.finished([(manifest(), 1)]) == {manifest().key}
+    other.objects.delete(name)
+    assert store.manifests() == [] and store.finished([(manifest(), 1)]) == set()
+
+
+def test_a_store_travels_without_what_it_has_read(store: Store) -> None:
+    store.add(manifest(remarks=["a long remark"]), records())
+    before = store.manifests()
+    travelling = pickle.dumps(store)
+    assert b"a long remark" not in travelling and pickle.loads(travelling).manifests() == before
+
+
+def test_columns_are_read_alone_and_checked_as_a_whole(store: Store) -> None:
+    store.add(manifest(), records("a", "b"))
+    (cell,) = store.manifests()
+    table = store.columns(cell, ["iou", "base_seconds", "unheard_of"])
+    assert table.column_names == ["iou", "base_seconds"] and table["iou"].to_pylist() == [0.5, 0.5]
+    (name,) = (name for name in store.objects.names("cells/") if name.endswith(".parquet"))
+    content = store.objects.read(name)
+    store.objects.replace(name, content[:200] + b"\0" + content[201:])
+    with pytest.raises(UserError, match="their digest differs"):
+        store.columns(cell, ["iou"])
+    store.objects.delete(name)
+    with pytest.raises(UserError, match="no such file"):
+        store.columns(cell, ["iou"])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda frame: frame.drop(columns="mae"), "without the column mae"),
+        (lambda frame: frame.iloc[:1], "1 rows for 2 images"),
+    ],
+)
+def test_columns_of_an_earlier_version_are_checked(
+    change: Callable[[pd.DataFrame], pd.DataFrame], said: str, tmp_path: Path
+) -> None:
+    store = Store(tmp_path)
+    leave_earlier(store, manifest(layout=2, images=2), change(records("a", "b")))
+    (cell,) = store.manifests()
+    for look in (store.records, lambda cell: store.columns(cell, ["iou"])):
+        with pytest.raises(UserError, match=said):
+            look(cell)
 
 
 def test_a_manifest_without_its_records_is_not_done(store: Store) -> None:
