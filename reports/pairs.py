@@ -72,7 +72,7 @@ def aligned(rows: Sequence[Row], columns: Sequence[str]) -> Aligned | None:
     if not known.any():
         return None
     if not known.all():
-        values, images = values[known], images[known]
+        values, images = values[known], images[np.flatnonzero(known)]
     return Aligned(values.reshape(len(values), len(seeds), len(rows), -1), images, shared, seeds)
 
 
