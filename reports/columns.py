@@ -88,7 +88,7 @@ def by_seed(records: Records, metric: str) -> Floats:
     """``(S, N)``, or ``(S, N, L)`` of curves: the images that every seed has, in the order of the first."""
     images = shared_images(records.values())
     found = [cell.of(images, metric) for cell in records.values()]
-    return found[0][None] if len(found) == 1 else np.stack(found)
+    return np.asarray(found[0][None] if len(found) == 1 else np.stack(found), np.float64)
 
 
 def per_image(records: Records, metric: str) -> Floats:
