@@ -88,8 +88,7 @@ def by_seed(records: Records, metric: str) -> Floats:
     """``(S, N)``, or ``(S, N, L)`` of curves: the images that every seed has, in the order of the first."""
     images = shared_images(records.values())
     found = [cell.of(images, metric) for cell in records.values()]
-    together: Floats = found[0][None] if len(found) == 1 else np.stack(found)  # type: ignore[assignment]
-    return together
+    return np.asarray(found[0][None] if len(found) == 1 else np.stack(found), np.float64)
 
 
 def per_image(records: Records, metric: str) -> Floats:

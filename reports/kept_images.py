@@ -118,8 +118,8 @@ def images(
         any_kept |= bool(kept)
         scores = found.scores[cell.manifest.key]
         iou = pd.Series(scores[_IOU], scores.images)
-        under = unrefined.get(compared_by(cell.manifest))
-        before = np.nan if under is None else pd.Series(under[_IOU], under.images).reindex(iou.index)
+        own = unrefined.get(compared_by(cell.manifest))
+        before = np.nan if own is None else pd.Series(own[_IOU], own.images).reindex(iou.index)
         gains = iou - before
         ranks = _ranks(which, gains)
         fitting = [image for image in kept if not {which, ALL}.isdisjoint(image.why) and not np.isnan(ranks[image.id])]

@@ -68,7 +68,7 @@ def aligned(rows: Sequence[Row], columns: Sequence[str]) -> Aligned | None:
     if len({part.shape for part in parts}) > 1:
         return None
     values = np.stack(parts, axis=1)
-    shared, known = len(images), ~np.isnan(values).any(axis=(1, 2))
+    shared, known = len(images), np.asarray(~np.isnan(values).any(axis=(1, 2)))
     if not known.any():
         return None
     if not known.all():
@@ -96,21 +96,19 @@ def with_gains(rows: Sequence[Row], baseline: Row, groups: Mapping[str, str] | N
     found = []
     for start in range(0, len(rows), _AT_ONCE):
         some = rows[start : start + _AT_ONCE]
-        pairs = {column.key: [aligned((row, baseline), (column.key,)) for row in some] for column in GAINS}
-        gains = {key: _gains(of_column, groups) for key, of_column in pairs.items()}
-        for place, (row, first) in enumerate(zip(some, pairs[GAINS[0].key], strict=True)):
-            own = {key: gain for key, of_column in gains.items() if (gain := of_column[place]) is not None}
+        pairs = [[aligned((row, baseline), (column.key,)) for row in some] for column in GAINS]
+        every = (pair for of_column in pairs for pair in of_column if pair is not None)
+        gains = mean_gains(
+            (pair.values[:, :, 0, 0] - pair.values[:, :, 1, 0], numbered(pair.images, groups)) for pair in every
+        )
+        of_rows: list[dict[str, Gain]] = [{} for _ in some]
+        for column, of_column in zip(GAINS, pairs, strict=True):
+            for own, pair in zip(of_rows, of_column, strict=True):
+                if pair is not None:
+                    own[column.key] = next(gains)
+        for row, first, own in zip(some, pairs[0], of_rows, strict=True):
             found.append(_with_gains(row, baseline.refiner, first, own))
     return found
-
-
-def _gains(pairs: Sequence[Aligned | None], groups: Mapping[str, str] | None) -> list[Gain | None]:
-    found = mean_gains(
-        (pair.values[:, :, 0, 0] - pair.values[:, :, 1, 0], numbered(pair.images, groups))
-        for pair in pairs
-        if pair is not None
-    )
-    return [None if pair is None else next(found) for pair in pairs]
 
 
 def _with_gains(row: Row, baseline: str, first: Aligned | None, gains: Mapping[str, Gain]) -> Row:

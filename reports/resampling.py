@@ -69,8 +69,7 @@ class _Sums:
         if groups is None:
             return cls(flat, np.ones(len(flat)), shape)
         count = int(groups.max()) + 1
-        columns = [np.bincount(groups, column, minlength=count).astype(np.float64, copy=False) for column in flat.T]
-        sums = np.stack(columns, axis=1)
+        sums = np.stack([np.bincount(groups, column, minlength=count) for column in flat.T], axis=1).astype(np.float64)
         return cls(sums, np.bincount(groups, minlength=count).astype(np.float64), shape)
 
     def goes_with(self, others: Sequence[_Sums]) -> bool:

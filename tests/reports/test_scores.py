@@ -38,7 +38,7 @@ def test_a_row_has_what_pandas_makes_of_its_records(tmp_path: Path) -> None:
     row = next(row for row in block.rows if row.refiner == "prn")
     frames = [store.records(cell).set_index("id") for cell in store.manifests() if cell.refiner == "prn"]
     for metric in IMAGE_METRICS:
-        by_image = pd.concat([frame[metric.key] for frame in frames], axis=1).mean(axis=1, skipna=False)
+        by_image = (frames[0][metric.key] + frames[1][metric.key]) / 2
         assert row.values[metric.key] == (pytest.approx(by_image.mean()) if by_image.notna().any() else None)
     for cost in COSTS:
         value = pd.concat([frame[cost.key] for frame in frames]).agg(cost.over_images)
