@@ -19,7 +19,7 @@ CONFIDENCE = 0.95
 RESAMPLES = 9_999
 _AT_ONCE = 4_000_000  # counts in one batch: 32 MB of float64
 _TOGETHER = 128  # columns that are drawn together: 10 MB of their means
-_KEPT = 250_000_000  # counts of one set of draws that is kept for the next row, a byte each: 25,000 images
+_KEPT = 20_000_000  # counts of one set of draws that is kept for the next rows, a byte each: 2,000 images
 
 Floats = NDArray[np.float64]
 
@@ -134,7 +134,10 @@ def _counts(units: int, seed: int) -> Iterator[NDArray[np.uint8]]:
 
 @lru_cache(maxsize=3)  # the images of a row, and those of two strata
 def _kept(units: int, seed: int) -> NDArray[np.uint8]:
-    return np.concatenate(list(_drawn(units, seed)))
+    kept = np.empty((RESAMPLES, units), np.uint8)
+    for start, counts in zip(range(0, RESAMPLES, _batch(units)), _drawn(units, seed), strict=True):
+        kept[start : start + len(counts)] = counts
+    return kept
 
 
 def _drawn(units: int, seed: int) -> Iterator[NDArray[np.uint8]]:
