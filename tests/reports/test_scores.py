@@ -66,7 +66,7 @@ def test_what_has_changed_when_it_is_read_again_is_said(
 ) -> None:
     monkeypatch.setattr(scores, "ROOM", 0)
     found = read(filled(tmp_path), "identity")
-    for path in (tmp_path / "cells").glob("*__prn__*.parquet"):
+    for path in (tmp_path / "cells").rglob("*__prn__*.parquet"):
         path.unlink() if change == "gone" else path.write_bytes(path.read_bytes()[:-9] + b"otherwise")
     with pytest.raises(UserError, match="it was whole when it was first read"):
         assemble(found, "identity")
