@@ -73,11 +73,8 @@ class DryRun:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able: what ``bench run --dry-run --json`` prints."""
-        named = ("dataset", "base", "refiner", "seed", "protocol", "limit", "key")
         cells = [
-            {name: getattr(cell, name) for name in named}
-            | {"state": self._state(cell), "reason": self.failing.get(cell.key, "")}
-            for cell in self.cells
+            cell.named() | {"state": self._state(cell), "reason": self.failing.get(cell.key, "")} for cell in self.cells
         ]
         lines = [
             {**asdict(line), "rests_on": len(line.rests_on), "besides": sorted(line.besides), "basis": line.basis}
@@ -274,9 +271,8 @@ def _to_picture(job: Job) -> int:
 
 def _need(stage: Stage, step: Step) -> Need:
     job = stage.job
-    workers = job.workers if stage.does in ("refine", "pictures") else 1
     images = step.images - step.there if stage.does in BY_IMAGE else None
-    return Need(stage.does, job.cell.manifest, job.device, images, workers)
+    return Need(stage.does, job.cell.manifest, job.device, images, stage.workers)
 
 
 def _named(line: Line) -> str:

@@ -17,9 +17,6 @@ from bench.runtime.failures import summarised
 from bench.runtime.progress import note
 from bench.store import Manifest, Store
 
-HERE = frozenset({"local", "inline"})
-"""The engines whose stages run on this machine."""
-
 
 @dataclass(frozen=True)
 class Asked:
@@ -67,7 +64,7 @@ class Asked:
     @property
     def side_by_side(self) -> int | None:
         """Stages at once; None on a cluster that has room for as many as it says then."""
-        return self.whole.jobs or (1 if self.whole.engine in HERE else None)
+        return self.whole.jobs or (None if self.whole.engine in engines.CLUSTERS else 1)
 
     def plan(self, on_error: OnError | None = None) -> Planned:
         """See `plan`.
@@ -118,7 +115,7 @@ def plan(parts: Sequence[Defaults], settings: Settings, store: Store, *, force: 
     same: set[str] = set()
     for part in parts:
         # The machines of a cluster have devices of their own.
-        device = part.device if part.engine in ("ray", "slurm") else pick_device(part.device)
+        device = part.device if part.engine in engines.CLUSTERS else pick_device(part.device)
         for cell in cells(part, settings):
             key = cell.manifest.key
             asked |= {key} if cell.asked else set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -76,16 +76,11 @@ class Status:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able: what ``bench status --json`` prints."""
-        named = ("dataset", "base", "refiner", "seed", "protocol", "limit", "key")
-
-        def listed(cells: Iterable[Manifest], *more: str) -> list[dict[str, Any]]:
-            return [{name: getattr(cell, name) for name in (*named, *more)} for cell in cells]
-
         return {
             "store": self.store,
             "cells": {"done": len(self.done), "failed": len(self.failed), "left": len(self.left)},
-            "failed": listed(self.failed, "error"),
-            "left": listed(self.left),
+            "failed": [cell.named() | {"error": cell.error} for cell in self.failed],
+            "left": [cell.named() for cell in self.left],
             "running": [lease.as_dict() for lease in self.running],
             "stale": [lease.as_dict() for lease in self.stale],
             "seconds_left": self.estimate.wall if self.running else None,

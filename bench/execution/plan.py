@@ -190,11 +190,15 @@ def _contexts(picked: Chosen, grid: Defaults, settings: Settings, *, scored: boo
         # Once for all bases and seeds: a split remembers the hash of its files.
         return Opened(picked.datasets[dataset].make(), grid.limit)
 
+    @cache
+    def based(dataset: int, base: int) -> _Based:
+        return _Based(settings, picked.datasets[dataset], picked.bases[base], opened(dataset), scored)
+
     metrics = _MoreMetrics(picked.metrics)
     return [
-        _Context(settings, picked.datasets[dataset], base, seed, protocol, opened(dataset), metrics, scored)
+        _Context(based(dataset, base), seed, protocol, metrics)
         for dataset, base, protocol, seed in itertools.product(
-            range(len(picked.datasets)), picked.bases, grid.protocol, grid.seed
+            range(len(picked.datasets)), range(len(picked.bases)), grid.protocol, grid.seed
         )
     ]
 
@@ -217,8 +221,6 @@ class Opened:
         self.whole: dict[Split, Dataset] = {name: source.split(name) for name in SPLITS}
         # Kept, as a part remembers the hash of its files.
         self._parts: dict[tuple[Split, frozenset[str]], Part] = {}
-        self._ids: dict[int, tuple[Dataset, tuple[str, ...]]] = {}
-        self._contents: dict[int, Contents] = {}
 
     def covered(self, base: BaseNetwork) -> dict[Split, Dataset]:
         """The splits without a limit: those samples that a partial base has maps for."""
@@ -235,17 +237,6 @@ class Opened:
     def limited(self, splits: dict[Split, Dataset]) -> dict[Split, Dataset]:
         """What the limit leaves of each split; one that it does not cut is as it was."""
         return {name: self._limited(name, split) for name, split in splits.items()}
-
-    def ids(self, split: Dataset) -> tuple[str, ...]:
-        """Of a split, as all cells on it share them."""
-        return self._ids.setdefault(id(split), (split, tuple(split.ids)))[1]
-
-    def contents(self, name: Split, split: Dataset) -> Contents:
-        """What its samples hold, as all cells on it share it."""
-        self.ids(split)  # keeps it, and so its number
-        if id(split) not in self._contents:
-            self._contents[id(split)] = Contents.of(split, self.whole[name])
-        return self._contents[id(split)]
 
     @cached_property
     def reading(self) -> str:
@@ -274,23 +265,34 @@ class _MoreMetrics:
         self.identity = {"plugged_in_metrics": listed} if listed else {}
 
 
-class _Context:
-    """What the cells of one (dataset, base, protocol, seed) share."""
+@dataclass(frozen=True)
+class _Looked:
+    """What is known of a refiner before it is at work.
 
-    def __init__(
-        self,
-        settings: Settings,
-        dataset: Variant,
-        base: Variant,
-        seed: int,
-        protocol: TrainingProtocol,
-        opened: Opened,
-        more_metrics: _MoreMetrics,
-        scored: bool,
-    ) -> None:
-        self.dataset, self.base, self.seed, self.protocol = dataset, base, seed, protocol
-        self.settings, self.more_metrics = settings, more_metrics
-        network: BaseNetwork = base.make(device="cpu", seed=seed)
+    Attributes:
+        scored: the test samples that it is scored on.
+        saw: names of the corpora of the test split that it has learned from.
+        fitted: it learns something.
+        uses_ground_truth: as `bench.contracts.Refiner`.
+        error: why it cannot be made; "" where it can.
+    """
+
+    scored: tuple[str, ...]
+    saw: list[str]
+    fitted: bool
+    uses_ground_truth: bool
+    error: str
+
+
+class _Based:
+    """What the cells of one dataset and base share, of all seeds and protocols.
+
+    Of a base or refiner is made one, to look at: what it is does not depend on its seed.
+    """
+
+    def __init__(self, settings: Settings, dataset: Variant, base: Variant, opened: Opened, scored: bool) -> None:
+        self.settings, self.dataset, self.base, self.opened = settings, dataset, base, opened
+        network: BaseNetwork = base.make(device="cpu", seed=0)
         whole = opened.covered(network)
         self.splits = opened.limited(whole)
         # A base that is trained already has no use for the train split.
@@ -298,36 +300,57 @@ class _Context:
         self.largest = max(len(whole[name]) for name in used)
         # A limit that cuts nothing makes no other cells: they are found again without it.
         self.limit = opened.limit if any(len(self.splits[name]) < len(whole[name]) for name in used) else None
-        self.base_trainable, self.partial = network.trainable, isinstance(network, PartialBase)
+        self.trainable, self.partial = network.trainable, isinstance(network, PartialBase)
         self.complete = opened.source.completeness()
         self.corpora = corpora(opened.source, "test")
-        self.base_saw = overlap(self.corpora, seen(network, base, settings))
+        self.saw = overlap(self.corpora, seen(network, base, settings))
         if scored:
-            self._need("test", "every cell is scored on it")
-        if protocol == "B" and not network.trainable:
+            self.need("test", "every cell is scored on it")
+        self.ids = {name: tuple(split.ids) for name, split in self.splits.items()}
+        self.contents = {
+            name: Contents.of(self.splits[name], opened.whole[name]) for name in used if len(self.splits[name])
+        }
+        self._prints: dict[Split, str] = {}
+        self._looked: dict[tuple[str, str], _Looked] = {}
+
+    def print(self, split: Split) -> str:
+        """Its fingerprint; "" of one without samples."""
+        if split not in self._prints:
+            self._prints[split] = self.splits[split].fingerprint() if len(self.splits[split]) else ""
+        return self._prints[split]
+
+    def need(self, split: Split, reason: str) -> None:
+        """Raises UserError where it has no samples."""
+        if not len(self.splits[split]):
             raise UserError(
-                f"{base.spec} has its weights already", "protocol B", "it trains the base on train and val; use A"
+                f"{self.dataset.label} has no {split} images here", f"--dataset {self.dataset.spec}", reason
             )
-        identity: dict[str, Any] = {"base": base.identity, "protocol": protocol}
-        if network.trainable:
-            reason = f"{base.spec} is trained on it; give it a checkpoint with weights=FILE, or another dataset"
-            self._need("train", reason)
-            self._need("val", f"the best epoch of {base.spec} is chosen on it")
-            identity |= {"seed": seed, "train": self.splits["train"].fingerprint(), "val": self._print("val")}
-        self.base_identity, self.base_key = identity, digest(identity)
-        self.opened = opened
-        self.ids = {name: opened.ids(split) for name, split in self.splits.items()}
-        self.contents = {name: opened.contents(name, self.splits[name]) for name in used if len(self.splits[name])}
 
-    def placed(self, refiner: Variant) -> Variant:
-        """With a path that names the dataset, the base or the seed of these cells, see `Variant.placed`."""
-        return refiner.placed(dataset=self.dataset.label, base=self.base.label, seed=str(self.seed))
+    def identity(self, protocol: TrainingProtocol, seed: int) -> dict[str, Any]:
+        """All that changes the checkpoint of the base."""
+        if protocol == "B" and not self.trainable:
+            raise UserError(
+                f"{self.base.spec} has its weights already", "protocol B", "it trains the base on train and val; use A"
+            )
+        identity: dict[str, Any] = {"base": self.base.identity, "protocol": protocol}
+        if self.trainable:
+            reason = f"{self.base.spec} is trained on it; give it a checkpoint with weights=FILE, or another dataset"
+            self.need("train", reason)
+            self.need("val", f"the best epoch of {self.base.spec} is chosen on it")
+            identity |= {"seed": seed, "train": self.print("train"), "val": self.print("val")}
+        return identity
 
-    def cell(self, refiner: Variant, position: int, *, asked: bool, skip_errors: bool) -> Cell:
-        refiner = self.placed(refiner)
+    def look_at(self, refiner: Variant, *, skip_errors: bool) -> _Looked:
+        """Make a refiner and look at it; the same one only once."""
+        key = refiner.label, digest(refiner.identity)
+        if key not in self._looked:
+            self._looked[key] = self._look_at(refiner, skip_errors)
+        return self._looked[key]
+
+    def _look_at(self, refiner: Variant, skip_errors: bool) -> _Looked:
         error, saw, scored = "", [], self.ids["test"]
         try:
-            made = refiner.make(device="cpu", seed=self.seed)
+            made = refiner.make(device="cpu", seed=0)
             if isinstance(made, GoesByName):
                 scored = tuple(made.covered(scored))
                 if not scored:
@@ -342,12 +365,32 @@ class _Context:
             if not skip_errors:
                 raise
             made, error = refiner.entry.factory, summarised(problem)
+        # Of one that could not be made the class may not know: that may depend on its parameters.
+        fitted = bool(refiner.searches or getattr(made, "trainable", False))
+        return _Looked(scored, saw, fitted, made.uses_ground_truth, error)
+
+
+class _Context:
+    """What the cells of one (dataset, base, protocol, seed) share."""
+
+    def __init__(self, based: _Based, seed: int, protocol: TrainingProtocol, more_metrics: _MoreMetrics) -> None:
+        self.based, self.seed, self.protocol, self.more_metrics = based, seed, protocol, more_metrics
+        self.dataset, self.base = based.dataset, based.base
+        self.base_identity = based.identity(protocol, seed)
+        self.base_key = digest(self.base_identity)
+
+    def placed(self, refiner: Variant) -> Variant:
+        """With a path that names the dataset, the base or the seed of these cells, see `Variant.placed`."""
+        return refiner.placed(dataset=self.dataset.label, base=self.base.label, seed=str(self.seed))
+
+    def cell(self, refiner: Variant, position: int, *, asked: bool, skip_errors: bool) -> Cell:
+        based, refiner = self.based, self.placed(refiner)
+        looked = based.look_at(refiner, skip_errors=skip_errors)
         fit_key = ""
         inner_fits: list[dict[str, str]] = []
-        # Of one that could not be made the class may not know: that may depend on its parameters.
-        if refiner.searches or getattr(made, "trainable", False):
-            self._need("val", f"{refiner.spec} is fitted on it")
-            fit = {"base": self.base_key, "refiner": refiner.identity, "seed": self.seed, "val": self._print("val")}
+        if looked.fitted:
+            based.need("val", f"{refiner.spec} is fitted on it")
+            fit = {"base": self.base_key, "refiner": refiner.identity, "seed": self.seed, "val": based.print("val")}
             fit_key = digest(fit)
             inner_fits = [
                 {place: digest(fit | {"refiner": one.identity}) for place, one in others.items()}
@@ -358,14 +401,14 @@ class _Context:
             "base": self.base_identity,
             "refiner": refiner.identity,
             "fit": fit_key,
-            "test": self._print("test"),
+            "test": based.print("test"),
             "seed": self.seed,
             "protocol": self.protocol,
-            "limit": self.limit,
+            "limit": based.limit,
             "metrics": METRIC_VERSION,
             **self.more_metrics.identity,
         }
-        sources: dict[Literal["base", "refiner"], list[str]] = {"base": self.base_saw, "refiner": saw}
+        sources: dict[Literal["base", "refiner"], list[str]] = {"base": based.saw, "refiner": looked.saw}
         manifest = Manifest(
             key=digest(identity),
             layout=LAYOUT,
@@ -377,14 +420,14 @@ class _Context:
             seed=self.seed,
             protocol=self.protocol,
             rules=RULES,
-            limit=self.limit,
-            drawn=self.limit is not None,
-            largest=self.largest,
+            limit=based.limit,
+            drawn=based.limit is not None,
+            largest=based.largest,
             position=position,
-            uses_ground_truth=made.uses_ground_truth,
-            complete=self.complete,
+            uses_ground_truth=looked.uses_ground_truth,
+            complete=based.complete,
             metrics=self.more_metrics.columns,
-            contaminated=[name for name in self.corpora if name in (*self.base_saw, *saw)],
+            contaminated=[name for name in based.corpora if name in (*based.saw, *looked.saw)],
             contaminated_by=[who for who, found in sources.items() if found],
             identity=identity,
         )
@@ -394,26 +437,17 @@ class _Context:
             refiner=refiner,
             seed=self.seed,
             protocol=self.protocol,
-            base_trainable=self.base_trainable,
+            base_trainable=based.trainable,
             base_key=self.base_key,
             fit_key=fit_key,
             inner_fits=inner_fits,
-            ids=self.ids,
-            scored=scored,
-            prints={"val": self._print("val"), "test": self._print("test")},
-            contents=self.contents,
-            reading=self.opened.reading,
+            ids=based.ids,
+            scored=looked.scored,
+            prints={"val": based.print("val"), "test": based.print("test")},
+            contents=based.contents,
+            reading=based.opened.reading,
             metrics=self.more_metrics.variants,
             manifest=manifest,
             asked=asked,
-            error=error,
+            error=looked.error,
         )
-
-    def _print(self, split: Split) -> str:
-        return self.splits[split].fingerprint() if len(self.splits[split]) else ""
-
-    def _need(self, split: Split, reason: str) -> None:
-        if not len(self.splits[split]):
-            raise UserError(
-                f"{self.dataset.label} has no {split} images here", f"--dataset {self.dataset.spec}", reason
-            )

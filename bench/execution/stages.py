@@ -50,7 +50,10 @@ Does = Literal["train", "val maps", "fit", "test maps", "refine", "put together"
 OF_BASES: frozenset[Does] = frozenset({"train", "val maps", "test maps"})
 """The work of a base; all else is a refiner's."""
 
-BY_IMAGE: frozenset[Does] = frozenset({"val maps", "test maps", "refine", "pictures"})
+SPREAD: frozenset[Does] = frozenset({"refine", "pictures"})
+"""What spreads its images over ``--workers`` processes."""
+
+BY_IMAGE: frozenset[Does] = frozenset({"val maps", "test maps", *SPREAD})
 """What is done image by image."""
 
 QUICK: frozenset[Does] = frozenset({"put together"})
@@ -81,19 +84,30 @@ class Stage:
         return self.done(self.job)
 
     @property
-    def plugins(self) -> list[Entry]:
-        """Those that its function uses."""
-        cell = self.job.cell
-        if self.function in (fit_base, predict_val, predict_test):
-            return [*cell.dataset.entries, *cell.base.entries]
-        asked = cell.base.entries if isinstance(cell.refiner.entry.factory, AsksBase) else []
-        metrics = [entry for metric in cell.metrics.values() for entry in metric.entries]
-        return [*cell.dataset.entries, *cell.refiner.entries, *asked, *metrics]
-
-    @property
     def does(self) -> Does:
         """What it does, in a word or two."""
         return _DOES[self.function]
+
+    @property
+    def workers(self) -> int:
+        """How many processes it spreads its images over; 1 is its own."""
+        return self.job.workers if self.does in SPREAD else 1
+
+    @property
+    def variants(self) -> list[Variant]:
+        """The base, the refiner or both, as far as its function uses them."""
+        cell = self.job.cell
+        if self.does in OF_BASES:
+            return [cell.base]
+        asks = isinstance(cell.refiner.entry.factory, AsksBase)
+        return [cell.refiner, *([cell.base] if asks else [])]
+
+    @property
+    def plugins(self) -> list[Entry]:
+        """Those that its function uses."""
+        cell = self.job.cell
+        used = [cell.dataset, *self.variants, *([] if self.does in OF_BASES else cell.metrics.values())]
+        return [entry for variant in used for entry in variant.entries]
 
     @property
     def whose(self) -> str:

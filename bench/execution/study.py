@@ -54,9 +54,7 @@ class Study:
     _ended: set[str] = field(default_factory=set)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key not in ("stages", "_tasks")} | {
-            "watchers": []
-        }
+        return {key: value for key, value in self.__dict__.items() if key != "stages"} | {"watchers": []}
 
     @cached_property
     def stages(self) -> list[Stage]:

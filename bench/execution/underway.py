@@ -13,7 +13,7 @@ from bench.plugins.variants import digest
 from bench.runtime.process import described
 from bench.runtime.progress import Step, overheard_by
 from bench.runtime.wording import spoken
-from bench.store import Manifest, Store, Task
+from bench.store import Manifest, Store, Task, base_task, cell_task, fit_task, kept_task, maps_task
 from bench.store.leases import EXPIRES, Holding, Progress
 
 
@@ -128,12 +128,12 @@ def _named(holdings: Sequence[Holding], manifests: Sequence[Manifest]) -> dict[s
     found: dict[str, str] = {}
     for cell in manifests if tasks else ():
         base = f"{cell.base} on {cell.dataset}"
-        names = {f"cell-{cell.key}": cell.title, f"kept-{cell.key}": f"pictures of {cell.title}"}
+        names = {cell_task(cell): cell.title, kept_task(cell): f"pictures of {cell.title}"}
         if fit := cell.identity.get("fit"):
-            names[f"fit-{fit}"] = f"fit {cell.refiner} to {base}"
+            names[fit_task(fit)] = f"fit {cell.refiner} to {base}"
         if "base" in cell.identity:
             key = digest(cell.identity["base"])
-            names[f"base-{key}"] = f"train {base}"
-            names |= {task: f"maps of {base}" for task in tasks if task.startswith(f"maps-{key}-")}
+            names[base_task(key)] = f"train {base}"
+            names |= {task: f"maps of {base}" for task in tasks if task.startswith(maps_task(key, ""))}
         found |= {task: name for task, name in names.items() if task in tasks}
     return found

@@ -184,15 +184,15 @@ class Variant:
 
         It keeps its own name, so that one row has the cells of all bases. Whether anything is there, the refiner says.
         """
-        if not isinstance(self.entry.factory, GoesByName):
-            return self
         paths = {key: value for key, value in self.parameters.items() if isinstance(value, Path) and _is_open(value)}
+        if not paths or not isinstance(self.entry.factory, GoesByName):
+            return self
         for key, path in paths.items():
             text = str(path)
             for name, value in names.items():
                 text = text.replace(f"{{{name}}}", value)
             paths[key] = Path(text)
-        return replace(self, parameters=self.parameters | paths) if paths else self
+        return replace(self, parameters=self.parameters | paths)
 
     def having(self, key: str, value: Any) -> Variant:
         """With a parameter set over what the name says; itself where ``value`` is None or it has no such parameter.

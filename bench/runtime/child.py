@@ -16,16 +16,16 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
 import psutil
-from loky.backend.process import LokyProcess
 
 from bench.contracts import UserError
 from bench.runtime.failures import UNHEARD, DiedError, EscapeError, Stopped, summarised
-from bench.runtime.fork_server import ForkServer, no_interrupt
-from bench.runtime.warden import HAS_WARDEN, end_session, guarded
+from bench.runtime.fork_server import ForkServer, start_afresh
+from bench.runtime.warden import HAS_WARDEN, end_session
 
 Inbox = Iterator[Any]
 """What the child is sent, until the parent closes the pipe."""
@@ -77,14 +77,8 @@ class Child:
         # Pickled here and not by the process's start: the child unpickles it, and so imports, when it can answer.
         work = pickle.dumps((function, arguments))
         begin = (theirs, watched, pickle.dumps(_live), work)
-        if server is not None:
-            self._process: Any = server.start(*begin)
-        else:
-            self._process = LokyProcess(target=guarded, args=begin, env=dict(environment or {}))
-            with no_interrupt():
-                self._process.start()
-            theirs.close()
-            watched.close()
+        start = partial(start_afresh, environment or {}) if server is None else server.start
+        self._process: Any = start(*begin)
         self._started = False
 
     def send(self, item: object) -> None:

@@ -75,6 +75,11 @@ def gpu_names() -> list[str]:
     return [pynvml.nvmlDeviceGetName(pynvml.nvmlDeviceGetHandleByIndex(i)) for i in range(pynvml.nvmlDeviceGetCount())]
 
 
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def cpu_name() -> str:
     """Model and number of usable cores."""
     model = platform.processor() or platform.machine()
@@ -82,8 +87,7 @@ def cpu_name() -> str:
     if info.is_file():
         lines = (line.partition(":") for line in info.read_text().splitlines())
         model = next((value.strip() for key, _, value in lines if key.strip() == "model name"), model)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{model}, {cores} cores"
+    return f"{model}, {cores()} cores"
 
 
 def pick_device(wanted: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"]:

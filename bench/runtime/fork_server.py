@@ -53,12 +53,7 @@ class ForkServer:
             return
         self._connection, theirs = multiprocessing.Pipe()
         watched, self._lifeline = multiprocessing.Pipe(duplex=False)
-        begin = (theirs, watched, pickle.dumps(_serve), pickle.dumps(prepare))
-        self._process = LokyProcess(target=guarded, args=begin, env=dict(environment))
-        with no_interrupt():
-            self._process.start()
-        theirs.close()
-        watched.close()
+        self._process = start_afresh(environment, theirs, watched, pickle.dumps(_serve), pickle.dumps(prepare))
         try:
             self.problem = self._connection.recv()
         except _GONE:
@@ -119,8 +114,22 @@ class Forked:
                 os.kill(self.pid, signal.SIGTERM)
 
 
+def start_afresh(environment: Mapping[str, str], connection: Connection, lifeline: Connection, *begin: Any) -> Any:
+    """A process that imports all it needs and runs `guarded` with these arguments; both connections are closed here.
+
+    Args:
+        environment: variables over those of this process.
+    """
+    process = LokyProcess(target=guarded, args=(connection, lifeline, *begin), env=dict(environment))
+    with _no_interrupt():
+        process.start()
+    connection.close()
+    lifeline.close()
+    return process
+
+
 @contextmanager
-def no_interrupt() -> Iterator[None]:
+def _no_interrupt() -> Iterator[None]:
     """What a process started in the block inherits: no Ctrl-C while it imports."""
     multiprocessing.resource_tracker.ensure_running()  # would unblock Ctrl-C when the first process starts it
     # Blocked, not ignored: one that comes now reaches this process a moment later.

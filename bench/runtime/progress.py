@@ -74,10 +74,7 @@ def overheard_by(listener: Listener) -> Iterator[None]:
 
     def hear(what: Step | str) -> None:
         listener(what)
-        if outer is not None:
-            outer(what)
-        elif isinstance(what, str):
-            _print(what)
+        _tell(outer, what)
 
     with heard_by(hear):
         yield
@@ -85,21 +82,14 @@ def overheard_by(listener: Listener) -> Iterator[None]:
 
 def hand_on(what: Step | str, stage: str) -> None:
     """What was heard of a stage elsewhere, for whoever listens here."""
-    if _listener is not None:
-        _listener(what if isinstance(what, str) else what._replace(stage=stage))
-    elif isinstance(what, str):
-        note(what)
+    _tell(_listener, _of_stage(what, stage))
 
 
 @contextmanager
 def in_stage(stage: str) -> Iterator[None]:
     """In the block a listener hears of steps as that stage's."""
     outer = _listener
-    with (
-        nullcontext()
-        if outer is None
-        else heard_by(lambda what: outer(what if isinstance(what, str) else what._replace(stage=stage)))
-    ):
+    with nullcontext() if outer is None else heard_by(lambda what: _tell(outer, _of_stage(what, stage))):
         yield
 
 
@@ -138,15 +128,19 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
 
 def note(message: str) -> None:
     """One line on stderr, terminal or not: what a log should hold."""
-    message = redacted(message)
-    if _listener is None:
-        _print(message)
-    else:
-        _listener(message)
+    _tell(_listener, redacted(message))
 
 
-def _print(message: str) -> None:
-    print(f"bench: {message}", file=sys.stderr, flush=True)
+def _tell(listener: Listener | None, what: Step | str) -> None:
+    """Let it hear that; where nobody listens, a note is printed, and a step is nobody's concern."""
+    if listener is not None:
+        listener(what)
+    elif isinstance(what, str):
+        print(f"bench: {what}", file=sys.stderr, flush=True)
+
+
+def _of_stage(what: Step | str, stage: str) -> Step | str:
+    return what if isinstance(what, str) else what._replace(stage=stage)
 
 
 class Forecast:

@@ -25,7 +25,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -44,7 +44,8 @@ from bench.store.leases import Lease, Leases, LostError
 from bench.store.manifest import LAYOUT, SEQUENCE, Manifest, PluggedMetric, VariantName
 from bench.store.maps import EPISODES, MapCache
 from bench.store.objects import WORK, answering
-from bench.store.parts import Parts, cuts, parts_by_cell
+from bench.store.parts import Parts, cuts
+from bench.store.tasks import Task, base_task, cell_task, fit_task, kept_task, maps_task
 
 __all__ = [
     "LAYOUT",
@@ -63,6 +64,11 @@ __all__ = [
     "Task",
     "Training",
     "VariantName",
+    "base_task",
+    "cell_task",
+    "fit_task",
+    "kept_task",
+    "maps_task",
 ]
 
 
@@ -243,11 +249,11 @@ class Store:
 
     def trained_base(self, base_key: str) -> Training:
         """Where a base's training is."""
-        return Training(self.objects, f"bases/{base_key}/fit", f"base-{base_key}", self._warn)
+        return Training(self.objects, f"bases/{base_key}/fit", base_task(base_key), self._warn)
 
     def fitted_refiner(self, fit_key: str, least: int = 0) -> Training:
         """Where a refiner's fit is, which must be of at least that generation."""
-        return Training(self.objects, f"refiners/{fit_key}", f"fit-{fit_key}", self._warn, least)
+        return Training(self.objects, f"refiners/{fit_key}", fit_task(fit_key), self._warn, least)
 
     def trainings(self) -> set[str]:
         """The names of all trainings and fits, see `Training.name`; their files are not looked at."""
@@ -340,27 +346,19 @@ class Store:
         for name in self.leases.stale():
             self.objects.delete(name)
         self._cells.tidy()
-        self._tidy_parts()
         folders = [path for path in (self.objects.local / WORK).glob("*.*") if path.is_dir() and path.name[0] != "."]
-        if not folders:
-            return
+        parts = self.cuts()
+        if not folders and not parts:
+            return  # no manifest need be read
+        done = {manifest.key: manifest.generation for manifest in self.readable()[0] if manifest.status == "done"}
+        for key in parts.keys() & done.keys():
+            # Who put it together was killed before it could.
+            Parts(self.objects, key, 0, self._warn).clear(done[key])
         live = set(self.leases.live())
-        done = {f"cell-{manifest.key}" for manifest in self.readable()[0] if manifest.status == "done"}
         for path in folders:
-            task = path.name.rpartition(".")[0]
-            kind, _, rest = task.partition("-")
-            of = f"cell-{rest.partition('-')[0]}" if kind == "part" else task
-            if task not in live and (of in done or self._is_trained(task)):
+            name = path.name.rpartition(".")[0]
+            if name not in live and self._is_done(Task.of(name), done):
                 shutil.rmtree(path, ignore_errors=True)
-
-    def _tidy_parts(self) -> None:
-        """Of cells that were put together, by a process that was killed before it could."""
-        keys = parts_by_cell(self.objects)
-        if keys:  # else nobody need be read
-            done = {manifest.key: manifest.generation for manifest in self.readable()[0] if manifest.status == "done"}
-            for key in keys:
-                if key in done:
-                    Parts(self.objects, key, 0, self._warn).clear(done[key])
 
     def damages(self) -> Iterator[Damage]:
         """All that is not what was written; every file is read."""
@@ -375,11 +373,11 @@ class Store:
         """Maps and trainings but those with these keys."""
         return unused(self.objects, bases, fits)
 
-    def _is_trained(self, task: str) -> bool:
-        kind, _, key = task.partition("-")
-        if kind not in ("base", "fit"):
-            return False
-        return (self.trained_base(key) if kind == "base" else self.fitted_refiner(key)).find() is not None
+    def _is_done(self, task: Task, done: Collection[str]) -> bool:
+        if task.kind in ("base", "fit"):
+            training = self.trained_base(task.key) if task.kind == "base" else self.fitted_refiner(task.key)
+            return training.find() is not None
+        return task.kind == "cell" and task.key in done
 
     def _warn(self, error: UserError) -> None:
         """Say once what is damaged, and is made anew."""
@@ -396,47 +394,3 @@ class Store:
     @staticmethod
     def _maps(base_key: str, fingerprint: str) -> str:
         return f"bases/{base_key}/maps-{fingerprint[:16]}"
-
-
-def cell_task(cell: Manifest, part: tuple[int, int] | None = None) -> str:
-    """What a lease on a cell, or on a part of it, is called."""
-    return f"cell-{cell.key}" if part is None else f"part-{cell.key}-{part[0]}-{part[1]}"
-
-
-class Task(NamedTuple):
-    """What a lease is on, read from what it is called.
-
-    Attributes:
-        kind: ``cell``, ``kept``, ``base``, ``fit`` or ``maps``.
-        key: the cell's, the base's or the fit's; of maps with the part of their split's fingerprint.
-        part: as of `cell_task`; None where it is all.
-    """
-
-    kind: str
-    key: str
-    part: tuple[int, int] | None = None
-
-    @classmethod
-    def of(cls, name: str) -> Task:
-        """That of the name."""
-        kind, _, key = name.partition("-")
-        words = key.split("-")
-        if len(words) == {"part": 3, "maps": 4}.get(kind) and all(word.isdigit() for word in words[-2:]):
-            cut = int(words[-2]), int(words[-1])
-            return cls("cell" if kind == "part" else kind, "-".join(words[:-2]), cut)
-        return cls(kind, key)
-
-    @property
-    def whole(self) -> str:
-        """What the lease would be called that is on all of it."""
-        return f"{self.kind}-{self.key}"
-
-
-def kept_task(cell: Manifest) -> str:
-    """What a lease on the pictures of a cell is called."""
-    return f"kept-{cell.key}"
-
-
-def maps_task(base_key: str, fingerprint: str, part: tuple[int, int] | None = None) -> str:
-    """What a lease on a base's maps of a split, or of a part of it, is called."""
-    return f"maps-{base_key}-{fingerprint[:16]}" + ("" if part is None else f"-{part[0]}-{part[1]}")

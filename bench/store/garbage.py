@@ -13,7 +13,7 @@ from bench.store.cells import Cells
 from bench.store.kept import KeptImages
 from bench.store.leases import Leases
 from bench.store.objects import WORK, Objects
-from bench.store.parts import parts_by_cell
+from bench.store.parts import FOLDER as PARTS
 
 KEPT_RUNS, KEPT_DAYS = 20, 30
 """Logs of runs: so many of the latest stay, and whatever was written to in so many days: a cluster may be at it."""
@@ -47,17 +47,14 @@ def leftovers(objects: Objects, cells: Cells, kept: KeptImages, leases: Leases) 
             yield Garbage("of no folder", name, partial(objects.delete, name))
         for what, name in kept.garbage():  # who keeps pictures has them there before their list
             yield Garbage(what, name, partial(objects.delete, name))
-        for name in (name for names in parts_by_cell(objects).values() for name in names):
+        for name in objects.names(f"{PARTS}/"):
             yield Garbage("a part of a cell that was stopped", name, partial(objects.delete, name))
     for path in sorted((objects.local / WORK).glob("[!.]*.*")):
         if path.is_dir() and path.name.rpartition(".")[0] not in live:
             remove = partial(shutil.rmtree, path, ignore_errors=True)
             yield Garbage("work that was stopped", f"{WORK}/{path.name}", remove)
-    for name in ("partial",):
-        if (objects.local / name).is_dir():
-            yield Garbage(
-                "of an earlier version", name, partial(shutil.rmtree, objects.local / name, ignore_errors=True)
-            )
+    if (earlier := objects.local / "partial").is_dir():
+        yield Garbage("of an earlier version", earlier.name, partial(shutil.rmtree, earlier, ignore_errors=True))
 
 
 def old_runs(folders: Sequence[Path]) -> Iterator[Garbage]:

@@ -177,6 +177,11 @@ class Manifest(BaseModel):
         """In messages."""
         return f"{self.dataset} > {self.base} > {self.refiner} (seed {self.seed})"
 
+    def named(self) -> dict[str, Any]:
+        """JSON-able: what tells it from other cells."""
+        names = ("dataset", "base", "refiner", "seed", "protocol", "limit", "key")
+        return {name: getattr(self, name) for name in names}
+
 
 def short(key: str) -> str:
     """As much of a key as file names hold."""

@@ -119,12 +119,3 @@ def cuts(objects: Objects) -> dict[str, dict[tuple[int, int], int]]:
             known, generation = found[named["key"]], int(named["generation"])
             known[start, stop] = max(generation, known.get((start, stop), 0))
     return found
-
-
-def parts_by_cell(objects: Objects) -> dict[str, list[str]]:
-    """The names of all parts, by the key of the cell that they are of; what has no part's name, by ""."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for name in objects.names(f"{FOLDER}/"):
-        named = _NAME.fullmatch(name)
-        found[named["key"] if named else ""].append(name)
-    return found

@@ -28,6 +28,9 @@ from bench.runtime.failures import EscapeError, of_disk, of_memory, summarised
 from bench.store import LostError, Store
 from bench.store.objects import RESUME
 
+CLUSTERS: frozenset[EngineName] = frozenset({"ray", "slurm"})
+"""Those whose stages run on other machines, with devices of their own; the others' run on this one."""
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -54,7 +57,7 @@ class Placement:
             raise UserError("only a Ray cluster has an address", "--address", "add --engine ray, or leave it out")
         if grid.slurm and grid.engine != "slurm":
             raise UserError("these are parameters of a SLURM job", "--slurm", "add --engine slurm, or leave them out")
-        if detach and grid.engine not in ("ray", "slurm"):
+        if detach and grid.engine not in CLUSTERS:
             fix = "start it in tmux or with nohup: what is done is kept, and the same command goes on"
             raise UserError(f"with --engine {grid.engine} the run is this process itself", "--detach", fix)
         slurm: dict[str, str] = {}
@@ -116,6 +119,18 @@ class Engine(Protocol):
     """What ``--engine`` names."""
 
     def __call__(self, stages: Sequence[Stage], told: Told, placement: Placement, /) -> None: ...
+
+
+class Carried(Protocol):
+    """What an engine sends elsewhere to be carried out, of a `bench.execution.study.Study`; picklable."""
+
+    def carry_out(self, engine: Engine, placement: Placement, /) -> None:
+        """Let an engine run the stages. Raises whatever stops it."""
+        ...
+
+    def __call__(self, stage: Stage, outcome: Outcome, /) -> bool:
+        """Enter into the store how a stage ended: a `Told`."""
+        ...
 
 
 def attempt(stage: Stage) -> Outcome:

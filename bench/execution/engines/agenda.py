@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -155,9 +155,9 @@ class Agenda:
 
     def _tell(self, stage: Stage, outcome: Outcome) -> None:
         """Those that need a failed one fail with it."""
-        ended = [stage]
+        ended = deque([stage])
         while ended:
-            stage = ended.pop(0)
+            stage = ended.popleft()
             if not self._told(stage, outcome):
                 self.stopped = True
                 self._left.clear()

@@ -7,7 +7,6 @@ that has the stage's plug-ins imported, see `bench.execution.engines.warm`.
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ from bench.execution.engines.warm import Kept, Warm
 from bench.execution.stages import Stage
 from bench.runtime import progress
 from bench.runtime.child import GRACE, Child, Inbox, say
+from bench.runtime.environment import cores
 from bench.runtime.failures import DiedError
 
 
@@ -35,8 +35,7 @@ def execute(stages: Sequence[Stage], told: Told, placement: Placement) -> None:
 
 def _share(jobs: int) -> int | None:
     """Native threads of each of so many; None is what its libraries like."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return None if jobs == 1 else max(1, cores // jobs)
+    return None if jobs == 1 else max(1, cores() // jobs)
 
 
 class _Processes:

@@ -1,9 +1,10 @@
-"""One process beside this one: how its end is told, what it leaves, and how long it is waited for."""
+"""One process beside this one, afresh or forked: how its end is told, what it leaves, and how long it is waited for."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from bench.redaction import LONGEST, one_line
 from bench.runtime.child import END, Child
 from bench.runtime.failures import DiedError, EscapeError, summarised
+from bench.runtime.fork_server import ForkServer
 from tests.bench.crews import leaves, ticks
 
 
@@ -20,6 +22,17 @@ def _alive(pid: int) -> bool:
     with suppress(psutil.NoSuchProcess):
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     return False
+
+
+@pytest.fixture(scope="module", params=["afresh", "forked"])
+def server(request: pytest.FixtureRequest) -> Iterator[ForkServer | None]:
+    """What children are forked from; None for those that are started afresh."""
+    if request.param == "afresh":
+        yield None
+    else:
+        server = ForkServer(int, {})
+        yield server
+        server.close()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a warden")
@@ -33,8 +46,10 @@ def _alive(pid: int) -> bool:
         ("stop", TimeoutError, "no answer within 0.2 s"),
     ],
 )
-def test_nothing_outlives_a_child(tmp_path: Path, end: str, error: type[Exception] | None, says: str) -> None:
-    child = Child(leaves, tmp_path, end)
+def test_its_end_is_told_and_nothing_outlives_it(
+    server: ForkServer | None, tmp_path: Path, end: str, error: type[Exception] | None, says: str
+) -> None:
+    child = Child(leaves, tmp_path, end, server=server)
     try:
         left = child.receive(60)
         assert all(map(_alive, left))

@@ -1,4 +1,4 @@
-"""Processes that are forked from a prepared one: they have its imports, end as others do, and nothing outlives them."""
+"""Processes that are forked from a prepared one: they have its imports. How they end: `test_child`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from bench.runtime.child import END, Child, Inbox
-from bench.runtime.failures import DiedError, EscapeError
+from bench.runtime.failures import DiedError
 from bench.runtime.fork_server import ForkServer
 from tests.bench.crews import leaves
 from tests.bench.runtime.test_child import _alive
@@ -64,32 +64,6 @@ def test_a_child_has_what_was_imported_and_draws_of_its_own(server: ForkServer) 
         child.end()
     assert all(has for has, *_ in told)
     assert len({pid for _, pid, _ in told}) == len({drawn for *_, drawn in told}) == 3
-
-
-@pytest.mark.parametrize(
-    ("end", "error", "says"),
-    [
-        ("well", None, ""),
-        ("exit", EscapeError, r"^the plug-in called sys\.exit\(3\)"),
-        ("crash", DiedError, "^ended with exit code 7 and no result$"),
-        ("kill", DiedError, "^was killed by SIGKILL .the out-of-memory killer, if you did not.$"),
-    ],
-)
-def test_its_end_is_told_and_nothing_outlives_it(
-    server: ForkServer, tmp_path: Path, end: str, error: type[Exception] | None, says: str
-) -> None:
-    child = Child(leaves, tmp_path, end, server=server)
-    try:
-        left = child.receive(60)
-        assert all(map(_alive, left))
-        if error is None:
-            assert child.receive(60) is END
-        else:
-            with pytest.raises(error, match=says):
-                child.receive(60)
-    finally:
-        child.end(0.0 if error else 5.0)
-    assert not any(map(_alive, left))
 
 
 def test_with_the_server_its_children_end(tmp_path: Path) -> None:

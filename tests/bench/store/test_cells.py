@@ -98,7 +98,7 @@ def test_each_look_sees_what_other_processes_have_written(store: Store) -> None:
     assert [cell.error for cell in store.manifests()] == ["two"]
     other.add(manifest(generation=1), records())
     assert [cell.status for cell in store.manifests()] == ["done"] and store.find(manifest()) is not None
-    (name,) = (name for name in other.objects.names("cells/") if name.endswith(".json"))
+    (name,) = (name for name in other.objects.tree("cells") if name.endswith(".json"))
     whole = other.objects.read(name)
     other.objects.replace(name, whole.replace(b'"images": 1', b'"images": 9'))
     assert store.readable()[0] == [] and store.find(manifest()) is None
@@ -120,7 +120,7 @@ def test_columns_are_read_alone_and_checked_as_a_whole(store: Store) -> None:
     (cell,) = store.manifests()
     table = store.columns(cell, ["iou", "base_seconds", "unheard_of"])
     assert table.column_names == ["iou", "base_seconds"] and table["iou"].to_pylist() == [0.5, 0.5]
-    (name,) = (name for name in store.objects.names("cells/") if name.endswith(".parquet"))
+    (name,) = (name for name in store.objects.tree("cells") if name.endswith(".parquet"))
     content = store.objects.read(name)
     store.objects.replace(name, content[:200] + b"\0" + content[201:])
     with pytest.raises(UserError, match="their digest differs"):

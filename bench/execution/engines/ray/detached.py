@@ -7,13 +7,13 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 import ray
 from ray import exceptions
 
 from bench.contracts import UserError
-from bench.execution.engines import Engine, Placement, Told
+from bench.execution.engines import Carried, Placement, Told
 from bench.execution.engines.agenda import Agenda, side_by_side
 from bench.execution.engines.ray.cluster import Cluster
 from bench.execution.engines.ray.remote import Driver, home
@@ -33,12 +33,6 @@ STARTED = 60.0
 
 RESTARTS = 5
 """Times that the driver is started again where its node is lost; the store has what was done before."""
-
-
-class Work(Protocol):
-    """A `bench.execution.study.Study`."""
-
-    def carry_out(self, engine: Engine, placement: Placement) -> None: ...
 
 
 def hand_over(study: Any, placement: Placement) -> None:
@@ -64,7 +58,7 @@ def hand_over(study: Any, placement: Placement) -> None:
     note(f"handed over to the cluster: driver {name}, which writes to {log}")
 
 
-def carry_out(study: Work, placement: Placement) -> None:
+def carry_out(study: Carried, placement: Placement) -> None:
     """In the actor: do all that is to be done; what there is to say goes into a file of the run's folder."""
     placement.folder.mkdir(parents=True, exist_ok=True)
     with (placement.folder / LOG).open("a", buffering=1) as log:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass, replace
 
-from bench.contracts import AsksBase, Budget, UserError
-from bench.execution import pictures, stages
+from bench.contracts import Budget, UserError
 from bench.execution.engines.ray.cluster import Cluster
-from bench.execution.stages import Stage
+from bench.execution.stages import OF_BASES, QUICK, Stage
 from bench.plugins.variants import Variant
 
 PROCESS = 768
@@ -20,10 +19,6 @@ UNKNOWN = 512
 
 DECLARED_AT = 512 * 512
 """Pixels of the image that `bench.contracts.Budget` is declared for."""
-
-BY_REFINER = (stages.fit_refiner, stages.refine, pictures.keep)
-SPREAD = (stages.refine, pictures.keep)
-"""Those that spread their images over ``--workers`` processes."""
 
 
 @dataclass(frozen=True)
@@ -69,26 +64,18 @@ def of(stage: Stage, cluster: Cluster, pixels: int) -> Needs:
         pixels: of an image of its dataset.
     """
     job = stage.job
-    workers = job.workers if stage.function in SPREAD else 1
+    workers = stage.workers
     # With several, one more process hands out the images.
     processes = workers + 1 if workers > 1 else 1
-    declared = _declared(job.cell.refiner) if stage.function in BY_REFINER else None
+    declared = None if stage.does in OF_BASES | QUICK else _declared(job.cell.refiner)
     most = float(UNKNOWN if declared is None else declared)
     least = PROCESS * processes + most * workers
     # What is declared may grow with the image, or not: it is bounded by what there is.
     scaled = PROCESS * processes + most * workers * max(1.0, pixels / DECLARED_AT)
     memory = max(least, min(scaled, cluster.most_memory))
-    return Needs(workers, int(cluster.has_gpus and _wants_gpu(stage)), int(memory))
-
-
-def _wants_gpu(stage: Stage) -> bool:
-    job, variants = stage.job, []
-    by_refiner = stage.function in BY_REFINER
-    if by_refiner:
-        variants.append(job.cell.refiner)
-    if not by_refiner or isinstance(job.cell.refiner.entry.factory, AsksBase):
-        variants.append(job.cell.base)
-    return job.device != "cpu" and any(_takes_device(variant) for variant in variants)
+    computes = job.device != "cpu" and stage.does not in QUICK
+    gpu = computes and cluster.has_gpus and any(map(_takes_device, stage.variants))
+    return Needs(workers, int(gpu), int(memory))
 
 
 def _takes_device(variant: Variant) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 import random
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -220,12 +219,8 @@ class Tasks:
         cell = taken.stage.job.cell
         key = cell.prints["test"]
         if key not in self._pixels:
-            self._pixels[key] = next(_sizes(taken), 0)
+            try:
+                self._pixels[key] = taken.stage.job.samples("test")[0].mask.size
+            except (UserError, IndexError):
+                self._pixels[key] = 0  # the stage itself says what is wrong
         return self._pixels[key]
-
-
-def _sizes(taken: Taken) -> Iterator[int]:
-    try:
-        yield taken.stage.job.samples("test")[0].mask.size
-    except (UserError, IndexError):
-        return  # the stage itself says what is wrong

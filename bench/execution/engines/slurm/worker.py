@@ -9,11 +9,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from submitit.helpers import Checkpointable
 
-from bench.execution.engines import Engine, Outcome, Placement, Told, load
+from bench.execution.engines import Carried, Outcome, Placement, Told, load
 from bench.execution.engines.journal import End, Heard, HeardError, Journal
 from bench.execution.stages import Stage
 from bench.runtime.failures import Stopped
@@ -23,18 +23,6 @@ MOMENT = 1.0
 
 KILLED_IN = 120.0
 """Seconds to wait, once told to end, for the signal to put this job into the queue again, or for the end."""
-
-
-class Carried(Protocol):
-    """A part of a run that is carried out elsewhere; picklable."""
-
-    def carry_out(self, engine: Engine, placement: Placement, /) -> None:
-        """Let an engine run the stages. Raises whatever stops it."""
-        ...
-
-    def __call__(self, stage: Stage, outcome: Outcome, /) -> bool:
-        """Enter into the store how a stage ended: a `bench.execution.engines.Told`."""
-        ...
 
 
 @dataclass

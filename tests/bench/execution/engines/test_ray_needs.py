@@ -22,8 +22,8 @@ SMALL, LARGE = Node("small", 4, 0, 4000.0), Node("large", 16, 2, 20000.0)
 OF_BUDGET = 512 * 512
 
 
-@pytest.fixture
-def stages(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> dict[str, Stage]:
+@pytest.fixture(params=[{}, {"shard": 1}], ids=["whole", "in parts"])
+def stages(toy: Toy, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> dict[str, Stage]:
     """Of a run on a cluster, by what they do and for whom; nothing is computed."""
     seen: list[Stage] = []
 
@@ -47,15 +47,16 @@ def stages(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> dict[str, Stage]:
             engine="ray",
             workers=3,
             store=toy.maps.parent / "s",
+            **request.param,
         )
-    return {f"{stage.function.__name__} {stage.job.cell.manifest.refiner.partition('[')[0]}": stage for stage in seen}
+    return {f"{stage.does} {stage.job.cell.manifest.refiner.partition('[')[0]}": stage for stage in seen}
 
 
 def test_each_process_has_a_cpu_and_memory_and_what_the_refiner_declares_grows_with_the_image(
     stages: dict[str, Stage],
 ) -> None:
     cluster = Cluster(lambda: [SMALL, LARGE])
-    cell, fit = stages["refine threshold"], stages["fit_refiner threshold"]
+    cell, fit = stages["refine threshold"], stages["fit threshold"]
     assert needs.of(cell, cluster, OF_BUDGET) == needs.Needs(3, 0, 4 * needs.PROCESS + 3 * 30)
     assert needs.of(cell, cluster, OF_BUDGET // 4) == needs.of(cell, cluster, OF_BUDGET)
     assert needs.of(cell, cluster, 4 * OF_BUDGET).memory == 4 * needs.PROCESS + 3 * 4 * 30
@@ -72,11 +73,17 @@ def test_a_gpu_is_for_what_takes_a_device_where_there_is_one(stages: dict[str, S
     def gpus(of: str, *nodes: Node) -> int:
         return needs.of(stages[of], Cluster(lambda: list(nodes)), OF_BUDGET).gpus
 
-    assert gpus("refine prn-fast", LARGE) == gpus("fit_refiner prn-fast", LARGE) == 1
+    assert gpus("refine prn-fast", LARGE) == gpus("fit prn-fast", LARGE) == 1
     assert gpus("refine threshold", LARGE) == gpus("refine threshold+morphology", LARGE) == 0
     assert gpus("refine test-time-flip", LARGE) == 1  # asks the base
-    assert gpus("fit_base identity", LARGE) == 1
+    assert gpus("train identity", LARGE) == 1
     assert gpus("refine prn-fast", SMALL) == 0
+
+
+@pytest.mark.parametrize("stages", [{"shard": 1}], indirect=True)
+def test_records_are_put_together_by_one_process_without_a_gpu(stages: dict[str, Stage]) -> None:
+    asked = needs.of(stages["put together prn-fast"], Cluster(lambda: [LARGE]), 4 * OF_BUDGET)
+    assert (asked.cpus, asked.gpus) == (1, 0)
 
 
 def test_what_no_node_has_is_told_with_what_the_largest_one_has(stages: dict[str, Stage]) -> None:
