@@ -469,6 +469,22 @@ class PartialBase(Protocol):
         ...
 
 
+@runtime_checkable
+class OfSamples(Protocol):
+    """A plug-in that has a file for each sample: of those, a part of a large split needs its own alone.
+
+    Without it each part of a split has all files of the plug-in sent along, and checked.
+    """
+
+    def of_samples(self, ids: Sequence[str]) -> tuple[Plugin, Sequence[Path]]:
+        """Itself for these samples alone, and the files that this one reads.
+
+        It is picklable, and does for them what the whole would, without a look at other files: what that takes from all
+        of them, such as how they are coded, is found out before.
+        """
+        ...
+
+
 class Refiner(Plugin, Protocol):
     """Maps (image, probability map) to a probability map of the same size.
 

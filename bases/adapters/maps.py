@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 
 from bench.contracts import BaseNetwork, ProbabilityMap, Sample
@@ -45,6 +46,12 @@ class Maps(BaseNetwork):
     def covered(self, ids: Sequence[str]) -> list[str]:
         """Those of ``ids`` with a map. Raises UserError as `bench.images.map_folder.MapFolder.covered`."""
         return self._folder.covered(ids)
+
+    def of_samples(self, ids: Sequence[str]) -> tuple[Maps, Sequence[Path]]:
+        """See `bench.contracts.OfSamples`."""
+        part = copy(self)
+        part._folder, files = self._folder.of_samples(ids)
+        return part, files
 
     def predict(self, samples: Sequence[Sample]) -> list[ProbabilityMap]:
         """See `bench.contracts.BaseNetwork`."""

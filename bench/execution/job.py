@@ -48,8 +48,9 @@ class Job:
             identity.
         stall_limit: seconds without progress after which an engine ends a stage; None never does.
         shard: images of a split that one stage works on.
-        part: numbers of the first image of the split that this stage works on, and of the one after its last; None for
+        part: numbers of the first image of a split that this stage works on, and of the one after its last; None for
             all. The cell has these images alone then.
+        split: the one that the part is of.
         own_process: each stage has a process to itself, whose memory is the stage's.
         generation: of the run, see `bench.store.Manifest`.
         force: what is there of an earlier generation does not count.
@@ -65,6 +66,7 @@ class Job:
     stall_limit: int | None = None
     shard: int = 1000
     part: tuple[int, int] | None = None
+    split: Split = "test"
     own_process: bool = True
     generation: int = 1
     force: bool = False
@@ -87,15 +89,18 @@ class Job:
 
     def maps(self, split: Split) -> MapCache:
         """The base's maps of a split, as far as they are there."""
-        return self.store.maps(self.cell.base_key, self.cell.prints[split], self.cell.ids[split])
+        start = self.part[0] if self.part is not None and self.split == split else 0
+        return self.store.maps(self.cell.base_key, self.cell.prints[split], self.cell.ids[split], start)
 
     def parts(self, split: Split) -> list[Job]:
         """This job for each part of a split; itself where that is small enough for one stage."""
-        ids = self.cell.ids[split]
-        if len(ids) <= self.shard:
-            return [self]
-        starts = range(0, len(ids), self.shard)
-        return [self._of_part(split, start, min(start + self.shard, len(ids))) for start in starts]
+        cuts = self.cuts(split)
+        return [self._of_part(split, *cut) for cut in cuts] if len(cuts) > 1 else [self]
+
+    def cuts(self, split: Split) -> list[tuple[int, int]]:
+        """Of each part of a split, the numbers of its first image and of the one after its last."""
+        count = len(self.cell.ids[split])
+        return [(start, min(start + self.shard, count)) for start in range(0, count, self.shard)]
 
     def _of_part(self, split: Split, start: int, stop: int) -> Job:
         cell = self.cell
@@ -104,8 +109,15 @@ class Job:
         scored = cell.scored
         if split == "test":
             scored = ids if scored == cell.ids[split] else tuple(one for one in ids if one in self._all_scored)
-        cut = replace(cell, ids={**cell.ids, split: ids}, contents=contents, scored=scored)
-        return replace(self, cell=cut, part=(start, stop))
+        cut = replace(
+            cell,
+            base=cell.narrowed["base"].part(ids, start),
+            refiner=cell.narrowed["refiner"].part(ids, start),
+            ids={**cell.ids, split: ids},
+            contents=contents,
+            scored=scored,
+        )
+        return replace(self, cell=cut, part=(start, stop), split=split)
 
     @property
     def work(self) -> Path:

@@ -28,6 +28,7 @@ from bench.execution.contamination import corpora, overlap, seen
 from bench.metrics import METRIC_VERSION
 from bench.metrics.columns import RULES
 from bench.plugins import metrics as plugged_in
+from bench.plugins.narrowing import Narrowing
 from bench.plugins.variants import Variant, digest, resolve
 from bench.runtime.failures import summarised
 from bench.runtime.progress import note
@@ -48,6 +49,7 @@ class Cell:
         prints: the fingerprints of val and test.
         contents: what the samples of each split that is used hold.
         reading: what the dataset's files were taken for.
+        narrowed: the base and the refiner, for parts of a split.
         metrics: the plugged-in metrics that it is scored by, too, by column.
         manifest: what the store will hold, still without numbers.
         asked: the grid names the refiner; False for a baseline that joined.
@@ -69,6 +71,7 @@ class Cell:
     prints: dict[Split, str]
     contents: dict[Split, Contents]
     reading: str
+    narrowed: dict[Literal["base", "refiner"], Narrowing]
     metrics: dict[str, Variant]
     manifest: Manifest
     asked: bool = True
@@ -270,6 +273,7 @@ class _Looked:
     """What is known of a refiner before it is at work.
 
     Attributes:
+        narrowing: for parts of a split.
         scored: the test samples that it is scored on.
         saw: names of the corpora of the test split that it has learned from.
         fitted: it learns something.
@@ -277,6 +281,7 @@ class _Looked:
         error: why it cannot be made; "" where it can.
     """
 
+    narrowing: Narrowing
     scored: tuple[str, ...]
     saw: list[str]
     fitted: bool
@@ -293,6 +298,7 @@ class _Based:
     def __init__(self, settings: Settings, dataset: Variant, base: Variant, opened: Opened, scored: bool) -> None:
         self.settings, self.dataset, self.base, self.opened = settings, dataset, base, opened
         network: BaseNetwork = base.make(device="cpu", seed=0)
+        self.narrowing = Narrowing(base, network)
         whole = opened.covered(network)
         self.splits = opened.limited(whole)
         # A base that is trained already has no use for the train split.
@@ -367,7 +373,7 @@ class _Based:
             made, error = refiner.entry.factory, summarised(problem)
         # Of one that could not be made the class may not know: that may depend on its parameters.
         fitted = bool(refiner.searches or getattr(made, "trainable", False))
-        return _Looked(scored, saw, fitted, made.uses_ground_truth, error)
+        return _Looked(Narrowing(refiner, made), scored, saw, fitted, made.uses_ground_truth, error)
 
 
 class _Context:
@@ -446,6 +452,7 @@ class _Context:
             prints={"val": based.print("val"), "test": based.print("test")},
             contents=based.contents,
             reading=based.opened.reading,
+            narrowed={"base": based.narrowing, "refiner": looked.narrowing},
             metrics=self.more_metrics.variants,
             manifest=manifest,
             asked=asked,

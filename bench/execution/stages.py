@@ -212,7 +212,8 @@ def _refining(job: Job, made: _Made) -> list[Stage]:
     ]
     # It reads no sample, so that it need not know of any.
     light = {name: contents for name, contents in job.cell.contents.items() if contents.digests is None}
-    whole = replace(job, cell=replace(job.cell, contents=light))
+    base, refiner = (job.cell.narrowed[kind].part((), 0) for kind in ("base", "refiner"))
+    whole = replace(job, cell=replace(job.cell, base=base, refiner=refiner, contents=light))
     needs = (*_names(made.all), *_names(found))
     return [*found, Stage(label, put_together, whole, cell_task(manifest), _cell_is_done, needs=needs, cell=manifest)]
 
@@ -314,7 +315,7 @@ def refine_part(job: Job) -> None:
 def put_together(job: Job) -> None:
     """Store the finished cell of which all parts are there."""
     assert job.lease is not None
-    parts, cuts = job.store.parts(job.cell.manifest, job.least), [one.part for one in job.parts("test") if one.part]
+    parts, cuts = job.store.parts(job.cell.manifest, job.least), job.cuts("test")
     told = [parts.read(*cut, columns=[_TRUTH, _FOUND]) for cut in cuts]
     seen = {name: any(pc.any(table[name]).as_py() for table, _ in told) for name in (_TRUTH, _FOUND)}
     environments = [json.loads(about["environment"]) for _, about in told]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -11,6 +11,7 @@ from typing import Literal
 from bench.contracts import ProbabilityMap, UserError
 from bench.images.maps import MAP_SUFFIXES, MapFiles
 from bench.images.resizing import check_map_size, resize
+from bench.images.sampling import sample
 from bench.runtime.names import Side, canonical, likely, side
 
 Missing = Literal["error", "drop"]
@@ -57,6 +58,16 @@ class MapFolder:
     def said(self) -> str:
         """What the maps were taken for. Raises UserError as `bench.images.MapFiles.said`."""
         return self._maps.said()
+
+    def of_samples(self, ids: Sequence[str]) -> tuple[MapFolder, list[Path]]:
+        """See `bench.contracts.OfSamples`."""
+        known = {canonical(sample_id): self._side.files.get(canonical(sample_id)) for sample_id in ids}
+        files = {id_: path for id_, path in known.items() if path is not None}
+        part = replace(self)
+        part.__dict__["_side"] = replace(self._side, files=files)
+        part.__dict__["_maps"] = self._maps
+        # How all are coded is told by a sample of them.
+        return part, [*dict.fromkeys([*files.values(), *sample(self._maps.files)])]
 
     def covered(self, ids: Sequence[str], noun: str = "map") -> list[str]:
         """Those of ``ids`` with a map.

@@ -74,6 +74,10 @@ class MapFiles:
         scale = self._scale_of(first, _grey(first))
         return f"{first.what}, 0..{scale:g}"
 
+    def __getstate__(self) -> dict[str, Any]:
+        # What is read elsewhere is of one coding with what is read here; of the files it needs no more.
+        return {**self.__dict__, "files": sample(self.files)}
+
     def _scale_of(self, raster: Raster, values: NDArray[Any]) -> float:
         if self.scale is not None:
             return self.scale

@@ -261,9 +261,13 @@ class Store:
         trained = {name for name, base in bases.items() if name in self.objects.folders(base)}
         return trained | set(self.objects.folders("refiners"))
 
-    def maps(self, base_key: str, fingerprint: str, ids: Collection[str] | None = None) -> MapCache:
-        """A base's maps of the split with that fingerprint; of ``ids`` alone where they are given."""
-        return MapCache(self.objects, self._maps(base_key, fingerprint), ids)
+    def maps(self, base_key: str, fingerprint: str, ids: Sequence[str] | None = None, start: int = 0) -> MapCache:
+        """A base's maps of the split with that fingerprint.
+
+        Args:
+            ids, start: as of `bench.store.maps.MapCache`.
+        """
+        return MapCache(self.objects, self._maps(base_key, fingerprint), ids, start)
 
     def write_episodes(self, base_key: str, fingerprint: str, episodes: dict[str, Any]) -> None:
         """Record beside maps which labelled samples each query was answered from."""

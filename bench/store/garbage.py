@@ -87,5 +87,5 @@ def unused(objects: Objects, bases: Collection[str], fits: Collection[str]) -> I
 
 def _remove(objects: Objects, folder: str) -> None:
     objects.withdraw(folder)
-    for name in objects.names(f"{folder}/"):
+    for name in objects.tree(folder):
         objects.delete(name)

@@ -1,7 +1,8 @@
 """Cache of base probability maps: computed once per base, read by every refiner.
 
-Maps are kept as uint16 (error <= 1/131070) in shards, ``NNNN.safetensors``, and read one at a time: memory use does not
-grow with their number. A shard is created whole and never replaced, so an interrupted prediction goes on where it
+Maps are kept as uint16 (error <= 1/131070) in shards, and read one at a time: memory use does not grow with their
+number. ``BBBB/NNNN.safetensors`` holds maps of images of block BBBB of the split, `BLOCK` to a block: who wants some
+looks at their blocks alone. A shard is created whole and never replaced, so an interrupted prediction goes on where it
 stopped. Its metadata tell which maps it holds, and of each its cost and its digest, which is checked whenever it is
 read.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,9 @@ from bench.runtime.progress import note
 from bench.store.objects import Objects
 
 SHARD_MAPS, SHARD_PIXELS = 64, 2**25
+
+BLOCK = 1024
+"""Images of a split whose maps lie in one folder."""
 
 EPISODES = "episodes.json"
 """Beside the shards, of few-shot sets."""
@@ -46,12 +50,14 @@ class MapCache:
     Args:
         objects: the store's.
         folder: the name of the folder where the shards lie.
-        ids: the maps that are asked for; None for all. Others are as if they were not there.
+        ids: the samples whose maps are asked for, as they follow one another in the split; None for all that are there,
+            to read alone. Others are as if they were not there.
+        start: the number of the first of them.
     """
 
-    def __init__(self, objects: Objects, folder: str, ids: Collection[str] | None = None) -> None:
+    def __init__(self, objects: Objects, folder: str, ids: Sequence[str] | None = None, start: int = 0) -> None:
         self.objects, self.folder = objects, folder
-        self._ids = None if ids is None else frozenset(ids)
+        self._numbers = None if ids is None else {sample_id: start + place for place, sample_id in enumerate(ids)}
         self.damaged: list[str] = []
         """The shards that are not what was written; none of their maps count."""
         self._places: dict[str, _Place] = {}
@@ -96,7 +102,9 @@ class MapCache:
         return self._place(sample_id).cost
 
     def add(self, sample_id: str, probs: ProbabilityMap, cost: dict[str, float | None]) -> None:
-        """Take a map in; it is in the store once its shard is full or `flush` was called."""
+        """Take a map in, of one of ``ids``; it is in the store once its shard is full or `flush` was called."""
+        if self._waiting and self._block(self._waiting[0][0]) != self._block(sample_id):
+            self.flush()
         self._waiting.append((sample_id, to_uint16(probs), cost))
         if len(self._waiting) >= SHARD_MAPS or sum(codes.size for _, codes, _ in self._waiting) >= SHARD_PIXELS:
             self.flush()
@@ -111,12 +119,12 @@ class MapCache:
             for tensor, (sample_id, codes, cost) in zip(tensors, self._waiting, strict=True)
         ]
         content = save(tensors, {_INDEX: json.dumps(index)})
-        names = self._shards()
-        number = 1 + max((_number(name) for name in names), default=-1)
-        while not self.objects.create(f"{self.folder}/{number:04d}{SUFFIX}", content):
+        folder = self._block(self._waiting[0][0])
+        number = 1 + max((_number(name) for name in _shards(self.objects.names(f"{folder}/"))), default=-1)
+        while not self.objects.create(f"{folder}/{number:04d}{SUFFIX}", content):
             number += 1
         self._waiting = []
-        self._added.append(f"{self.folder}/{number:04d}{SUFFIX}")
+        self._added.append(f"{folder}/{number:04d}{SUFFIX}")
         self._open(self._added[-1])
 
     def _place(self, sample_id: str) -> _Place:
@@ -127,13 +135,21 @@ class MapCache:
         return self._places[sample_id]
 
     def _shards(self) -> list[str]:
-        return [name for name in self.objects.names(f"{self.folder}/") if name.endswith(SUFFIX)]
+        if self._numbers is None:
+            return _shards(self.objects.tree(self.folder))
+        # Those of stores of before lie in no block.
+        folders = [self.folder, *dict.fromkeys(map(self._block, self._numbers))]
+        return [name for folder in folders for name in _shards(self.objects.names(f"{folder}/"))]
+
+    def _block(self, sample_id: str) -> str:
+        assert self._numbers is not None, "all that are there can be read alone"
+        return f"{self.folder}/{self._numbers[sample_id] // BLOCK:04d}"
 
     def _open(self, name: str) -> None:
         try:
             with safe_open(self.objects.path(name), framework="np") as shard:
                 for entry in json.loads((shard.metadata() or {})[_INDEX]):
-                    if self._ids is None or entry["id"] in self._ids:
+                    if self._numbers is None or entry["id"] in self._numbers:
                         place = _Place(name, entry["tensor"], entry["digest"], entry["cost"])
                         self._places.setdefault(entry["id"], place)
         except FileNotFoundError:
@@ -162,6 +178,10 @@ def _digest(sample_id: str, codes: np.ndarray, cost: dict[str, Any]) -> str:
     told = hashlib.blake2b(json.dumps([sample_id, codes.shape, cost]).encode(), digest_size=16)
     told.update(np.ascontiguousarray(codes))
     return told.hexdigest()
+
+
+def _shards(names: Iterable[str]) -> list[str]:
+    return [name for name in names if name.endswith(SUFFIX)]
 
 
 def _number(name: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 
 from bench.contracts import GoesByName, Image, ProbabilityMap
@@ -51,6 +52,12 @@ class Refined(GoesByName):
         found = self._folder.covered(ids, "refined map")
         self._folder.said()
         return found
+
+    def of_samples(self, ids: Sequence[str]) -> tuple[Refined, Sequence[Path]]:
+        """See `bench.contracts.OfSamples`."""
+        part = copy(self)
+        part._folder, files = self._folder.of_samples(ids)
+        return part, files
 
     def refine_named(
         self, ids: Sequence[str], images: Sequence[Image], maps: Sequence[ProbabilityMap]

@@ -31,7 +31,7 @@ def whole() -> Path:
         finished = manifest(key=key * 32, refiner=key, generation=1, identity={"test": "files", "base": {"base": {}}})
         store.add(finished, records(*(f"{key}{number}" for number in range(4))))
     store.enter(manifest(key="m" * 32, refiner="m", status="failed", error="no"))
-    maps = MapCache(store.objects, MAPS)
+    maps = MapCache(store.objects, MAPS, [f"s{number}" for number in range(4)])
     for number in range(4):
         maps.add(f"s{number}", np.full((5, 4 + number), number / 4, np.float32), {"seconds": float(number)})
         if number % 2:

@@ -63,7 +63,7 @@ def test_what_is_there_is_told_and_partly_predicted_maps_are_counted(
     assert len(found.there) == 2 and found.to_compute == 1
     assert {step.does: step.is_there for step in found.steps} == {"test maps": True, "refine": False}
     assert dry(toy, "threshold").steps == () and "2 in the store" in str(dry(toy, "threshold"))
-    shards = sorted(Path("store/bases").glob("*/maps-*/*.safetensors"))
+    shards = sorted(Path("store/bases").glob("*/maps-*/*/*.safetensors"))
     assert len(shards) == 4
     for shard in shards[::2]:  # of each split one of two
         shard.unlink()

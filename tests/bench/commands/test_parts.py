@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +12,9 @@ import pytest
 import bench
 from bench.commands.run import RunResult
 from bench.execution import stages
+from bench.images import sampling
+from bench.plugins import narrowing, variants
+from bench.runtime.reading import digest_of
 from bench.store import Store
 from tests.bench.conftest import Toy
 from tests.bench.records import METRIC_COLUMNS
@@ -96,6 +101,25 @@ def test_another_size_of_parts_meanwhile(toy: Toy, monkeypatch: pytest.MonkeyPat
     assert len(Store("store").objects.names("parts/")) == 4
     assert_same(run(toy, "store", refiner=["identity"], shard=3), run(toy, "whole", refiner=["identity"]))
     assert Store("store").objects.names("parts/") == []
+
+
+def test_a_part_looks_at_no_file_of_another_one(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: Counter[Path] = Counter()
+
+    def counting(path: Path, *size: int) -> bytes:
+        looked[path] += 1
+        return digest_of(path, *size)
+
+    monkeypatch.setattr(sampling, "SAMPLE", 1)
+    for module in (variants, narrowing):
+        monkeypatch.setattr(module, "digest_of", counting)
+    shutil.copytree(toy.maps, "refined")
+    identity, refined = records(run(toy, "store", shard=1, refiner=["identity", "refined[path=refined]"])).values()
+    pd.testing.assert_frame_equal(refined, identity)
+    for folder in (toy.maps, Path("refined")):
+        *others, telling = sorted(looked[path] for path in folder.iterdir())
+        # When the run is planned, and when its own part is worked on; the one that tells how all are coded, always.
+        assert max(others) <= 4 and telling >= 7
 
 
 def test_force_computes_every_part_anew(toy: Toy) -> None:

@@ -100,7 +100,7 @@ def deleted(file: Path, other: Path) -> None:
 KINDS = {
     "manifest": "cells/*/*.json",
     "records": "cells/*/*.parquet",
-    "maps": "bases/*/maps-*/*.safetensors",
+    "maps": "bases/*/maps-*/*/*.safetensors",
     "finished.json": "refiners/*/finished.json",
     "what was learned": "refiners/*/t*.json*",
     "base": "bases/*/fit/finished.json",

@@ -1,0 +1,76 @@
+"""A base or refiner that has a file for each sample, for a part of a large split: without the other samples' files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from bench.contracts import OfSamples
+from bench.plugins.variants import Variant
+from bench.runtime.reading import changed, digest_of
+
+
+class Narrowing:
+    """The parts of a variant. It stays on the machine that plans: it is pickled without all that.
+
+    Args:
+        variant: the whole.
+        made: made of it; its files are not read again.
+    """
+
+    def __init__(self, variant: Variant, made: Any) -> None:
+        self._variant, self._made = variant, made
+        self._parts: dict[tuple[int, int], Variant] = {}
+
+    def part(self, ids: Sequence[str], start: int) -> Variant:
+        """Of the samples from number ``start`` on, which have these ids; all of it, where it has no file for each."""
+        key = (start, len(ids))
+        if not isinstance(self._made, OfSamples):
+            return self._variant
+        if key not in self._parts:  # of all cells that share it one
+            narrowed, files = self._made.of_samples(ids)
+            known = {
+                path: {file: digests[file] for file in files if file in digests}
+                for path, digests in self._variant.files.items()
+            }
+            whole = {one.name: getattr(self._variant, one.name) for one in fields(Variant)}
+            self._parts[key] = PartVariant(**whole, plugin=narrowed, digests=known, whole=self._variant.identity)
+        return self._parts[key]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+@dataclass(frozen=True)
+class PartVariant(Variant):
+    """A variant that knows some of its files alone.
+
+    Attributes:
+        plugin: the plug-in, which is made already.
+        digests: as `files`, of those.
+        whole: the identity of the whole, which is its own.
+    """
+
+    plugin: Any = field(default=None, hash=False)
+    digests: Mapping[Path, Mapping[Path, bytes]] = field(default_factory=dict, hash=False)
+    whole: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return self.whole
+
+    @property
+    def files(self) -> Mapping[Path, Mapping[Path, bytes]]:
+        return self.digests
+
+    def check_unchanged(self) -> None:
+        """Raises UserError where one of its files is not what it was."""
+        for file, before in (one for digests in self.digests.values() for one in digests.items()):
+            if digest_of(file) != before:
+                raise changed(file)
+
+    def make(self, **filled_in: Any) -> Any:
+        """The plug-in."""
+        return self.plugin
