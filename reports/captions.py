@@ -8,7 +8,7 @@ from bench.contracts import PROTOCOLS
 from bench.reports.rows import Row
 from bench.reports.selection import Selected
 from bench.reports.statistics import FEW, FEW_MARK
-from bench.store import LAYOUT, Manifest
+from bench.store import LAYOUT, STARTED, Manifest
 
 
 def remarks(cells: Sequence[Selected], rows: Sequence[Row]) -> tuple[str, ...]:
@@ -22,6 +22,7 @@ def remarks(cells: Sequence[Selected], rows: Sequence[Row]) -> tuple[str, ...]:
         protocol(manifests[0].rules, manifests[0].protocol),
         seeds(rows),
         _workers([manifest for manifest in manifests if manifest.status == "done"]),
+        _memory([manifest for manifest in manifests if manifest.status == "done"], rows),
         _earlier(manifests[0]),
         f"left out: {counted(superseded, 'earlier cell')} of the same names, with other data or parameters"
         if superseded
@@ -97,6 +98,14 @@ def _workers(manifests: Sequence[Manifest]) -> str:
     if not counts or counts[-1] == 1:
         return ""
     return f"{' or '.join(map(str, counts))} workers side by side: seconds are one image's in one worker"
+
+
+def _memory(manifests: Sequence[Manifest], rows: Sequence[Row]) -> str:
+    # Versions that forked nothing said nothing.
+    kinds = {kind for one in manifests for kind in one.environment.get("process", STARTED).split("; ")}
+    if len(kinds) == 1 or all(row.values.get("peak_rss_mb") is None for row in rows):
+        return ""
+    return "RAM is of processes that were forked for some cells and started afresh for others: it cannot be compared"
 
 
 def _short(commit: str) -> str:

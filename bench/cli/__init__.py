@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Sequence
 
@@ -62,6 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     4 cells are not finished yet (`status`), 130 ended by Ctrl-C, 129 by a closed terminal, 143 by SIGTERM.
     """
     screen.write_anything()
+    # Arrow's own allocator keeps some of what it has read, so that memory would grow with the number of images.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     try:
         with stopping():
             arguments = parser().parse_args(argv)

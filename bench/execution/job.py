@@ -116,6 +116,7 @@ class Job:
             ids={**cell.ids, split: ids},
             contents=contents,
             scored=scored,
+            narrowed={},
         )
         return replace(self, cell=cut, part=(start, stop), split=split)
 

@@ -49,7 +49,7 @@ class Cell:
         prints: the fingerprints of val and test.
         contents: what the samples of each split that is used hold.
         reading: what the dataset's files were taken for.
-        narrowed: the base and the refiner, for parts of a split.
+        narrowed: the base and the refiner, for parts of a split; {} of a part.
         metrics: the plugged-in metrics that it is scored by, too, by column.
         manifest: what the store will hold, still without numbers.
         asked: the grid names the refiner; False for a baseline that joined.

@@ -33,11 +33,12 @@ from bench.plugins.calls import arrays_of, calling, own
 from bench.plugins.entry_points import Entry
 from bench.plugins.outputs import taken
 from bench.plugins.variants import Variant, digest
+from bench.runtime import fork_server
 from bench.runtime.crew import crew
 from bench.runtime.environment import describe
 from bench.runtime.progress import note, track
 from bench.runtime.sealed import Log
-from bench.store import Learned, Manifest, Training, cell_task, kept_task, maps_task
+from bench.store import FORKED, STARTED, Learned, Manifest, Training, cell_task, kept_task, maps_task
 from bench.store.objects import answering
 
 _TRUTH, _FOUND = "has_truth", "has_found"
@@ -213,7 +214,7 @@ def _refining(job: Job, made: _Made) -> list[Stage]:
     # It reads no sample, so that it need not know of any.
     light = {name: contents for name, contents in job.cell.contents.items() if contents.digests is None}
     base, refiner = (job.cell.narrowed[kind].part((), 0) for kind in ("base", "refiner"))
-    whole = replace(job, cell=replace(job.cell, base=base, refiner=refiner, contents=light))
+    whole = replace(job, cell=replace(job.cell, base=base, refiner=refiner, contents=light, narrowed={}))
     needs = (*_names(made.all), *_names(found))
     return [*found, Stage(label, put_together, whole, cell_task(manifest), _cell_is_done, needs=needs, cell=manifest)]
 
@@ -300,14 +301,14 @@ def refine(job: Job) -> None:
     assert job.lease is not None
     frame = _scored(job)
     seen = {name: bool(frame.get(name, pd.Series([True])).any()) for name in (_TRUTH, _FOUND)}
-    job.store.add(_done(job, seen, describe(job.device)), frame, job.lease)
+    job.store.add(_done(job, seen, _environment(job)), frame, job.lease)
     job.store.clear(job.lease)
 
 
 def refine_part(job: Job) -> None:
     """Refine and score a part of the test split, image by image, and store its records."""
     assert job.lease is not None and job.part is not None
-    about = {"environment": json.dumps(describe(job.device))}
+    about = {"environment": json.dumps(_environment(job))}
     job.store.add_part(job.cell.manifest, job.part, _scored(job), about, job.lease)
     job.store.clear(job.lease)
 
@@ -319,11 +320,21 @@ def put_together(job: Job) -> None:
     told = [parts.read(*cut, columns=[_TRUTH, _FOUND]) for cut in cuts]
     seen = {name: any(pc.any(table[name]).as_py() for table, _ in told) for name in (_TRUTH, _FOUND)}
     environments = [json.loads(about["environment"]) for _, about in told]
-    # Of a cell that several machines have computed, all of them.
-    names = "; ".join(dict.fromkeys(one["device_name"] for one in environments))
-    manifest = _done(job, seen, environments[0] | {"device_name": names})
+    # Of a cell that several machines, or processes of several kinds, have computed, all of them.
+    several = {
+        name: "; ".join(dict.fromkeys(one[name] for one in environments if name in one))
+        for name in ("device_name", "process")
+        if name in environments[0]
+    }
+    manifest = _done(job, seen, environments[0] | several)
     job.store.add(manifest, (parts.read(*cut)[0] for cut in cuts), job.lease)
     parts.clear()
+
+
+def _environment(job: Job) -> dict[str, Any]:
+    """Of the process, or the ``--workers``, that refined the images."""
+    forked = fork_server.is_forked and job.workers == 1  # which are all started afresh
+    return describe(job.device) | ({"process": FORKED if forked else STARTED} if job.own_process else {})
 
 
 def _scored(job: Job) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,27 @@ from bench.runtime.reading import changed, digest_of
 
 
 class Narrowing:
-    """The parts of a variant. It stays on the machine that plans: it is pickled without all that.
+    """The parts of a variant.
 
     Args:
         variant: the whole.
-        made: made of it; its files are not read again.
+        made: made of it, where somebody has.
     """
 
-    def __init__(self, variant: Variant, made: Any) -> None:
-        self._variant, self._made = variant, made
+    def __init__(self, variant: Variant, made: Any = None) -> None:
+        self._variant = variant
         self._parts: dict[tuple[int, int], Variant] = {}
+        if made is not None:
+            self._made = made
+
+    @cached_property
+    def _made(self) -> Any:
+        return self._variant.make(device="cpu", seed=0)
 
     def part(self, ids: Sequence[str], start: int) -> Variant:
         """Of the samples from number ``start`` on, which have these ids; all of it, where it has no file for each."""
         key = (start, len(ids))
-        if not isinstance(self._made, OfSamples):
+        if not isinstance(self._variant.entry.factory, OfSamples):
             return self._variant
         if key not in self._parts:  # of all cells that share it one
             narrowed, files = self._made.of_samples(ids)
@@ -40,7 +47,7 @@ class Narrowing:
         return self._parts[key]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {}
+        return {"_variant": self._variant, "_parts": {}}
 
 
 @dataclass(frozen=True)

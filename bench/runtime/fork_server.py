@@ -29,6 +29,9 @@ from loky.backend.process import LokyProcess
 from bench.runtime.failures import summarised
 from bench.runtime.warden import HAS_WARDEN, guarded
 
+is_forked = False
+"""Whether this process was forked from a server, and has its imports from there."""
+
 _TASKS = Path("/proc/self/task")
 _GONE = (EOFError, OSError)
 
@@ -173,8 +176,10 @@ def _serve(connection: Connection, prepare: bytes) -> None:
 
 def _become(descriptors: list[int], live: bytes, *arguments: Any) -> NoReturn:
     """In a new process: all of its life. It ends as Python ends one that it has forked, which frees nothing."""
+    global is_forked
     code: Any = 1
     try:
+        is_forked = True
         for each in descriptors:
             os.set_inheritable(each, False)
         _seed()

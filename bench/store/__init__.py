@@ -41,16 +41,18 @@ from bench.store.garbage import Garbage, leftovers, old_runs, unused
 from bench.store.kept import KeptImage, KeptImages
 from bench.store.learned import Learned, Training
 from bench.store.leases import Lease, Leases, LostError
-from bench.store.manifest import LAYOUT, SEQUENCE, Manifest, PluggedMetric, VariantName
+from bench.store.manifest import FORKED, LAYOUT, SEQUENCE, STARTED, Manifest, PluggedMetric, VariantName
 from bench.store.maps import EPISODES, MapCache
 from bench.store.objects import WORK, answering
 from bench.store.parts import Parts, cuts
 from bench.store.tasks import Task, base_task, cell_task, fit_task, kept_task, maps_task
 
 __all__ = [
+    "FORKED",
     "LAYOUT",
     "RUNS",
     "SEQUENCE",
+    "STARTED",
     "Damage",
     "Garbage",
     "KeptImage",

@@ -183,6 +183,11 @@ class Manifest(BaseModel):
         return {name: getattr(self, name) for name in names}
 
 
+FORKED, STARTED = "forked", "started"
+"""As ``environment["process"]``: whose memory was measured. One that was forked has no pages of code that it does not
+run; a started one has read all of its imports."""
+
+
 def short(key: str) -> str:
     """As much of a key as file names hold."""
     return key[:12]

@@ -172,6 +172,26 @@ def test_limits_and_protocols_are_groups_of_their_own(store: Store) -> None:
     assert titles == {"roads", "roads (first 20)", *drawn}
 
 
+@pytest.mark.parametrize(
+    ("processes", "memory", "said"),
+    [
+        (({"process": "forked"}, {"process": "forked"}), 100.0, False),
+        (({"process": "forked"}, {"process": "started"}), 100.0, True),
+        (({"process": "forked"}, {"process": "forked; started"}), 100.0, True),
+        (({"process": "forked"}, {}), 100.0, True),  # of an earlier version
+        (({}, {}), 100.0, False),
+        (({"process": "forked"}, {"process": "started"}), NAN, False),
+    ],
+)
+def test_memory_of_two_kinds_of_processes_is_not_to_be_compared(
+    store: Store, processes: tuple[dict[str, str], dict[str, str]], memory: float, said: bool
+) -> None:
+    for refiner, environment in zip(("identity", "prn"), processes, strict=True):
+        add(store, refiner, records([0.5], peak_rss_mb=memory), environment=environment)
+    (group,) = build(store).groups
+    assert any("RAM is of processes" in remark for remark in group.remarks) is said
+
+
 def test_remarks_say_what_the_numbers_come_from(store: Store) -> None:
     environment = {"device_name": "H100", "versions": {"refinebench": "1.2"}, "commit": "0123456789abcdef+changes"}
     add(store, "identity", [0.5, 0.6], written="2026-01-01T09:00:00", complete="6 of 6226 pairs")

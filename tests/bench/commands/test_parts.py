@@ -15,6 +15,7 @@ from bench.execution import stages
 from bench.images import sampling
 from bench.plugins import narrowing, variants
 from bench.runtime.reading import digest_of
+from bench.runtime.warden import HAS_WARDEN
 from bench.store import Store
 from tests.bench.conftest import Toy
 from tests.bench.records import METRIC_COLUMNS
@@ -53,6 +54,7 @@ def assert_same(one: RunResult, other: RunResult) -> None:
         {"shard": 6},
         {"shard": 3, "workers": 2},
         {"shard": 2, "engine": "local", "jobs": 2},
+        {"shard": 2, "engine": "slurm", "slurm": ["cluster=debug"]},
     ],
     ids=str,
 )
@@ -61,6 +63,8 @@ def test_the_records_are_those_of_a_cell_in_one_piece(toy: Toy, options: dict[st
     assert_same(parts, whole)
     remarks = [[cell.remarks for cell in result.store.manifests()] for result in (whole, parts)]
     assert remarks[0] == remarks[1]
+    kinds = {cell.environment.get("process") for cell in parts.store.manifests()}
+    assert kinds == {None if "engine" not in options else "forked" if HAS_WARDEN else "started"}
     left = Store("parts").objects
     assert left.names("parts/") == left.names("leases/") == [] and not list(Path("parts/work").iterdir())
 

@@ -173,7 +173,7 @@ def test_a_run_with_workers_ends_as_one_without(toy: Toy, tmp_path: Path) -> Non
     together = _run(toy, tmp_path / "shared", "threshold", workers=2, engine="local")
     for name, (manifest, frame) in together.items():
         assert manifest.key == alone[name][0].key and "workers" not in alone[name][0].environment
-        assert manifest.environment["workers"] == 2
+        assert (manifest.environment["workers"], manifest.environment["process"]) == (2, "started")
         columns = ["id", *METRIC_COLUMNS]
         pd.testing.assert_frame_equal(frame[columns], alone[name][1][columns])
         computed = frame if name != "threshold" else frame.drop(index=2)
