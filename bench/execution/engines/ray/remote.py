@@ -5,6 +5,7 @@ So nothing of ours is imported here but within functions.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 import socket
@@ -17,6 +18,9 @@ from typing import Any
 import ray
 
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+EVERY = 1.0
+"""Seconds between two things that a task says of its progress, and that the driver hears."""
 
 LINGER = 30.0
 """Seconds that a driver which has done all waits for the command that started it."""
@@ -49,17 +53,39 @@ def settle(told: dict[str, Any]) -> str:
     return ""
 
 
-def run(told: dict[str, Any], work: bytes) -> Any:
+def run(told: dict[str, Any], work: bytes, *handles: Any) -> Any:
     """A task.
 
     Args:
         told: of the driver's `home`.
         work: a pickled function of ours and its arguments.
+        handles: further arguments, which only Ray can send.
 
     Returns:
         What it returns; or in what way this node is unfit.
     """
-    return settle(told) or _called(work)
+    return settle(told) or _called(work, *handles)
+
+
+class Ear:
+    """An actor beside the driver: tasks tell it how far they are, and it tells the driver, once in a while."""
+
+    def __init__(self) -> None:
+        self._heard: dict[str, Any] = {}
+        self._anything = asyncio.Event()
+
+    async def hear(self, stage: str, step: Any) -> None:
+        """How far a stage is; what was heard of it before is forgotten."""
+        self._heard[stage] = step
+        self._anything.set()
+
+    async def told(self) -> dict[str, Any]:
+        """By stage, what was heard since it was asked last; it waits until there is something."""
+        await self._anything.wait()
+        await asyncio.sleep(EVERY)  # of many tasks together
+        found, self._heard = self._heard, {}
+        self._anything.clear()
+        return found
 
 
 class Driver:
@@ -93,6 +119,6 @@ class Driver:
             ray.kill(own, no_restart=True)
 
 
-def _called(work: bytes) -> Any:
+def _called(work: bytes, *more: Any) -> Any:
     function, *arguments = pickle.loads(work)
-    return function(*arguments)
+    return function(*arguments, *more)

@@ -10,6 +10,7 @@ from typing import Any
 
 import ray
 from ray import exceptions
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from bench.contracts import UserError
 from bench.execution.engines import Outcome
@@ -17,11 +18,11 @@ from bench.execution.engines.agenda import Taken
 from bench.execution.engines.ray import needs, worker
 from bench.execution.engines.ray.cluster import LOOK, Cluster
 from bench.execution.engines.ray.needs import Needs
-from bench.execution.engines.ray.remote import home, run
+from bench.execution.engines.ray.remote import Ear, home, run
 from bench.redaction import one_line
 from bench.runtime.child import GRACE
 from bench.runtime.failures import summarised
-from bench.runtime.progress import note
+from bench.runtime.progress import Step, hand_on, note
 
 RETRIES = 5
 """Further attempts at a stage that was lost: nodes that are taken back by their owner come in bursts, but a stage that
@@ -82,6 +83,9 @@ class Tasks:
         self._ended: list[tuple[Taken, Outcome]] = []
         self._pixels: dict[str, int] = {}
         self._unfit_since: dict[Any, float] = {}
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        self._ear = ray.remote(Ear).options(num_cpus=0, scheduling_strategy=here).remote()
+        self._hearing: list[Any] = [self._ear.told.remote()]
 
     @property
     def busy(self) -> bool:
@@ -113,8 +117,11 @@ class Tasks:
             now = time.monotonic()
             pause = max(0.0, min([end - now, LOOK, *(attempt.due - now for attempt in self._again)]))
             if self._at_work:
-                for reference in ray.wait(list(self._at_work), num_returns=1, timeout=pause)[0]:
-                    self._end(reference)
+                for reference in ray.wait([*self._at_work, *self._hearing], num_returns=1, timeout=pause)[0]:
+                    if reference in self._at_work:
+                        self._end(reference)
+                    else:
+                        self._hear(reference)
             elif not self._ended:
                 time.sleep(pause)
             if time.monotonic() >= end:
@@ -131,6 +138,17 @@ class Tasks:
             if left:
                 _, left = ray.wait(left, num_returns=len(left), timeout=2 * GRACE)
         self._at_work, self._again, self._ended = {}, [], []
+        ray.kill(self._ear)
+
+    def _hear(self, reference: Any) -> None:
+        at_work = {attempt.taken.stage.name for attempt in self._at_work.values()}
+        try:
+            for stage, step in ray.get(reference).items():
+                if stage in at_work:  # else it has ended meanwhile
+                    hand_on(Step(*step), stage)
+            self._hearing = [self._ear.told.remote()]
+        except exceptions.RayError:
+            self._hearing = []  # it is gone: nobody hears how far the stages are, and they go on
 
     def _submit(self, attempt: _Attempt) -> None:
         asked, stage = attempt.needs, attempt.taken.stage
@@ -143,7 +161,7 @@ class Tasks:
             "name": stage.name,
             "max_retries": 0,  # here, with another lease
         }
-        reference = self._task.options(**options).remote(self._home, pickle.dumps((worker.run, stage)))
+        reference = self._task.options(**options).remote(self._home, pickle.dumps((worker.run, stage)), self._ear)
         self._at_work[reference] = attempt
 
     def _end(self, reference: Any) -> None:

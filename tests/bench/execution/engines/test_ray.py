@@ -20,6 +20,7 @@ import pytest
 import bench
 from bench.commands.run import RunResult
 from bench.contracts import UserError
+from bench.runtime.progress import Step, overheard_by
 from bench.store import Store
 from tests.bench.conftest import Toy, install
 from tests.bench.records import METRIC_COLUMNS
@@ -62,6 +63,8 @@ class Unlucky(Refiner):
             time.sleep(60)
         if first and self.end == "waits":
             time.sleep(60)
+        if self.end == "takes long":
+            time.sleep(1)
         return [probs / 2 for probs in maps]
 '''
 
@@ -163,6 +166,16 @@ def test_the_numbers_are_those_of_this_machine_and_each_process_has_the_threads_
     assert same(there.store, local) and len(numbers(local)) == 4
     assert {line.split()[1] for line in attempts(tmp_path / "there")} == {"1"}
     assert not ray.is_initialized()
+
+
+def test_how_far_a_stage_is_is_heard_here(toy: Toy, nodes: Nodes, tmp_path: Path) -> None:
+    long, heard = unlucky("takes long", tmp_path / "marks"), list[Step | str]()
+    with overheard_by(heard.append):
+        result = run(toy, long, store=tmp_path / "s", engine="ray", address=nodes.address)
+    (cell,) = (cell.manifest for cell in result.cells if cell.manifest.refiner != "identity")
+    steps = [what for what in heard if isinstance(what, Step) and cell.key[:8] in what.stage]
+    assert [step.done for step in steps] == sorted(step.done for step in steps)
+    assert steps[0].done == 0 < steps[-1].done and {step.total for step in steps[1:]} == {cell.largest}
 
 
 @pytest.mark.parametrize("end", ["kills the worker", "kills itself"])
