@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import friedmanchisquare, kendalltau, rankdata
 
 from bench.contracts import UserError
 from bench.reports import resampling
@@ -143,6 +142,8 @@ def _ranks(found: Ranking) -> Sheet:
                 "first": float(first[place]),
             }
         )
+    from scipy.stats import friedmanchisquare, kendalltau  # late: most tables have none of it, and need not wait for it
+
     friedman = friedmanchisquare(*found.ranks.T)
     steady = np.array([kendalltau(observed, drawn).statistic for drawn in found.drawn[:: len(found.drawn) // 500]])
     turned = [
@@ -201,4 +202,6 @@ def _able(block: Block) -> list[str]:
 
 
 def _ranked(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    from scipy.stats import rankdata
+
     return np.asarray(rankdata(-values, axis=-1))

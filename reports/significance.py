@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import permutation_test, rankdata, wilcoxon
 
 from bench.reports.columns import Column
 from bench.reports.pairs import GAINS, aligned, numbered
@@ -46,6 +45,8 @@ def examined(differences: NDArray[np.float64], *, seed: int = 0) -> Tested:
     """The tests of ``(N,)`` differences without NaN. Where all are zero, both p are 1."""
     if not differences.any():
         return Tested(1.0, 1.0, 0.0)
+    from scipy.stats import wilcoxon  # late: most tables have no tests, and need not wait for it
+
     return Tested(
         wilcoxon=float(wilcoxon(differences, zero_method="pratt").pvalue),
         permutation=_permutation(differences, seed),
@@ -61,6 +62,8 @@ def _permutation(differences: NDArray[np.float64], seed: int) -> float:
     """
     moved = differences[differences != 0]
     if 2 ** len(moved) <= RESAMPLES:
+        from scipy.stats import permutation_test
+
         padded = np.append(moved, 0.0)  # scipy asks for two
         return float(permutation_test((padded,), np.sum, permutation_type="samples", n_resamples=np.inf).pvalue)
     rng, batch = np.random.default_rng(seed), max(1, _AT_ONCE // len(moved))
@@ -173,6 +176,8 @@ def _vector(row: Row, own: Row, column: Column, groups: Mapping[str, str] | None
 
 
 def _rank_biserial(differences: NDArray[np.float64]) -> float:
+    from scipy.stats import rankdata
+
     moved = differences[differences != 0]
     ranks = rankdata(np.abs(moved))
     return float((ranks * np.sign(moved)).sum() / ranks.sum())

@@ -18,6 +18,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recvfds, sendfds
 from pathlib import Path
@@ -44,19 +45,23 @@ class ForkServer:
     Args:
         prepare: picklable; imports what the children will use.
         environment: variables over those of this process.
+        parent: what it is forked from itself, with the same environment; None where it is started afresh.
 
     Attributes:
         problem: why it can start none, in one line; "" where it can.
     """
 
-    def __init__(self, prepare: Callable[[], object], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, prepare: Callable[[], object], environment: Mapping[str, str], parent: ForkServer | None = None
+    ) -> None:
         self._lock = threading.Lock()
         if not HAS_WARDEN:
             self.problem = "only Linux has a warden"
             return
         self._connection, theirs = multiprocessing.Pipe()
         watched, self._lifeline = multiprocessing.Pipe(duplex=False)
-        self._process = start_afresh(environment, theirs, watched, pickle.dumps(_serve), pickle.dumps(prepare))
+        start = partial(start_afresh, environment) if parent is None else parent.start
+        self._process = start(theirs, watched, pickle.dumps(_serve), pickle.dumps(prepare))
         try:
             self.problem = self._connection.recv()
         except _GONE:

@@ -55,6 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("speed suite")
     group.addoption("--device", choices=["cpu", "cuda"], default="cpu", help="where the networks run")
     group.addoption("--repeats", type=int, default=5, help="timed forward passes of a network; the median counts")
+    group.addoption("--largest", type=int, default=1_000, help="cells of the largest study that is run")
     group.addoption("--results", type=Path, help="write the tables to this file: JSON if it ends in .json, or Markdown")
 
 
@@ -108,3 +109,9 @@ def device(request: pytest.FixtureRequest) -> str:
 def repeats(request: pytest.FixtureRequest) -> int:
     """How often a network is timed."""
     return int(request.config.getoption("--repeats"))
+
+
+@pytest.fixture
+def largest(request: pytest.FixtureRequest) -> int:
+    """Cells of the largest study that is run."""
+    return int(request.config.getoption("--largest"))

@@ -1,8 +1,8 @@
 """Processes that have imported what stages need: each stage is then forked from one in some ms.
 
 One for each set of plug-ins that a stage uses, and no more than those: the memory that a stage measures is the
-refiner's, not that of a base whose maps it reads. What plug-ins import only when they work is learned from the first
-stages.
+refiner's, not that of a base whose maps it reads. They are forked themselves, from one that has what all stages need.
+What plug-ins import only when they work is learned from the first stages.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ class Warm:
     def __init__(self, threads: int | None = None, most: int = MOST) -> None:
         self._most = most
         self.environment = {} if threads is None else dict.fromkeys(_THREADS, str(threads))
+        self._root = _Root(self.environment)
         self._servers: OrderedDict[frozenset[tuple[str, str]], Kept] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -56,7 +57,7 @@ class Warm:
         plugins = stage.plugins
         key = frozenset((entry.kind, entry.name) for entry in plugins)
         with self._lock:
-            kept = self._servers.pop(key, None) or Kept(plugins, self.environment)
+            kept = self._servers.pop(key, None) or Kept(plugins, self._root)
             self._servers[key] = kept
             kept.users += 1
             idle = [other for other, one in self._servers.items() if not one.users]
@@ -76,12 +77,38 @@ class Warm:
             self._servers.clear()
         for one in servers:
             one.close()
+        self._root.close()
 
     def __enter__(self) -> Warm:
         return self
 
     def __exit__(self, *raised: object) -> None:
         self.close()
+
+
+class _Root:
+    """The server that all others are forked from, started with the first of them."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._server: ForkServer | None = None
+        self._lock = threading.Lock()
+
+    def server(self, plugins: Sequence[Entry], modules: Sequence[str]) -> ForkServer:
+        """One that has these imported."""
+        with self._lock:
+            if self._server is None:
+                self._server = ForkServer(partial(_load, (), ()), self._environment)
+        load, parent = partial(_load, plugins, modules), None if self._server.problem else self._server
+        try:
+            return ForkServer(load, self._environment, parent)
+        except OSError:
+            return ForkServer(load, self._environment)  # the root was killed
+
+    def close(self) -> None:
+        with self._lock:
+            if self._server is not None:
+                self._server.close()
 
 
 class Kept:
@@ -91,8 +118,8 @@ class Kept:
         users: of its children.
     """
 
-    def __init__(self, plugins: Sequence[Entry], environment: Mapping[str, str]) -> None:
-        self._plugins, self._environment, self.users = plugins, environment, 0
+    def __init__(self, plugins: Sequence[Entry], root: _Root) -> None:
+        self._plugins, self._root, self.users = plugins, root, 0
         self._servers: list[ForkServer] = []
         self._learned: dict[str, None] = {}
         self._seconds, self._wasted = 0.0, 0.0
@@ -104,7 +131,7 @@ class Kept:
             if not self._servers or (self._wasted > self._seconds and not self._servers[-1].problem):
                 # From here on it pays that one imports what each child would. Those of the one before are at work yet.
                 begin, self._wasted = time.monotonic(), 0.0
-                started = ForkServer(partial(_load, self._plugins, tuple(self._learned)), self._environment)
+                started = self._root.server(self._plugins, tuple(self._learned))
                 self._seconds = time.monotonic() - begin
                 if self._servers and started.problem:
                     self._seconds = math.inf
