@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from bench import images
 from bench.contracts import Finding, Image, Mask, Sample, Split, UserError
-from bench.runtime.reading import changed, digest_of
+from bench.runtime.reading import changed, digest_of, digests_of
 
 LOSSY_SUFFIXES = (".jpg", ".jpeg")
 
@@ -137,10 +137,8 @@ class PairDataset:
     @cached_property
     def digests(self) -> Digests:
         """What the files hold; read once. Raises UserError as `fingerprint`."""
-        known: dict[Path, bytes] = {}  # queries of one class share their support files
-        for path in (path for pair in self._pairs for path in pair.files):
-            if path not in known:
-                known[path] = _digest(path)
+        # Queries of one class share their support files.
+        known = digests_of(list(dict.fromkeys(path for pair in self._pairs for path in pair.files)), _digest)
         return {pair.id: tuple(known[path] for path in pair.files) for pair in self._pairs}
 
     def expecting(self, index: int, digests: tuple[bytes, ...]) -> Sample:

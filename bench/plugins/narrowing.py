@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.contracts import OfSamples
 from bench.plugins.variants import Variant
-from bench.runtime.reading import changed, digest_of
+from bench.runtime.reading import changed, digests_of
 
 
 class Narrowing:
@@ -74,9 +74,13 @@ class PartVariant(Variant):
 
     def check_unchanged(self) -> None:
         """Raises UserError where one of its files is not what it was."""
-        for file, before in (one for digests in self.digests.values() for one in digests.items()):
-            if digest_of(file) != before:
-                raise changed(file)
+        for before in self.digests.values():
+            try:
+                after = digests_of(list(before))
+            except OSError as error:
+                raise changed(error.filename) from None
+            if gone := next((file for file in before if after[file] != before[file]), None):
+                raise changed(gone)
 
     def make(self, **filled_in: Any) -> Any:
         """The plug-in."""

@@ -34,7 +34,7 @@ from bench.plugins.spec import Spec, parse, parts_of
 from bench.plugins.tuning import Search, Tuned
 from bench.redaction import redacted
 from bench.runtime.folders import files_below, kind_of
-from bench.runtime.reading import changed, digest_of
+from bench.runtime.reading import changed, digest_of, digests_of
 from bench.store import SEQUENCE, VariantName
 
 _ANOTHER = "name a refiner that does not"
@@ -591,7 +591,7 @@ def content_hash(path: Path, factory: Any = None) -> str:
 def _digests(path: Path) -> dict[Path, bytes]:
     """Of a file, or of a folder's files, in the order of their names."""
     files = [path] if path.is_file() else sorted(file for file in files_below(path) if file.is_file())
-    return {file: digest_of(file) for file in files}
+    return digests_of(files)
 
 
 def _hash_of(path: Path, digests: Mapping[Path, bytes], factory: Any) -> str:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import stat
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from io import BufferedReader
 from pathlib import Path
 
 from bench.contracts import UserError
+
+_READERS, _AT_A_TIME = 16, 64
+"""Threads that read, and files in a turn of one: a turn costs more than a small file of a disk."""
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -47,6 +53,17 @@ def digest_of(path: Path, size: int = 64) -> bytes:
     """BLAKE2b of a file's bytes, of so many bytes. Raises as `open_regular`."""
     with open_regular(path) as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=size)).digest()
+
+
+def digests_of(paths: Sequence[Path], digest: Callable[[Path], bytes] = digest_of) -> dict[Path, bytes]:
+    """Those of many files, several read at once, as a server may take its time for each. Raises as ``digest``."""
+
+    def each(part: Sequence[Path]) -> list[bytes]:
+        return [digest(path) for path in part]
+
+    parts = [paths[start : start + _AT_A_TIME] for start in range(0, len(paths), _AT_A_TIME)]
+    with ThreadPoolExecutor(_READERS) as threads:
+        return dict(zip(paths, itertools.chain.from_iterable(threads.map(each, parts)), strict=True))
 
 
 def changed(

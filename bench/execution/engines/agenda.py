@@ -129,8 +129,9 @@ class Agenda:
         if lease is None:
             self._say_who(stage)
             return None
+        taken = Taken(replace(stage, job=replace(stage.job, lease=lease)), lease)
         try:
-            done = stage.is_done  # by whoever had the lease when we looked first
+            done = taken.stage.is_done  # by whoever had the lease when we looked first
         except UserError:
             leases.give_back(lease)
             raise
@@ -140,7 +141,7 @@ class Agenda:
             return None
         self._left.remove(stage.name)
         hand_on(Step(stage.name, 0, None), stage.name)  # it begins: whoever listens hears that first of all
-        return Taken(replace(stage, job=replace(stage.job, lease=lease)), lease)
+        return taken
 
     def _say_who(self, stage: Stage) -> None:
         if stage.name not in self._waited_for:

@@ -1,10 +1,13 @@
 """How stages have ended: a file of each worker, which the others and whoever watches them read.
 
-The store tells what is finished. These files tell what has failed, so that nobody tries it again, and what it took.
+The store tells what is finished. These files tell what has failed, so that nobody tries it again, and what it took; and
+of what is finished they tell it at once, where to look into the store would be to read all that was made.
 """
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -110,6 +113,11 @@ class HeardError(UserError):
         return self.end.outcome.error
 
 
+LOOK = 5.0
+"""Seconds between two looks at the journals, but for who holds the lease on what is asked for: there may be a thousand
+of them, and many thousand stages to come across."""
+
+
 class Heard:
     """What the workers of a run have told.
 
@@ -123,26 +131,40 @@ class Heard:
         self._failed: dict[str, End] = {}
         self._last: End | None = None
         self._told: set[str] = set()
+        self._looked = -math.inf
 
     def has(self, stage: str) -> bool:
         """Whether one of them has told how it ended."""
         return stage in self._told
 
     def unless_failed(self, stage: Stage) -> Stage:
-        """The stage, whose being done is refused with a HeardError where it has failed or nothing is to be started."""
+        """The stage, whose being done is refused with a HeardError where it has failed or nothing is to be started.
+
+        Where it is told that it is done, that is not looked at again.
+        """
         return replace(stage, done=_UnlessFailed(self, stage.name, stage.done))
 
-    def check(self, stage: str) -> None:
-        """Raises HeardError."""
-        before = [end for end in self._journals.new(self._before) if not end.outcome.killed]
-        for end in (*before, *self._journals.new(self._beside)):
-            self._told.add(end.stage)
-            if end.outcome.error:
-                self._failed.setdefault(end.stage, end)
-            if end.last:
-                self._last = end
+    def has_done(self, stage: str, *, at_once: bool) -> bool:
+        """Whether one of them has told that it is done.
+
+        Args:
+            at_once: what was told up to now counts, and not up to `LOOK` seconds ago.
+
+        Raises:
+            HeardError: it has failed, or nothing is to be started.
+        """
+        if at_once or time.monotonic() - self._looked >= LOOK:
+            self._looked = time.monotonic()
+            before = [end for end in self._journals.new(self._before) if not end.outcome.killed]
+            for end in (*before, *self._journals.new(self._beside)):
+                self._told.add(end.stage)
+                if end.outcome.error:
+                    self._failed.setdefault(end.stage, end)
+                if end.last:
+                    self._last = end
         if (refused := self._last or self._failed.get(stage)) is not None:
             raise HeardError(refused)
+        return stage in self._told
 
 
 @dataclass(frozen=True)
@@ -152,8 +174,8 @@ class _UnlessFailed:
     done: Callable[[Job], bool]
 
     def __call__(self, job: Job) -> bool:
-        self.heard.check(self.stage)
-        return self.done(job)
+        # Who has the lease begins it if it is not done: nobody can tell of it any more.
+        return self.heard.has_done(self.stage, at_once=job.lease is not None) or self.done(job)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _as_it_is, (self.done,)  # the stage's own process need not hear of the others

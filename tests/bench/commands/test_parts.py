@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,7 @@ from bench.commands.run import RunResult
 from bench.execution import stages
 from bench.images import sampling
 from bench.plugins import narrowing, variants
-from bench.runtime.reading import digest_of
+from bench.runtime.reading import digests_of
 from bench.runtime.warden import HAS_WARDEN
 from bench.store import Store
 from tests.bench.conftest import Toy
@@ -110,13 +111,13 @@ def test_another_size_of_parts_meanwhile(toy: Toy, monkeypatch: pytest.MonkeyPat
 def test_a_part_looks_at_no_file_of_another_one(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     looked: Counter[Path] = Counter()
 
-    def counting(path: Path, *size: int) -> bytes:
-        looked[path] += 1
-        return digest_of(path, *size)
+    def counting(paths: Sequence[Path]) -> dict[Path, bytes]:
+        looked.update(paths)
+        return digests_of(paths)
 
     monkeypatch.setattr(sampling, "SAMPLE", 1)
     for module in (variants, narrowing):
-        monkeypatch.setattr(module, "digest_of", counting)
+        monkeypatch.setattr(module, "digests_of", counting)
     shutil.copytree(toy.maps, "refined")
     identity, refined = records(run(toy, "store", shard=1, refiner=["identity", "refined[path=refined]"])).values()
     pd.testing.assert_frame_equal(refined, identity)

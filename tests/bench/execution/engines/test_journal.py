@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from bench.contracts import UserError
-from bench.execution.engines import Outcome
+from bench.execution.engines import Outcome, journal
 from bench.execution.engines.journal import End, Heard, HeardError, Journal, Journals
 from bench.execution.stages import Stage
 
-JOB: Any = None
+JOB: Any = SimpleNamespace(lease="held")
 
 
 def failed(stage: str, **more: Any) -> End:
@@ -70,6 +72,32 @@ def test_a_stage_that_has_failed_elsewhere_is_refused_with_the_same_line(tmp_pat
     assert Outcome.of(refused.value).error == failed("a").outcome.error
     assert b.is_done and heard.has("a") and not heard.has("b")
     assert not pickle.loads(pickle.dumps(a)).is_done  # in the stage's own process nothing is heard
+
+
+def test_what_is_told_to_be_done_is_not_looked_at_again(tmp_path: Path) -> None:
+    path = tmp_path / "0.jsonl"
+    writer, heard = Journal(path), Heard([path])
+    a, b = heard.unless_failed(stage("a")), heard.unless_failed(stage("b"))
+    writer.add(End("a", Outcome(seconds=1.0, host="node7")))
+    assert a.is_done and not b.is_done
+
+
+def test_who_does_not_hold_the_lease_looks_once_in_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(journal.time, "monotonic", lambda: now)
+    path = tmp_path / "0.jsonl"
+    writer, heard = Journal(path), Heard([path])
+    free: Any = SimpleNamespace(lease=None)
+    a, b = (heard.unless_failed(replace(stage(name), job=free)) for name in "ab")
+    assert not a.is_done
+    writer.add(End("a", Outcome(found=True)))
+    assert not a.is_done
+    now = journal.LOOK
+    assert a.is_done
+    writer.add(failed("b"))
+    assert not b.is_done
+    with pytest.raises(HeardError):
+        assert replace(b, job=JOB).is_done
 
 
 def test_after_the_last_end_all_are_refused(tmp_path: Path) -> None:
