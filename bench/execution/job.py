@@ -111,8 +111,8 @@ class Job:
             scored = ids if scored == cell.ids[split] else tuple(one for one in ids if one in self._all_scored)
         cut = replace(
             cell,
-            base=cell.narrowed["base"].part(ids, start),
-            refiner=cell.narrowed["refiner"].part(ids, start),
+            base=cell.narrowed["base"].part(ids, split, start),
+            refiner=cell.narrowed["refiner"].part(ids, split, start),
             ids={**cell.ids, split: ids},
             contents=contents,
             scored=scored,

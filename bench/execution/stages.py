@@ -213,7 +213,7 @@ def _refining(job: Job, made: _Made) -> list[Stage]:
     ]
     # It reads no sample, so that it need not know of any.
     light = {name: contents for name, contents in job.cell.contents.items() if contents.digests is None}
-    base, refiner = (job.cell.narrowed[kind].part((), 0) for kind in ("base", "refiner"))
+    base, refiner = (job.cell.narrowed[kind].part(()) for kind in ("base", "refiner"))
     whole = replace(job, cell=replace(job.cell, base=base, refiner=refiner, contents=light, narrowed={}))
     needs = (*_names(made.all), *_names(found))
     return [*found, Stage(label, put_together, whole, cell_task(manifest), _cell_is_done, needs=needs, cell=manifest)]

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bench.contracts import OfSamples
+from bench.contracts import OfSamples, Split
 from bench.plugins.variants import Variant
 from bench.runtime.reading import changed, digests_of
 
@@ -23,7 +23,7 @@ class Narrowing:
 
     def __init__(self, variant: Variant, made: Any = None) -> None:
         self._variant = variant
-        self._parts: dict[tuple[int, int], Variant] = {}
+        self._parts: dict[tuple[Split, int, int], Variant] = {}
         if made is not None:
             self._made = made
 
@@ -31,9 +31,12 @@ class Narrowing:
     def _made(self) -> Any:
         return self._variant.make(device="cpu", seed=0)
 
-    def part(self, ids: Sequence[str], start: int) -> Variant:
-        """Of the samples from number ``start`` on, which have these ids; all of it, where it has no file for each."""
-        key = (start, len(ids))
+    def part(self, ids: Sequence[str], split: Split = "test", start: int = 0) -> Variant:
+        """Of the samples of a split from number ``start`` on, which have these ids.
+
+        All of it, where it has no file for each.
+        """
+        key = (split, start, len(ids))
         if not isinstance(self._variant.entry.factory, OfSamples):
             return self._variant
         if key not in self._parts:  # of all cells that share it one

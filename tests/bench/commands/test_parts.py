@@ -119,8 +119,10 @@ def test_a_part_looks_at_no_file_of_another_one(toy: Toy, monkeypatch: pytest.Mo
     for module in (variants, narrowing):
         monkeypatch.setattr(module, "digests_of", counting)
     shutil.copytree(toy.maps, "refined")
-    identity, refined = records(run(toy, "store", shard=1, refiner=["identity", "refined[path=refined]"])).values()
+    refiners = ["identity", "refined[path=refined]", "threshold"]
+    identity, refined, threshold = records(run(toy, "store", shard=1, refiner=refiners)).values()
     pd.testing.assert_frame_equal(refined, identity)
+    assert len(threshold) == len(identity)  # what it was fitted to is in parts, too
     for folder in (toy.maps, Path("refined")):
         *others, telling = sorted(looked[path] for path in folder.iterdir())
         # When the run is planned, and when its own part is worked on; the one that tells how all are coded, always.
