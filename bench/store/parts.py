@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,7 +25,7 @@ _NAME = re.compile(r"parts/(?P<key>[^./]+)\.(?P<cut>\d+-\d+)\.(?P<generation>\d+
 
 @dataclass(frozen=True)
 class Parts:
-    """Those of one cell.
+    """Those of one cell, as they are when it is asked first.
 
     Attributes:
         key: the cell's.
@@ -90,10 +91,19 @@ class Parts:
     def _named(self) -> str:
         return f"{FOLDER}/{self.key}."
 
+    @cached_property
+    def _there(self) -> dict[str, list[re.Match[str]]]:
+        """By cut. Listed once: to list the folder for each of them would take the square of their number."""
+        found: dict[str, list[re.Match[str]]] = defaultdict(list)
+        for name in self.objects.names(self._named):
+            if named := _NAME.fullmatch(name):
+                found[named["cut"]].append(named)
+        return found
+
     def _whole(self, start: int, stop: int) -> bytes | None:
-        for name in self.objects.names(f"{self._named}{start}-{stop}."):
-            found = _NAME.fullmatch(name)
-            if found is None or int(found["generation"]) < self.least:
+        for found in self._there.get(f"{start}-{stop}", ()):
+            name = found[0]
+            if int(found["generation"]) < self.least:
                 continue
             try:
                 content = self.objects.read(name)
