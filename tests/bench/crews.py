@@ -62,7 +62,7 @@ def dies_at_once() -> Callable[[Any], Any]:
 
 
 def leaves(inbox: Any, folder: Path, end: str) -> Iterator[Any]:
-    """Starts a process and a daemon of its own; then ends, one way or another."""
+    """Starts a process and a daemon of its own; once it is sent something, it ends, one way or another."""
     left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"], close_fds=False)
     if (first := os.fork()) == 0:
         os.setsid()
@@ -72,6 +72,7 @@ def leaves(inbox: Any, folder: Path, end: str) -> Iterator[Any]:
         time.sleep(300)  # holds the pipe to the parent open
     os.waitpid(first, 0)
     yield left.pid, int((folder / "daemon").read_text())
+    next(inbox, None)
     if end == "crash":
         os._exit(7)
     if end == "kill":

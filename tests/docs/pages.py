@@ -29,6 +29,7 @@ import venv
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -274,6 +275,7 @@ def _broken(link: str, page: Path, root: Path) -> str:
     return ""
 
 
+@cache
 def anchors(page: Path) -> set[str]:
     """What GitHub calls the headings of a page, and the anchors that it writes itself."""
     found, seen = set(), Counter[str]()

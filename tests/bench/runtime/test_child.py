@@ -53,6 +53,7 @@ def test_its_end_is_told_and_nothing_outlives_it(
     try:
         left = child.receive(60)
         assert all(map(_alive, left))
+        child.send("end")
         if error is None:
             assert child.receive(60) is END
         else:

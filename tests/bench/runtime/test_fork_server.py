@@ -70,6 +70,7 @@ def test_with_the_server_its_children_end(tmp_path: Path) -> None:
     server = ForkServer(prepares, {})
     child = Child(leaves, tmp_path, "stop", server=server)
     left = child.receive(60)
+    child.send("end")
     server.close()
     deadline = time.monotonic() + 20
     while any(map(_alive, left)) and time.monotonic() < deadline:
