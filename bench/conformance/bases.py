@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from bench.conformance.declared import attribute, making_checks
-from bench.conformance.maps import covered, covers_anything, map_checks, outputs, pickled
+from bench.conformance.maps import covered, covers_anything, map_checks, narrowed, outputs, pickled
 from bench.conformance.material import Case, TinySplit, ordinary, sample
 from bench.conformance.report import Check, ContractError, Remark
-from bench.contracts import PartialBase, ProbabilityMap
+from bench.contracts import OfSamples, PartialBase, ProbabilityMap
 from bench.plugins.variants import Variant
 from bench.runtime.failures import summarised
 
@@ -58,6 +58,8 @@ def base_checks(variant: Variant, workdir: Path) -> Iterator[Check]:
         yield Check("covered", lambda: covered(subject.ready))
         return
     yield from map_checks(subject)
+    if isinstance(subject.ready, OfSamples):
+        yield Check("a sample's part", lambda: narrowed(subject))
     yield Check("blind to the mask", lambda: _blind(subject))
     yield Check("pickling", lambda: _pickling(subject))
 

@@ -54,6 +54,16 @@ def pickled(subject: Subject) -> str:
     return "and unpickled, it gives the same map"
 
 
+def narrowed(subject: Subject) -> str:
+    """Whether what has a file for each sample gives for one of them, elsewhere, what the whole does."""
+    whole = _first(subject, subject.ready)
+    part, files = subject.ready.of_samples([sample(ordinary()).id])
+    if gone := [path for path in files if not path.is_file()]:
+        raise ContractError(f"of_samples() names what is no file: {gone[0]}")
+    _same(_first(subject, pickle.loads(pickle.dumps(part))), whole, "of_samples() gives another map")
+    return "as the whole"
+
+
 def outputs(subject: Subject, instance: Any, cases: Sequence[Case]) -> list[ProbabilityMap]:
     """The maps of the cases, each checked. Raises `ContractError` or UserError where one is none."""
     found = subject.apply(instance, cases)

@@ -11,10 +11,10 @@ import numpy as np
 
 from bench.conformance.cost import cost_check
 from bench.conformance.declared import attribute, making_checks, space_check
-from bench.conformance.maps import covered, covers_anything, map_checks, outputs, pickled
+from bench.conformance.maps import covered, covers_anything, map_checks, narrowed, outputs, pickled
 from bench.conformance.material import Case, TinyMaps, brightness, hard, ordinary, sample
 from bench.conformance.report import Check, ContractError, Remark
-from bench.contracts import DECISION, AsksBase, GoesByName, Oracle, ProbabilityMap
+from bench.contracts import DECISION, AsksBase, GoesByName, OfSamples, Oracle, ProbabilityMap
 from bench.plugins.variants import Variant
 
 
@@ -80,6 +80,8 @@ def refiner_checks(variant: Variant, workdir: Path) -> Iterator[Check]:
         yield Check("covered", lambda: covered(subject.ready))
         return
     yield from map_checks(subject)
+    if isinstance(subject.ready, OfSamples):
+        yield Check("a sample's part", lambda: narrowed(subject))
     yield Check("decision on hard maps", lambda: _decisions(subject))
     yield Check("pickling", lambda: pickled(subject))
     if subject.ready.trainable:

@@ -394,6 +394,30 @@ def test_a_base_with_maps_of_its_own_samples_alone_is_told_that_none_was_checked
     assert note.what == "covered" and "none was checked" in note.detail
 
 
+class Parted(Bright):
+    """Gives the maps of a part upside down, or names a file of which there is none."""
+
+    trainable, level = False, 100.0
+
+    def __init__(self, *, wrong: str = "", upside_down: bool = False) -> None:
+        super().__init__()
+        self.wrong, self.upside_down = wrong, upside_down
+
+    def of_samples(self, ids: Sequence[str]) -> tuple[BaseNetwork, Sequence[Path]]:
+        files = [Path("absent.png")] if self.wrong == "file" else [Path(__file__)]
+        return type(self)(upside_down=self.wrong == "map"), files
+
+    def predict(self, samples: Sequence[Sample]) -> list[ProbabilityMap]:
+        return [probs[::-1].copy() if self.upside_down else probs for probs in super().predict(samples)]
+
+
+def test_a_part_of_a_base_gives_the_maps_of_the_whole() -> None:
+    assert {line.what for line in check_base(Parted)} >= {"a sample's part"}
+    for wrong, said in (("map", "gives another map"), ("file", "names what is no file: absent.png")):
+        (line,) = failures(check_base, Parted, wrong=wrong)
+        assert "a sample's part" in line and said in line
+
+
 def test_a_base_must_not_cover_what_it_was_not_asked_for() -> None:
     (line,) = failures(check_base, Inventing)
     assert "covered" in line and "another" in line
