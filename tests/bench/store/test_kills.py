@@ -42,8 +42,10 @@ def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 def begun(folder: Path) -> bool:
     """The second, slow cell has its first record."""
-    first = list(folder.glob("store/cells/*/*__identity__*.1.json"))
-    return bool(first) and any(log.stat().st_size for log in folder.glob("store/work/cell-*/records.jsonl"))
+    done = [json.loads(path.read_text())["key"] for path in folder.glob("store/cells/*/*__identity__*.1.json")]
+    # What the first has worked in is removed after it is done.
+    logs = [log for log in folder.glob("store/work/cell-*/records.jsonl") if done and done[0] not in log.parent.name]
+    return any(log.stat().st_size for log in logs)
 
 
 def stamps(store: Path) -> dict[Path, int]:
