@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 import time
 from functools import partial
@@ -18,6 +17,7 @@ from bench.contracts import Budget
 from bench.execution.measure import MIB, Cost, Meter
 from bench.plugins.entry_points import defaults_of
 from bench.plugins.variants import SequenceVariant, Variant
+from bench.runtime.allocating import give_back
 
 SIDE = 512
 REPEATS = 3
@@ -54,13 +54,6 @@ def _cost(subject: Subject, variant: Variant) -> str:
     return declared
 
 
-def _give_back_freed_memory() -> None:
-    """glibc keeps what was freed: the plug-in would grow into what drawing the image took, unseen."""
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "malloc_trim"):
-        libc.malloc_trim(0)
-
-
 def _measured(subject: Subject, most: float) -> tuple[float, float]:
     """Seconds, and growth of the resident memory in MiB.
 
@@ -69,7 +62,7 @@ def _measured(subject: Subject, most: float) -> tuple[float, float]:
     """
     meter, case = Meter("cpu"), scene(SIDE, SIDE)
     outputs(subject, subject.ready, [ordinary().copy()])  # loads the libraries it needs
-    _give_back_freed_memory()
+    give_back()  # the plug-in would grow into what drawing the image took, unseen
     before = psutil.Process().memory_info().rss / MIB
     costs: list[Cost] = []
     end = time.monotonic() + PATIENCE

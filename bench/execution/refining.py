@@ -13,6 +13,7 @@ from bench.execution.job import Job
 from bench.execution.measure import Cost, Meter
 from bench.plugins.calls import calling, own
 from bench.plugins.outputs import taken, unchanged
+from bench.runtime.allocating import give_back
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Refining:
                 # First calls allocate and compile. What this one does to its arrays is not measured with the next.
                 _refining(self.refiner, own(sample), read_only(probs.copy()))()
             self.job.check_refiner_files()  # weights are read now at the latest
+            give_back()
             self.warm = True
         with calling(where, sample.image, sample.mask, probs), self.job.reading_files(self.job.cell.refiner):
             returned, cost = self.meter(_refining(self.refiner, sample, probs))

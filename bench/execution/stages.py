@@ -34,6 +34,7 @@ from bench.plugins.entry_points import Entry
 from bench.plugins.outputs import taken
 from bench.plugins.variants import Variant, digest
 from bench.runtime import fork_server
+from bench.runtime.allocating import give_back
 from bench.runtime.crew import crew
 from bench.runtime.environment import describe
 from bench.runtime.progress import note, track
@@ -400,6 +401,7 @@ def _predict(job: Job, split: Split) -> None:
             base = job.fitted_base()
             base.predict([own(samples[indices[0]])])  # warm-up: weights are read now at the latest
         job.cell.base.check_unchanged()
+        give_back()
         for index in track(indices, label):
             sample = samples[index]
             where = f"{label}: {sample.id}"

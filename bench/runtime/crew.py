@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, NoReturn, TypeVar
 
 from bench.contracts import UserError
+from bench.runtime.allocating import kept
 from bench.runtime.child import ONE_THREAD, Child, Inbox
 from bench.runtime.failures import DiedError, Stopped
 
@@ -45,7 +46,7 @@ def crew(make: Callable[[], Work[Item, Result]], count: int) -> Iterator[Callabl
     workers: list[Child] = []
     try:
         for _ in range(count):
-            workers.append(Child(_serve, make, environment=ONE_THREAD))
+            workers.append(Child(_serve, make, environment=ONE_THREAD | kept()))
         for worker in workers:
             _answer(worker, "--workers")
         yield partial(_spread, workers)
