@@ -224,6 +224,7 @@ class Opened:
         self.whole: dict[Split, Dataset] = {name: source.split(name) for name in SPLITS}
         # Kept, as a part remembers the hash of its files.
         self._parts: dict[tuple[Split, frozenset[str]], Part] = {}
+        self._contents: dict[int, tuple[Dataset, Contents]] = {}
 
     def covered(self, base: BaseNetwork) -> dict[Split, Dataset]:
         """The splits without a limit: those samples that a partial base has maps for."""
@@ -240,6 +241,12 @@ class Opened:
     def limited(self, splits: dict[Split, Dataset]) -> dict[Split, Dataset]:
         """What the limit leaves of each split; one that it does not cut is as it was."""
         return {name: self._limited(name, split) for name, split in splits.items()}
+
+    def contents(self, name: Split, split: Dataset) -> Contents:
+        """What its samples hold, as all bases that see this same split share it."""
+        if id(split) not in self._contents:  # kept with it, so that the number stays its own
+            self._contents[id(split)] = split, Contents.of(split, self.whole[name])
+        return self._contents[id(split)][1]
 
     @cached_property
     def reading(self) -> str:
@@ -313,9 +320,7 @@ class _Based:
         if scored:
             self.need("test", "every cell is scored on it")
         self.ids = {name: tuple(split.ids) for name, split in self.splits.items()}
-        self.contents = {
-            name: Contents.of(self.splits[name], opened.whole[name]) for name in used if len(self.splits[name])
-        }
+        self.contents = {name: opened.contents(name, self.splits[name]) for name in used if len(self.splits[name])}
         self._prints: dict[Split, str] = {}
         self._looked: dict[tuple[str, str], _Looked] = {}
 

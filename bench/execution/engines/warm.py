@@ -18,7 +18,7 @@ from importlib import import_module
 
 from bench.execution.stages import Stage
 from bench.plugins.entry_points import Entry
-from bench.runtime.allocating import kept
+from bench.runtime import allocating
 from bench.runtime.environment import software
 from bench.runtime.fork_server import ForkServer
 
@@ -47,7 +47,7 @@ class Warm:
 
     def __init__(self, threads: int | None = None, most: int = MOST) -> None:
         self._most = most
-        self.environment = kept() | ({} if threads is None else dict.fromkeys(_THREADS, str(threads)))
+        self.environment = allocating.kept() | ({} if threads is None else dict.fromkeys(_THREADS, str(threads)))
         self._root = _Root(self.environment)
         self._servers: OrderedDict[frozenset[tuple[str, str]], Kept] = OrderedDict()
         self._lock = threading.Lock()
