@@ -1,0 +1,8 @@
+"""The table's rows, in its order. A new row is a `Contest` in one of these modules' lists."""
+
+from __future__ import annotations
+
+from tests.benchmarks.contests import Contest
+from tests.benchmarks.rows import metrics
+
+TABLE: list[Contest] = [*metrics.ROWS]
