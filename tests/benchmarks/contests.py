@@ -23,6 +23,7 @@ from tests.benchmarks.measuring import ALL_CORES, cpu_seconds, in_fresh_process,
 
 Job = Callable[[], Any]
 Clock = Callable[[], float]
+CLOCKS: dict[str, Clock | None] = {"cpu": cpu_seconds, "wall": time.perf_counter, "told": None}
 
 
 class MissingError(Exception):
@@ -61,8 +62,8 @@ class Contest:
         rounds: of the alternating pass.
         processes: that share the rounds. Where an array happens to lie in memory can double a job's time as long as its
             process lives; only jobs of many seconds have one alone.
-        clock: what the ratio is of: CPU time on one thread, or wall time with all cores, for work of several processes
-            or on a GPU.
+        clock: what the ratio is of: CPU time on one thread; wall time with all cores, for work of several processes or
+            on a GPU; or the seconds an image that a job itself returns, where its start is not to count.
         device: "cuda" where the jobs need a GPU.
         memory: whether a fresh process of each can tell its peak: not where the work is done by processes below it.
         guard: the ratio below which CI fails; None for rows that CI does not run.
@@ -83,7 +84,7 @@ class Contest:
     images: int = 1
     rounds: int = 15
     processes: int = 3
-    clock: Literal["cpu", "wall"] = "cpu"
+    clock: Literal["cpu", "wall", "told"] = "cpu"
     device: Literal["cpu", "cuda"] = "cpu"
     memory: bool = True
     guard: float | None = None
@@ -195,14 +196,13 @@ def _prepared(contest: Contest, folder: Path) -> Jobs:
 
 
 def _times(contest: Contest, folder: Path, rounds: int, seconds: float) -> _Times:
-    on_cpu = contest.clock == "cpu"
-    with threads(1 if on_cpu else ALL_CORES):
+    with threads(1 if contest.clock == "cpu" else ALL_CORES):
         jobs = _prepared(contest, folder)
         theirs, own = jobs.peer(), jobs.ours()
         if contest.agree:
             contest.agree(theirs, own)
         del theirs, own
-        return _alternating(jobs, rounds, seconds, cpu_seconds if on_cpu else time.perf_counter)
+        return _alternating(jobs, rounds, seconds, CLOCKS[contest.clock])
 
 
 def _with_all_cores(contest: Contest, folder: Path, rounds: int, seconds: float) -> tuple[_Times, dict[str, float]]:
@@ -226,7 +226,7 @@ def _memory(contest: Contest, folder: Path, side: str) -> float:
         return peak_growth_mib(getattr(_prepared(contest, folder), side), contest.device)
 
 
-def _alternating(jobs: Jobs, rounds: int, seconds: float, clock: Clock) -> _Times:
+def _alternating(jobs: Jobs, rounds: int, seconds: float, clock: Clock | None) -> _Times:
     """Who begins changes from round to round."""
     found = _Times()
     peer, ours = ((job, _calls(job, seconds, clock)) for job in (jobs.peer, jobs.ours))
@@ -237,12 +237,16 @@ def _alternating(jobs: Jobs, rounds: int, seconds: float, clock: Clock) -> _Time
     return found
 
 
-def _calls(job: Job, seconds: float, clock: Clock) -> int:
+def _calls(job: Job, seconds: float, clock: Clock | None) -> int:
     """How many fill a round: one that is too short would measure the clock."""
+    if clock is None:
+        return 1
     return max(1, round(seconds / max(_seconds_a_call(job, 1, clock), 1e-6)))
 
 
-def _seconds_a_call(job: Job, calls: int, clock: Clock) -> float:
+def _seconds_a_call(job: Job, calls: int, clock: Clock | None) -> float:
+    if clock is None:
+        return float(job())
     gc.collect()
     gc.disable()
     try:

@@ -96,7 +96,7 @@ def _ratios(rows: Sequence[Contest], entries: Sequence[Entry]) -> list[dict[str,
     found = []
     for contest in rows:
         entry = _entry(contest, entries)
-        clock = " (wall)" if contest.clock == "wall" else ""
+        clock = "" if contest.clock == "cpu" else " (wall)"
         found.append(
             {
                 "work": contest.work,
