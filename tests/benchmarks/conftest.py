@@ -90,7 +90,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     run = config.stash[_MEASURED].run()
     if not run.entries and not run.tables:
         return
-    text = page.summary(run)
+    text = page.summary(run, short=config.getoption("--short"))
     terminalreporter.write_line("\n" + text)
     results: Path | None = config.getoption("--results")
     if results is not None and results.suffix == ".json":
