@@ -19,8 +19,9 @@ JOBS ?= 2
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist worksteal --durations 15
 
-# The speed suite, on an idle machine: half an hour, what it measures as JSON, docs/performance.md of that. With BENCH a
-# part of it, to the terminal alone; with BEFORE, a JSON file of an earlier state, that stands beside it: BENCH="-k metrics", "--device cuda --results speed.json", "--compare FILE.json".
+# The speed suite, on an idle machine: an hour; what it measures as JSON, and docs/performance.md of that, beside an
+# earlier run with BEFORE=FILE.json. With BENCH a part of it, to the terminal alone: BENCH="-k metrics",
+# BENCH="--device cuda --results speed.json", BENCH="--compare FILE.json".
 SPEED := docs/results/speed/$(shell date -u +%F).json
 bench: venv
 ifdef BENCH

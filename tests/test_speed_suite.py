@@ -71,7 +71,7 @@ def contest(**fields: object) -> Contest:
 def test_the_ratio_is_of_cpu_time_in_alternating_rounds(tmp_path: Path) -> None:
     found = hold(contest(prepare=partial(busy_jobs, 0.009, 0.003), images=3), tmp_path, QUICK)
     assert found.ratio == pytest.approx(3, rel=0.3) and found.rounds == 3
-    assert found.low is not None and found.high is not None and found.low <= found.ratio <= found.high
+    assert found.ratio and found.low and found.high and found.low <= found.ratio <= found.high
     assert found.peer_ms == pytest.approx(3, rel=0.3) and found.ours_ms == pytest.approx(1, rel=0.3)
     assert found.ours_wall_ms is not None and found.ours_wall_ms >= 0.9
     assert found.missing == ""
