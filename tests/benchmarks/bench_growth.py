@@ -33,7 +33,7 @@ def metrics(side: int, folder: Path) -> Job:
 def pseudo_labels(stored: str, side: int, folder: Path) -> Job:
     given = example("objects", side)
     probs = given.codes if stored == "uint8" else given.exact.astype(stored)
-    return lambda: patch_optimal(probs, given.mask, 64, smooth=1.0)  # type: ignore[arg-type]
+    return lambda: patch_optimal(probs, given.mask, 64, smooth=1.0)
 
 
 def prn(side: int, folder: Path) -> Job:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +48,9 @@ def summary(run: Run, *, short: bool = False) -> str:
     parts = [_about(run)]
     if rows:
         found = _ratios(rows, run.entries)
-        bounds = [{"fails below": _times(contest.guard)} for contest in rows if short]
-        parts.append(_tabulated([{**row, **bound} for row, bound in zip_longest(found, bounds, fillvalue={})]))
+        if short:
+            found = [row | {"fails below": _times(contest.guard)} for row, contest in zip(found, rows, strict=True)]
+        parts.append(_tabulated(found))
     for table in run.tables:
         parts += [f"## {table.title}", _tabulated(table.rows)]
     return "\n\n".join(parts) + "\n"
