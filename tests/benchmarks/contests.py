@@ -2,8 +2,8 @@
 
 Both run in turn, in one fresh process and on one thread; the ratio of each round's CPU times is taken, and of these the
 median and the quartiles, over the rounds of several processes. What others do on the machine lengthens both alike. A
-second pass has all cores and takes wall time. Peak memory is that of one call in a fresh process each, over what was
-there when the input was.
+second pass has all cores and takes wall time. Peak memory is that of a second call in a fresh process each, over what
+was there before it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from bench.runtime.allocating import give_back
 from tests.benchmarks.measuring import ALL_CORES, cpu_seconds, in_fresh_process, peak_growth_mib, threads
 
 Job = Callable[[], Any]
@@ -211,13 +212,12 @@ def _times(contest: Contest, folder: Path, rounds: int, seconds: float) -> _Time
 def _with_all_cores(contest: Contest, folder: Path, rounds: int, seconds: float) -> tuple[_Times, dict[str, float]]:
     with threads(ALL_CORES):
         jobs = _prepared(contest, folder)
-        busy = {"peer_cores": _cores(jobs.peer), "ours_cores": _cores(jobs.ours)}
-        return _alternating(jobs, rounds, seconds, time.perf_counter), busy
+        wall = _alternating(jobs, rounds, seconds, time.perf_counter)
+        return wall, {"peer_cores": _cores(jobs.peer), "ours_cores": _cores(jobs.ours)}
 
 
 def _cores(job: Job) -> float:
-    """How many a call keeps busy, the first call aside."""
-    job()
+    """How many a call keeps busy that is not the first."""
     wall, cpu = time.perf_counter(), cpu_seconds()
     while time.perf_counter() - wall < 0.05:
         job()
@@ -226,7 +226,10 @@ def _cores(job: Job) -> float:
 
 def _memory(contest: Contest, folder: Path, side: str) -> float:
     with threads(1):
-        return peak_growth_mib(getattr(_prepared(contest, folder), side), contest.device)
+        job: Job = getattr(_prepared(contest, folder), side)
+        job()  # what the first call imports and compiles is no part of the work
+        give_back()
+        return peak_growth_mib(job, contest.device)
 
 
 def _alternating(jobs: Jobs, rounds: int, seconds: float, clock: Clock | None) -> _Times:

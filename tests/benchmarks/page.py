@@ -36,8 +36,8 @@ Where both compute one number, the results are compared first. Processes keep th
 BESIDE = """## With all cores, and memory
 
 Wall time of the same calls where every library may use all cores, milliseconds an image, and in brackets how many cores
-were busy: about 1 is work without parallelism. Memory is what one call adds to a fresh process at its peak, over the
-input, MiB.
+were busy: about 1 is work without parallelism. Memory is what a second call in a fresh process adds to it at its peak,
+MiB.
 """
 
 
