@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 EIGHT_BIT = np.arange(256) / 255
 """``(256,)`` float64: the value of each 8-bit level."""
 
-STRIP = 32768
+STRIP = 65536
 """Pixels that are worked on together, so that what lies between two passes stays in the cache."""
 
 

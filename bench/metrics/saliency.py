@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,8 +73,8 @@ class AdaptiveF(Saliency):
 
     def measured(self, pred: NDArray[np.float64], mask: Mask) -> float:
         found = pred >= min(2 * pred.mean(), 1)
-        counts = (np.array([np.count_nonzero(one)]) for one in (found & mask, found))
-        return float(f_measure(*counts, int(np.count_nonzero(mask)))[0])
+        hits, all_found, foreground = (np.array([np.count_nonzero(one)]) for one in (found & mask, found, mask))
+        return float(f_measure(hits, all_found, int(foreground[0]))[0])
 
 
 class WeightedF(Saliency):

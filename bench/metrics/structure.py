@@ -18,19 +18,19 @@ class Moments(NamedTuple):
     """Of the map's values in some pixels.
 
     Attributes:
-        count: of pixels.
+        size: number of pixels.
         mean: 0 without pixels.
         squares: sum of the squared deviations from the mean.
     """
 
-    count: int
+    size: int
     mean: float
     squares: float
 
     @property
     def deviation(self) -> float:
         """Standard deviation (n - 1); 0 of a single pixel."""
-        return math.sqrt(self.squares / max(self.count - 1, 1))
+        return math.sqrt(self.squares / max(self.size - 1, 1))
 
 
 def s_measure(pred: Values, mask: Mask) -> float:
@@ -57,7 +57,7 @@ def s_measure(pred: Values, mask: Mask) -> float:
             object_part, other = _moments(part[truth]), _moments(part[~truth])
             inside.append(object_part)
             outside.append(other)
-            if object_part.count and other.count:
+            if object_part.size and other.size:
                 regions += part.size * _likeness(object_part, other)
             elif part.size:
                 # To the last bit as the toolbox, which compares a constant part with the mean that numpy computes.
@@ -83,15 +83,15 @@ def _moments(values: Values) -> Moments:
     """Changes them."""
     if not values.size:
         return Moments(0, 0.0, 0.0)
-    mean = float(values.mean())
+    mean = float(values.sum()) / values.size
     values -= mean
     return Moments(values.size, mean, float(values @ values))
 
 
 def _together(parts: list[Moments]) -> Moments:
-    count = sum(part.count for part in parts)
-    mean = sum(part.count * part.mean for part in parts) / count
-    return Moments(count, mean, sum(part.squares + part.count * (part.mean - mean) ** 2 for part in parts))
+    size = sum(part.size for part in parts)
+    mean = sum(part.size * part.mean for part in parts) / size
+    return Moments(size, mean, sum(part.squares + part.size * (part.mean - mean) ** 2 for part in parts))
 
 
 def _object_score(mean: float, values: Moments) -> float:
@@ -102,8 +102,8 @@ def _object_score(mean: float, values: Moments) -> float:
 def _likeness(inside: Moments, outside: Moments) -> float:
     """Structural similarity of a region's map to its ground truth, which has both classes."""
     values = _together([inside, outside])
-    true = inside.count / values.count
-    degrees = values.count - 1 + EPSILON
-    variance, of_truth = values.squares / degrees, inside.count * (1 - true) / degrees
-    covariance = inside.count * (1 - true) * (inside.mean - outside.mean) / degrees
+    true = inside.size / values.size
+    degrees = values.size - 1 + EPSILON
+    variance, of_truth = values.squares / degrees, inside.size * (1 - true) / degrees
+    covariance = inside.size * (1 - true) * (inside.mean - outside.mean) / degrees
     return 4 * values.mean * true * covariance / ((values.mean**2 + true**2) * (variance + of_truth) + EPSILON)

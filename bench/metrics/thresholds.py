@@ -56,7 +56,7 @@ def f_measure(hits: Counts, found: Counts, foreground: int) -> NDArray[np.float6
 
 
 def enhanced_alignment(hits: Counts, found: Counts, foreground: int, pixels: int) -> NDArray[np.float64]:
-    """E-measure of masks that find ``hits`` of ``foreground`` pixels with ``found`` ones, of an image of several pixels.
+    """E-measure of masks that find ``hits`` of ``foreground`` pixels with ``found`` ones.
 
     Fan et al., IJCAI 2018. A pixel's value depends on no more than its class in both masks, so it is computed for the
     four pairs of classes.

@@ -106,8 +106,8 @@ def test_drawn_pairs_as_files(normalise: bool) -> None:
     undefined = 0
     for probs, mask in drawn():
         levels = np.rint(probs * 255).astype(np.uint8)
-        given = (levels, 255 * mask.astype(np.uint8)) if normalise else (levels / 255, mask)
-        undefined += check(probs, mask, of_toolbox(*given, normalise), normalise)
+        pred, truth = (levels, 255 * mask.astype(np.uint8)) if normalise else (levels / 255, mask)
+        undefined += check(probs, mask, of_toolbox(pred, truth, normalise), normalise)
     assert undefined, "no pair has the object's centre in the last row or column"
 
 
