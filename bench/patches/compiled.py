@@ -56,18 +56,18 @@ def search(
     grid = (-(-height // patch), -(-width // patch))
     thresholds, ious = np.empty(grid), np.empty(grid)
     levels = np.empty((min(patch, height), width), np.uint8)
-    halves, counts = np.empty((2, 2, LEVELS), np.int32), np.empty((2, LEVELS), np.int64)
+    halves = np.empty((2, 2, LEVELS), np.int32)
+    places, counts = halves.reshape(-1), halves[0]
     for row in range(grid[0]):
         top, bottom = row * patch, min(height, (row + 1) * patch)
-        for line in range(top, bottom):
-            _level(probs[line], scale, levels[line - top])
+        _level(probs[top:bottom], scale, levels)
         for column in range(grid[1]):
             at = (top, bottom, column * patch, min(width, (column + 1) * patch))
-            _count(levels, mask, at, halves.reshape(-1))
+            _count(levels, mask, at, places)
             truth = 0
             for level in range(LEVELS):
-                counts[0, level] = halves[0, 0, level] + halves[1, 0, level]
-                counts[1, level] = halves[0, 1, level] + halves[1, 1, level]
+                counts[0, level] += halves[1, 0, level]
+                counts[1, level] += halves[1, 1, level]
                 truth += counts[1, level]
             # Every candidate predicts a pixel or more, so 0/0 arises for the empty mask alone.
             none = smooth / (truth + smooth) if truth + smooth > 0 else 1.0
@@ -86,13 +86,14 @@ def search(
 def _level(values: np.ndarray, scale: float, levels: np.ndarray) -> None:
     """A uint8 that never falls where the value rises: codes as they are, else one that resolves both ends."""
     if values.itemsize == 1:
-        levels[:] = values
+        levels[: len(values)] = values
         return
-    for index in range(uint64(len(values))):
-        share = np.float32(values[index]) / np.float32(scale)
-        end = max(min(share, np.float32(1) - share), np.float32(0))
-        low = np.uint8(np.float32(151) * math.sqrt(math.sqrt(end)))  # at most 126
-        levels[index] = low if share < 0.5 else np.uint8(LEVELS - 1) - low
+    for line in range(len(values)):
+        for column in range(uint64(values.shape[1])):
+            share = np.float32(values[line, column]) / np.float32(scale)
+            end = max(min(share, np.float32(1) - share), np.float32(0))
+            low = np.uint8(np.float32(151) * math.sqrt(math.sqrt(end)))  # at most 126
+            levels[line, column] = low if share < 0.5 else np.uint8(LEVELS - 1) - low
 
 
 @compiled
