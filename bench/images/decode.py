@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ from bench.contracts import UserError
 from bench.images.arrays import SUFFIXES as ARRAY_SUFFIXES
 from bench.images.arrays import array_size, read_array
 from bench.images.expected import check_expected
+from bench.images.jpeg import jpeg_pixels
+from bench.images.png import HEAD, grey_pixels, header
 from bench.runtime.reading import open_regular
 
 SUFFIXES = (
@@ -32,6 +34,10 @@ SUFFIXES = (
     *ARRAY_SUFFIXES,
 )
 """Of the files that are read, lower case."""
+
+_EIGHT_BITS = {"L": "8-bit", "RGB": "8-bit RGB"}
+
+Fits: TypeAlias = Callable[[tuple[int, int]], None]
 
 UPRIGHT = 1
 """The EXIF orientation of a picture that is shown as it is stored."""
@@ -99,12 +105,13 @@ class Raster:
         return np.array(PillowImage.fromarray(self.values).convert("L"))
 
 
-def decode(path: Path, fits: Callable[[tuple[int, int]], None] = lambda size: None) -> Raster:
+def decode(path: Path, fits: Fits = lambda size: None, *, luma: bool = False) -> Raster:
     """Read a file by its suffix. Its bytes are read once: they are what `bench.images.expected` looks at.
 
     Args:
         path: of the file.
         fits: is asked of (height, width) by the header, before pixels take memory; raises what is wrong with it.
+        luma: of a JPEG in colours the luma that it stores will do, without the colours.
 
     Raises:
         UserError: it is missing, damaged, no regular file or too large, changed since it was planned for, or holds what
@@ -113,8 +120,10 @@ def decode(path: Path, fits: Callable[[tuple[int, int]], None] = lambda size: No
     with _told_of(path):
         data = _bytes(path)
         check_expected(path, data)
+        if not _is_array(path):
+            return _plain(data, path, fits) or _picture(data, path, fits, luma)
         fits(_size(BytesIO(data), path))
-        return _array(data, path) if _is_array(path) else _picture(data, path)
+        return _array(data, path)
 
 
 def stored_size(path: Path) -> tuple[int, int]:
@@ -163,6 +172,10 @@ def _size(file: BinaryIO, path: Path) -> tuple[int, int]:
         if height * width > MOST_PIXELS:
             raise _too_large(path)
         return height, width
+    begin = header(file.read(HEAD))
+    if begin is not None and begin.width * begin.height <= MOST_PIXELS:
+        return begin.height, begin.width
+    file.seek(0)
     with _opened(file, path) as picture:
         return picture.height, picture.width
 
@@ -179,9 +192,19 @@ def _too_large(path: Path) -> UserError:
     return UserError(f"a picture of more than {MOST_PIXELS:,} pixels", path, "cut it into tiles")
 
 
-def _picture(data: bytes, path: Path) -> Raster:
-    # Pillow and not OpenCV: OpenCV fills the missing part of a truncated JPEG with grey and goes on.
+def _plain(data: bytes, path: Path, fits: Fits) -> Raster | None:
+    """Of a PNG of one grey channel; None of what Pillow is to look at."""
+    begin = header(data[:HEAD])
+    if begin is None or not begin.is_grey or begin.width * begin.height > MOST_PIXELS:
+        return None
+    fits((begin.height, begin.width))
+    values = grey_pixels(data, begin)
+    return None if values is None else Raster(values, path, f"{begin.bits}-bit")
+
+
+def _picture(data: bytes, path: Path, fits: Fits, luma: bool) -> Raster:
     with _opened(BytesIO(data), path) as picture:
+        fits((picture.height, picture.width))
         if getattr(picture, "is_animated", False) and picture.format != "MPO":  # a phone's JPEG with a preview
             raise UserError("several pictures in one file", path, "write one picture a file")
         _refuse_transparency(picture, path)
@@ -191,15 +214,19 @@ def _picture(data: bytes, path: Path) -> Raster:
             "orientation": picture.getexif().get(_EXIF_ORIENTATION, UPRIGHT),
         }
         mode = picture.mode
+        if picture.format in ("JPEG", "MPO") and mode in ("L", "RGB"):
+            pixels = jpeg_pixels(data, (picture.height, picture.width), "L" if luma or mode == "L" else "RGB")
+            if pixels is not None:
+                return Raster(pixels, what=_EIGHT_BITS[mode], **known)
         if mode in ("P", "PA"):
             index = np.array(picture if mode == "P" else picture.getchannel("P"), np.uint8)
             return Raster(np.array(picture.convert("RGB")), what="palette", index=index, **known)
         if mode == "1":
             return Raster(np.array(picture), what="1-bit", **known)
         if mode in ("L", "LA"):
-            return Raster(np.array(picture.convert("L")), what="8-bit", **known)
+            return Raster(np.array(picture.convert("L")), what=_EIGHT_BITS["L"], **known)
         if mode in ("RGB", "RGBA", "RGBX"):
-            return Raster(np.array(picture.convert("RGB")), what="8-bit RGB", **known)
+            return Raster(np.array(picture.convert("RGB")), what=_EIGHT_BITS["RGB"], **known)
         if mode.startswith("I;16"):
             return Raster(np.array(picture).astype(np.uint16), what="16-bit", **known)
         if mode == "I":

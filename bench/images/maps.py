@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -66,6 +68,9 @@ class MapFiles:
         if values.max() > scale or values.min() < 0:
             problem = f"a map with values {values.min()}..{values.max()}, where {scale:g} stands for 1"
             raise UserError(problem, path, f"write all maps of a folder alike, or {SAY_SCALE}")
+        if values.dtype == np.uint8:
+            found: ProbabilityMap = cv2.LUT(values, _probabilities(scale))
+            return found
         return values.astype(np.float32) if scale == 1 else (values / scale).astype(np.float32)
 
     def said(self) -> str:
@@ -102,6 +107,12 @@ class MapFiles:
         if seen is None or not seen.any():
             return None
         return _scale(container, seen, where)
+
+
+@lru_cache(maxsize=8)
+def _probabilities(scale: float) -> NDArray[np.float32]:
+    """float32 ``(256,)``: of each code of 8 bits."""
+    return (np.arange(256) / scale).astype(np.float32)
 
 
 def _scale(container: str, seen: NDArray[Any], where: Path) -> float:

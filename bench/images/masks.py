@@ -63,7 +63,7 @@ def read_grey(path: Path) -> Image:
     Raises:
         UserError: as `bench.images.decode.decode`; or it has not 8 bits.
     """
-    raster = decode(path)
+    raster = decode(path, luma=True)
     grey = _whitened(raster.luminance)
     if grey.dtype != np.uint8:
         raise UserError(f"a mask of {raster.what}", path, "the dataset's own has 8 bits: write 0 and 255")
@@ -171,7 +171,7 @@ def _coding(raster: Raster) -> Coding | None:
 def _of_grey(grey: NDArray[Any], raster: Raster) -> Coding | None:
     path = raster.path
     grey = _whitened(grey)
-    if not np.isfinite(grey).all() or grey.min() < 0:
+    if grey.dtype.kind != "u" and (not np.isfinite(grey).all() or grey.min() < 0):
         raise UserError("a mask with negative or no numbers", path, "write 0 for background and 255 for foreground")
     values = distinct(grey)
     above = values[values > 0]
