@@ -11,10 +11,32 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from itertools import islice
-from typing import TypeVar
+from typing import Protocol, TypeVar
+
+from bench.contracts import SideBySide
+from bench.runtime.environment import cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Read = TypeVar("Read", covariant=True)
+
+
+class Readable(Protocol[Read]):
+    """A `bench.contracts.Dataset` or `bench.contracts.MapDataset`."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Read: ...
+
+
+def in_order(split: Readable[Result]) -> Iterator[Result]:
+    """All samples of a split, in order; while one is used the next ones are read, where the split allows that.
+
+    Raises:
+        UserError: as to read a sample.
+    """
+    together = isinstance(split, SideBySide) and split.side_by_side
+    return ahead(split.__getitem__, range(len(split)), cores() if together else 1)
 
 
 def ahead(
