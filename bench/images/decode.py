@@ -25,8 +25,8 @@ from bench.contracts import UserError
 from bench.images.arrays import SUFFIXES as ARRAY_SUFFIXES
 from bench.images.arrays import array_size, read_array
 from bench.images.expected import check_expected
-from bench.images.jpeg import jpeg_pixels
-from bench.images.png import HEAD, grey_pixels, header
+from bench.images.jpeg import jpeg_pixels, jpeg_size
+from bench.images.png import grey_pixels, header
 from bench.runtime.reading import open_regular
 
 SUFFIXES = (
@@ -172,9 +172,11 @@ def _size(file: BinaryIO, path: Path) -> tuple[int, int]:
         if height * width > MOST_PIXELS:
             raise _too_large(path)
         return height, width
-    begin = header(file.read(HEAD))
-    if begin is not None and begin.width * begin.height <= MOST_PIXELS:
-        return begin.height, begin.width
+    head = file.read(_HEAD)
+    begin = header(head)
+    size = (begin.height, begin.width) if begin is not None else jpeg_size(head)
+    if size is not None and size[0] * size[1] <= MOST_PIXELS:
+        return size
     file.seek(0)
     with _opened(file, path) as picture:
         return picture.height, picture.width
@@ -194,7 +196,7 @@ def _too_large(path: Path) -> UserError:
 
 def _plain(data: bytes, path: Path, fits: Fits) -> Raster | None:
     """Of a PNG of one grey channel; None of what Pillow is to look at."""
-    begin = header(data[:HEAD])
+    begin = header(data)
     if begin is None or not begin.is_grey or begin.width * begin.height > MOST_PIXELS:
         return None
     fits((begin.height, begin.width))

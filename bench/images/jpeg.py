@@ -7,6 +7,7 @@ file that is all there is given to it: its scan has to end where the picture doe
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Literal
 
 import cv2
@@ -39,16 +40,30 @@ def jpeg_pixels(data: bytes, size: tuple[int, int], mode: Literal["RGB", "L"]) -
     return found if found is not None and found.shape[:2] == size else None
 
 
+def jpeg_size(head: bytes) -> tuple[int, int] | None:
+    """(height, width) of a file that begins so; None where that does not tell, or of what is left to Pillow."""
+    for marker, at, end in _segments(head):
+        if marker in _FRAMES and end <= len(head):
+            height, width = int.from_bytes(head[at + 5 : at + 7], "big"), int.from_bytes(head[at + 7 : at + 9], "big")
+            return (height, width) if height and width else None
+    return None
+
+
 def _is_of_one_scan(data: bytes) -> bool:
     """Whether there is one scan alone, of 8 bits, and the end of the picture behind it."""
-    at, framed = len(_START), False
-    if not data.startswith(_START):
-        return False
-    while at + 4 < len(data) and data[at] == 0xFF and data[at + 1] not in _ALONE:
-        marker, end = data[at + 1], at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    framed = False
+    for marker, at, end in _segments(data):
         if marker == _SCAN:
             first = _MARKER.search(data, end)
             return framed and first is not None and first.group() == _END
         framed |= marker in _FRAMES and data[at + 4] == 8
-        at = end
     return False
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Of each segment before the pixels its marker, where it begins and where it ends, as far as there are such."""
+    at = len(_START) if data.startswith(_START) else len(data)
+    while at + 4 < len(data) and data[at] == 0xFF and data[at + 1] not in _ALONE:
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        yield data[at + 1], at, end
+        at = end

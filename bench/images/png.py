@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-HEAD = 33
+_HEAD = 33
 """Bytes of a file down to the end of its first chunk, which has the size."""
 
 _START = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
@@ -44,8 +44,8 @@ class Header(NamedTuple):
 
 
 def header(head: bytes) -> Header | None:
-    """Of a file that begins so, by its first `HEAD` bytes; None of what is no PNG, or a damaged one."""
-    if not head.startswith(_START) or len(head) < HEAD or not _is_whole(head, 12, HEAD - 4):
+    """Of a file that begins so; None of what is no PNG, or a damaged one."""
+    if not head.startswith(_START) or len(head) < _HEAD or not _is_whole(head, 12, _HEAD - 4):
         return None
     found = Header(*_HEADER.unpack_from(head, len(_START)))
     return found if found.width and found.height else None
@@ -70,7 +70,7 @@ def grey_pixels(data: bytes, found: Header) -> NDArray[Any] | None:
 
 def _stream(data: bytes) -> bytes | None:
     """The compressed pixels; None where there are chunks that may mean something, or that are damaged."""
-    parts, at, ended = [], HEAD, False
+    parts, at, ended = [], _HEAD, False
     while at + 12 <= len(data):
         length, kind = _LENGTH.unpack_from(data, at)
         end = at + 8 + length
