@@ -6,6 +6,7 @@ What would be guessed here is refused instead: transparency, several frames, CMY
 from __future__ import annotations
 
 import logging
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ from bench.contracts import UserError
 from bench.images.arrays import SUFFIXES as ARRAY_SUFFIXES
 from bench.images.arrays import array_size, read_array
 from bench.images.expected import check_expected
-from bench.images.jpeg import jpeg_pixels, jpeg_size
+from bench.images.jpeg import Frame, jpeg_frame, jpeg_pixels, jpeg_size
 from bench.images.png import grey_pixels, header
 from bench.runtime.reading import open_regular
 
@@ -34,8 +35,6 @@ SUFFIXES = (
     *ARRAY_SUFFIXES,
 )
 """Of the files that are read, lower case."""
-
-_EIGHT_BITS = {"L": "8-bit", "RGB": "8-bit RGB"}
 
 Fits: TypeAlias = Callable[[tuple[int, int]], None]
 
@@ -121,7 +120,7 @@ def decode(path: Path, fits: Fits = lambda size: None, *, luma: bool = False) ->
         data = _bytes(path)
         check_expected(path, data)
         if not _is_array(path):
-            return _plain(data, path, fits) or _picture(data, path, fits, luma)
+            return _plain(data, path, fits, luma) or _picture(data, path, fits, luma)
         fits(_size(BytesIO(data), path))
         return _array(data, path)
 
@@ -194,14 +193,23 @@ def _too_large(path: Path) -> UserError:
     return UserError(f"a picture of more than {MOST_PIXELS:,} pixels", path, "cut it into tiles")
 
 
-def _plain(data: bytes, path: Path, fits: Fits) -> Raster | None:
-    """Of a PNG of one grey channel; None of what Pillow is to look at."""
-    begin = header(data)
-    if begin is None or not begin.is_grey or begin.width * begin.height > MOST_PIXELS:
-        return None
-    fits((begin.height, begin.width))
-    values = grey_pixels(data, begin)
-    return None if values is None else Raster(values, path, f"{begin.bits}-bit")
+def _plain(data: bytes, path: Path, fits: Fits, luma: bool) -> Raster | None:
+    """Of a PNG of one grey channel, or a JPEG that is pixels alone; None of what Pillow is to look at."""
+    frame, begin = jpeg_frame(data), header(data)
+    if frame is not None and frame.bare and math.prod(frame.size) <= MOST_PIXELS:
+        fits(frame.size)
+        return _of_jpeg(data, frame, luma, path)
+    if begin is not None and begin.is_grey and begin.width * begin.height <= MOST_PIXELS:
+        fits((begin.height, begin.width))
+        values = grey_pixels(data, begin)
+        return None if values is None else Raster(values, path, f"{begin.bits}-bit")
+    return None
+
+
+def _of_jpeg(data: bytes, frame: Frame, luma: bool, path: Path, orientation: int = UPRIGHT) -> Raster | None:
+    values = jpeg_pixels(data, frame, luma=luma)
+    what = "8-bit" if frame.channels == 1 else "8-bit RGB"
+    return None if values is None else Raster(values, path, what, lossy=True, orientation=orientation)
 
 
 def _picture(data: bytes, path: Path, fits: Fits, luma: bool) -> Raster:
@@ -216,19 +224,20 @@ def _picture(data: bytes, path: Path, fits: Fits, luma: bool) -> Raster:
             "orientation": picture.getexif().get(_EXIF_ORIENTATION, UPRIGHT),
         }
         mode = picture.mode
-        if picture.format in ("JPEG", "MPO") and mode in ("L", "RGB"):
-            pixels = jpeg_pixels(data, (picture.height, picture.width), "L" if luma or mode == "L" else "RGB")
-            if pixels is not None:
-                return Raster(pixels, what=_EIGHT_BITS[mode], **known)
+        frame = jpeg_frame(data)
+        if frame is not None and mode in ("L", "RGB"):
+            found = _of_jpeg(data, frame, luma, path, known["orientation"])
+            if found is not None:
+                return found
         if mode in ("P", "PA"):
             index = np.array(picture if mode == "P" else picture.getchannel("P"), np.uint8)
             return Raster(np.array(picture.convert("RGB")), what="palette", index=index, **known)
         if mode == "1":
             return Raster(np.array(picture), what="1-bit", **known)
         if mode in ("L", "LA"):
-            return Raster(np.array(picture.convert("L")), what=_EIGHT_BITS["L"], **known)
+            return Raster(np.array(picture.convert("L")), what="8-bit", **known)
         if mode in ("RGB", "RGBA", "RGBX"):
-            return Raster(np.array(picture.convert("RGB")), what=_EIGHT_BITS["RGB"], **known)
+            return Raster(np.array(picture.convert("RGB")), what="8-bit RGB", **known)
         if mode.startswith("I;16"):
             return Raster(np.array(picture).astype(np.uint16), what="16-bit", **known)
         if mode == "I":

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Literal
+from struct import Struct
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -18,46 +19,68 @@ _START, _SCAN, _END = b"\xff\xd8", 0xDA, b"\xff\xd9"
 _FRAMES = (0xC0, 0xC1)
 """Of a picture whose rows come in order; others build up in several scans."""
 
+_FRAME = Struct(">HHBHHB")
+"""Its marker and length, bits, height, width and channels."""
+
 _ALONE = {0x01, *range(0xD0, 0xDA)}
 """Markers without a length, which do not belong before the scan."""
 
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7]")
 """In a scan: what is neither a byte of it nor a mark to restart from."""
 
-_FLAGS = {"RGB": cv2.IMREAD_COLOR_RGB, "L": cv2.IMREAD_GRAYSCALE}
+_BARE = {*_FRAMES, 0xC4, 0xDB, 0xDD, 0xE0, 0xFE}
+"""Segments that say how the pixels are coded, JFIF's own and comments."""
 
 
-def jpeg_pixels(data: bytes, size: tuple[int, int], mode: Literal["RGB", "L"]) -> NDArray[np.uint8] | None:
-    """uint8 ``(H, W, 3)`` or, of a grey file or a colour file's luma, ``(H, W)``; None of what is left to Pillow.
+class Frame(NamedTuple):
+    """What a file's only scan holds.
 
-    Args:
+    Attributes:
         size: (height, width) as stored.
+        channels: 1, or 3 of colours; others are not told of.
+        bare: there is nothing beside the pixels: no EXIF, no further picture, no other colours.
     """
-    if not _is_of_one_scan(data):
-        return None
-    flags = _FLAGS[mode] | cv2.IMREAD_IGNORE_ORIENTATION
-    found: NDArray[np.uint8] | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    return found if found is not None and found.shape[:2] == size else None
+
+    size: tuple[int, int]
+    channels: int
+    bare: bool
+
+
+def jpeg_frame(data: bytes) -> Frame | None:
+    """Of a file that has one scan alone, of 8 bits, and the end of the picture behind it; None of any other."""
+    found, bare = None, True
+    for marker, at, end in _segments(data):
+        if marker in _FRAMES:
+            found = _frame(data[at:end])
+        elif marker == _SCAN:
+            first = _MARKER.search(data, end)
+            whole = found is not None and first is not None and first.group() == _END
+            return Frame(*found, bare) if found is not None and whole else None
+        bare &= marker in _BARE
+    return None
 
 
 def jpeg_size(head: bytes) -> tuple[int, int] | None:
     """(height, width) of a file that begins so; None where that does not tell, or of what is left to Pillow."""
-    for marker, at, end in _segments(head):
-        if marker in _FRAMES and end <= len(head):
-            height, width = int.from_bytes(head[at + 5 : at + 7], "big"), int.from_bytes(head[at + 7 : at + 9], "big")
-            return (height, width) if height and width else None
-    return None
+    frames = (_frame(head[at:end]) for marker, at, end in _segments(head) if marker in _FRAMES)
+    found = next(frames, None)
+    return None if found is None else found[0]
 
 
-def _is_of_one_scan(data: bytes) -> bool:
-    """Whether there is one scan alone, of 8 bits, and the end of the picture behind it."""
-    framed = False
-    for marker, at, end in _segments(data):
-        if marker == _SCAN:
-            first = _MARKER.search(data, end)
-            return framed and first is not None and first.group() == _END
-        framed |= marker in _FRAMES and data[at + 4] == 8
-    return False
+def jpeg_pixels(data: bytes, frame: Frame, *, luma: bool) -> NDArray[np.uint8] | None:
+    """uint8 ``(H, W, 3)`` or, of a grey file or of a colour file's luma, ``(H, W)``; None of what is left to Pillow."""
+    flags = cv2.IMREAD_GRAYSCALE if luma or frame.channels == 1 else cv2.IMREAD_COLOR_RGB
+    found: NDArray[np.uint8] | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    return found if found is not None and found.shape[:2] == frame.size else None
+
+
+def _frame(segment: bytes) -> tuple[tuple[int, int], int] | None:
+    """(height, width) and channels of a frame's segment; None of one that is odd, or cut."""
+    if len(segment) < _FRAME.size:
+        return None
+    _, length, bits, height, width, channels = _FRAME.unpack_from(segment)
+    sound = bits == 8 and height and width and channels in (1, 3) and length == len(segment) - 2 == 8 + 3 * channels
+    return ((height, width), channels) if sound else None
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:

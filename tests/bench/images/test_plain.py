@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from unittest.mock import patch
 
@@ -18,7 +19,7 @@ from PIL import Image as PillowImage
 from bench.contracts import UserError
 from bench.images import read_grey, read_image, stored_size
 from bench.images.decode import decode
-from bench.images.jpeg import jpeg_pixels
+from bench.images.jpeg import jpeg_frame
 from bench.images.png import grey_pixels, header
 from tests.fuzz.damage import damaged, png_with
 
@@ -90,10 +91,9 @@ def test_all_is_as_if_pillow_had_decoded_it(
     rng, path = random.Random(seed), tmp_path_factory.mktemp("picture") / f"a.{make.__name__}"
     path.write_bytes(hurt(make(rng), rng))
     found = verdict(path)
-    with (
-        patch("bench.images.decode.jpeg_pixels", lambda *_: None),
-        patch("bench.images.decode._plain", lambda *_: None),
-    ):
+    with ExitStack() as off:
+        for name in ("jpeg_frame", "header"):
+            off.enter_context(patch(f"bench.images.decode.{name}", lambda *_: None))
         assert found == verdict(path)
 
 
@@ -103,8 +103,7 @@ def test_whole_files_are_not_left_to_pillow(kind: str) -> None:
     PillowImage.new("L", (5, 4), 9).save(stream, kind)
     data = stream.getvalue()
     if kind == "jpeg":
-        assert jpeg_pixels(data, (4, 5), "L") is not None
-        assert jpeg_pixels(data[:-2], (4, 5), "L") is None
+        assert jpeg_frame(data) == ((4, 5), 1, True) and jpeg_frame(data[:-2]) is None
     else:
         begin = header(data)
         assert begin is not None and begin.is_grey
