@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +75,17 @@ class MapFiles:
 
     def said(self) -> str:
         """How they are coded, e.g. ``"8-bit, 0..255"``. Raises UserError as `read`, of the first of the sample."""
-        first = decode(sample(self.files)[0])
+        first = decode(self._sample[0])
         scale = self._scale_of(first, _grey(first))
         return f"{first.what}, 0..{scale:g}"
 
+    @cached_property
+    def _sample(self) -> list[Path]:
+        return sample(self.files)
+
     def __getstate__(self) -> dict[str, Any]:
         # What is read elsewhere is of one coding with what is read here; of the files it needs no more.
-        return {**self.__dict__, "files": sample(self.files)}
+        return {**self.__dict__, "files": self._sample}
 
     def _scale_of(self, raster: Raster, values: NDArray[Any]) -> float:
         if self.scale is not None:
@@ -98,7 +102,7 @@ class MapFiles:
         """By the sample; None where that has no such file, or only empty ones."""
         seen: NDArray[Any] | None = None
         where = self.files[0]
-        for path in sample(self.files):
+        for path in self._sample:
             raster = decode(path)
             codes = _grey(raster)
             if _container(codes) == container:

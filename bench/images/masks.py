@@ -129,14 +129,18 @@ class MaskFiles:
     def coding(self) -> Coding | None:
         """How the folder's masks are coded, by a sample; None where all of that are empty."""
         found: Coding | None = None
-        for path in sample(self.files):
+        for path in self._sample:
             found = _common(found, _coding(decode(path)), path)
         return found
+
+    @cached_property
+    def _sample(self) -> list[Path]:
+        return sample(self.files)
 
     def __getstate__(self) -> dict[str, Any]:
         # What another process reads is coded as it was found to be here; of the files it needs no more.
         known = not self.classes and self.coding is not None
-        return {**self.__dict__, "files": sample(self.files)} if known else self.__dict__
+        return {**self.__dict__, "files": self._sample} if known else self.__dict__
 
     def _by_class(self, raster: Raster) -> Truth:
         numbers = raster.index if raster.index is not None else raster.grey
