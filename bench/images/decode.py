@@ -27,7 +27,7 @@ from bench.images.arrays import SUFFIXES as ARRAY_SUFFIXES
 from bench.images.arrays import array_size, read_array
 from bench.images.expected import check_expected
 from bench.images.jpeg import Frame, jpeg_frame, jpeg_pixels, jpeg_size
-from bench.images.png import grey_pixels, header
+from bench.images.png import png_size
 from bench.runtime.reading import open_regular
 
 SUFFIXES = (
@@ -172,8 +172,7 @@ def _size(file: BinaryIO, path: Path) -> tuple[int, int]:
             raise _too_large(path)
         return height, width
     head = file.read(_HEAD)
-    begin = header(head)
-    size = (begin.height, begin.width) if begin is not None else jpeg_size(head)
+    size = png_size(head) or jpeg_size(head)
     if size is not None and size[0] * size[1] <= MOST_PIXELS:
         return size
     file.seek(0)
@@ -194,16 +193,12 @@ def _too_large(path: Path) -> UserError:
 
 
 def _plain(data: bytes, path: Path, fits: Fits, luma: bool) -> Raster | None:
-    """Of a PNG of one grey channel, or a JPEG that is pixels alone; None of what Pillow is to look at."""
-    frame, begin = jpeg_frame(data), header(data)
-    if frame is not None and frame.bare and math.prod(frame.size) <= MOST_PIXELS:
-        fits(frame.size)
-        return _of_jpeg(data, frame, luma, path)
-    if begin is not None and begin.is_grey and begin.width * begin.height <= MOST_PIXELS:
-        fits((begin.height, begin.width))
-        values = grey_pixels(data, begin)
-        return None if values is None else Raster(values, path, f"{begin.bits}-bit")
-    return None
+    """Of a JPEG that is pixels alone; None of what Pillow is to look at."""
+    frame = jpeg_frame(data)
+    if frame is None or not frame.bare or math.prod(frame.size) > MOST_PIXELS:
+        return None
+    fits(frame.size)
+    return _of_jpeg(data, frame, luma, path)
 
 
 def _of_jpeg(data: bytes, frame: Frame, luma: bool, path: Path, orientation: int = UPRIGHT) -> Raster | None:
