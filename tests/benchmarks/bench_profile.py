@@ -22,7 +22,7 @@ def tabled(tables: Tables, title: str, *rounds: dict[str, float]) -> None:
     """Of each area the round in which the command took the median of all rounds."""
     middle = sorted(rounds, key=lambda found: sum(found.values()))[len(rounds) // 2]
     total = sum(middle.values())
-    table = tables(f"Profile: {title}, one process, {total:.1f} s of wall time")
+    table = tables(f"Profile: {title}; wall time of one process")
     for name, seconds in middle.items():
         table.rows.append({"area": name, "seconds": round(seconds, 2), "share": f"{100 * seconds / total:.0f} %"})
 
@@ -42,6 +42,6 @@ def test_run(tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_score(tables: Tables, tmp_path: Path) -> None:
     scoring.draw(tmp_path)
-    options = ["score", "--masks", str(tmp_path / "masks"), "--maps", str(tmp_path / "maps")]
+    options = ["score", "--masks", str(tmp_path / "masks"), "--maps", str(tmp_path / "maps"), "--workers", "1"]
     title = f"bench score of {scoring.MAPS:,} maps of {scoring.SIDE}x{scoring.SIDE}"
     tabled(tables, title, *(profiled(*options) for _ in range(ROUNDS)))
