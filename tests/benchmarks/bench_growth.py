@@ -19,6 +19,7 @@ from tests.benchmarks.growth import Growth, Job, grown, row
 from tests.benchmarks.measuring import command
 from tests.benchmarks.rows import scoring
 from tests.benchmarks.rows.examples import example
+from tests.benchmarks.rows.pseudo_labels import compiled
 
 TITLE = "Growth: CPU time on one thread by size, and the exponent that fits it (95 % interval); 1 is linear"
 CELLS = bench_report.BASES * bench_report.REFINERS
@@ -31,6 +32,7 @@ def metrics(side: int, folder: Path) -> Job:
 
 
 def pseudo_labels(stored: str, side: int, folder: Path) -> Job:
+    compiled()
     given = example("objects", side)
     probs = given.codes if stored == "uint8" else given.exact.astype(stored)
     return lambda: patch_optimal(probs, given.mask, 64, smooth=1.0)
