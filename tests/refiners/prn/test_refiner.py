@@ -139,7 +139,7 @@ def test_weights_of_version_1_load(tmp_path: Path) -> None:
     said = {"size": "32", "patch": "16", "width": "4", "branches": "both"}  # all that a fit of version 1 wrote
     save_weights(network, tmp_path / "weights.safetensors", said)
     given = PatchRefineNet(weights=tmp_path / "weights.safetensors", seed=7)
-    assert PatchRefineNet.version == 2
+    assert PatchRefineNet.version == 3
     assert not given.trainable
     for name, value in network.state_dict().items():
         assert torch.equal(given.network.state_dict()[name], value), name
