@@ -41,7 +41,8 @@ class CascadePsp(Refiner):
             leaves out almost all crops of thin roads; 0 leaves out none. Crops with more than 0.9 are always left out.
         batch: crops a forward pass of the local step; None is 1 on a CPU and 8 on a GPU. On a CPU several at once are
             no faster, and oneDNN may choose another kernel for them: values move by 1e-6, an 8-bit code now and then.
-        precision: ``bf16`` computes the network's convolutions in bfloat16: on a CPU with AVX512-BF16 in 0.4 of the time.
+        precision: ``bf16`` computes the network's convolutions in bfloat16, in 0.4 of the time where a CPU has
+            AVX512-BF16.
         epochs, steps: of a training; 60 epochs of 750 steps are the authors' 45,000 iterations.
         train_batch: crops a step of a training.
         crop: their side in pixels, a multiple of 8.

@@ -186,7 +186,7 @@ class FastNetwork(nn.Module):
         return shifted(maps.double(), self.thresholds[head]).float()
 
     def correction(self, features: Sequence[Tensor], starts: Sequence[Tensor], heads: Sequence[int]) -> Tensor:
-        """What to add to the logits of the heads' `start`s, ``Bx1xHxW``: the mean over heads, and over mirror images."""
+        """What to add to the logits of the heads' `start`, ``Bx1xHxW``: the mean over heads, and over mirror images."""
         both = [torch.cat([feature, feature.flip(-1)]) for feature in features]
         found = []
         for head, start in zip(heads, starts, strict=True):

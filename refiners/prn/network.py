@@ -56,8 +56,8 @@ class UpConvolution(nn.Sequential):
 def of_repeated(weight: Tensor) -> Tensor:
     """The weights with which a transposed convolution of stride 2 is a 3x3 convolution of pixels that are there twice.
 
-    The 3x3 pixels that an output sees are copies of 2x2. With the weights of one's copies added up there are 16 products
-    a pixel of the input in place of 36, and the repeated pixels, four times the input, are never written.
+    The 3x3 pixels that an output sees are copies of 2x2. With the weights of one's copies added up there are 16
+    products a pixel of the input in place of 36, and the repeated pixels, four times the input, are never written.
 
     Args:
         weight: the convolution's, ``outside x inside x 3 x 3``.
@@ -71,7 +71,7 @@ def of_repeated(weight: Tensor) -> Tensor:
         >>> torch.allclose(F.conv_transpose2d(features, of_repeated(weight), stride=2, padding=1), plain, atol=1e-5)
         True
     """
-    summed = F.avg_pool2d(F.pad(weight.flip(-2, -1), (1, 1, 1, 1)), 2, stride=1, divisor_override=1)
+    summed = 4 * F.avg_pool2d(F.pad(weight.flip(-2, -1), (1, 1, 1, 1)), 2, stride=1)
     return summed.transpose(0, 1)
 
 
