@@ -7,30 +7,18 @@ medians.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 
 import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
-from scipy.ndimage import gaussian_filter
-from scipy.special import expit
 
 from bench.patches import patch_optimal
 from tests.benchmarks.conftest import Tables
 from tests.benchmarks.grid_as_written import grid_as_written, iou_of_booleans
+from tests.benchmarks.rows.examples import Kind, example
+from tests.benchmarks.rows.pseudo_labels import PATCH, SIDE
 
-SIDE, PATCH = 512, 64
 Job = Callable[[], object]
-
-
-@cache
-def example(kind: str) -> tuple[np.ndarray, np.ndarray]:
-    """A float64 map and its mask: soft-edged objects with saturated insides, or noise, where sorting has most to do."""
-    rng = np.random.default_rng(0)
-    if kind == "noise":
-        return rng.random((SIDE, SIDE)), rng.random((SIDE, SIDE)) < 0.4
-    shape, error = (gaussian_filter(rng.standard_normal((SIDE, SIDE)), sigma) for sigma in (20, 3))
-    return expit(4 * shape / shape.std() + 1.6 * error / error.std()), shape > 0
 
 
 def as_written(probs: np.ndarray, mask: np.ndarray) -> Job:
@@ -68,8 +56,9 @@ CONTESTANTS: dict[str, Callable[[np.ndarray, np.ndarray], Job]] = {
 
 @pytest.mark.parametrize("name", CONTESTANTS)
 @pytest.mark.parametrize("kind", ["objects", "noise"])
-def test_pseudo_labels(benchmark: BenchmarkFixture, tables: Tables, kind: str, name: str) -> None:
-    job = CONTESTANTS[name](*example(kind))
+def test_pseudo_labels(benchmark: BenchmarkFixture, tables: Tables, kind: Kind, name: str) -> None:
+    given = example(kind, SIDE)
+    job = CONTESTANTS[name](given.exact, given.mask)
     benchmark.group = f"pseudo-labels, {SIDE}x{SIDE}, P = {PATCH}, {kind}, fastest round"
     benchmark(job)
     if not benchmark.disabled:

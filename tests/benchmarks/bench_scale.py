@@ -8,55 +8,21 @@ time of the smallest study, mostly starts, is taken off: the exponent is that of
 
 from __future__ import annotations
 
-import math
-import subprocess
 import sys
-import time
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
 import numpy as np
-import psutil
 import pytest
 
 from bench.store import Store
 from tests.benchmarks.conftest import Tables
+from tests.benchmarks.measuring import Spent, command, exponent
 
 SIZES = (100, 1_000, 10_000)
 
-MEASURED = """
-import sys
-from bench.cli import main
-code = main(sys.argv[1:])
-peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
-print(int(peak.split()[1]) / 1024, file=sys.stderr)
-sys.exit(code)
-"""
-
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read as Linux tells it")
-
-
-@dataclass(frozen=True)
-class Spent:
-    """What a command took; ``peak_mib`` is its own process's."""
-
-    cpu_seconds: float
-    wall_seconds: float
-    peak_mib: float
-
-
-def bench(*arguments: str) -> Spent:
-    busy, begin = _busy(), time.monotonic()
-    command = [sys.executable, "-c", MEASURED, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return Spent(_busy() - busy, time.monotonic() - begin, float(done.stderr.split()[-1]))
-
-
-def _busy() -> float:
-    times = psutil.cpu_times()
-    return float(sum(times) - times.idle - times.iowait - times.guest - times.guest_nice)
 
 
 def drawn(folder: Path, images: int) -> list[str]:
@@ -76,12 +42,6 @@ def drawn(folder: Path, images: int) -> list[str]:
     return ["run", "--dataset", dataset, "--base", f"maps[path={folder}/maps]", "--refiner", "identity"]
 
 
-def exponent(first: tuple[float, int], last: tuple[float, int], start: tuple[float, int]) -> float:
-    """Of the growth from the first to the last of (seconds, count), with the start taken off both."""
-    (some, few), (more, many) = ((seconds - start[0], count - start[1]) for seconds, count in (first, last))
-    return math.log(more / some) / math.log(many / few)
-
-
 @pytest.mark.parametrize("engine", ["inline", "local", "ray"])
 def test_cells(tables: Tables, tmp_path: Path, largest: int, engine: str) -> None:
     if engine == "ray" and find_spec("ray") is None:
@@ -92,14 +52,14 @@ def test_cells(tables: Tables, tmp_path: Path, largest: int, engine: str) -> Non
     for cells in (size for size in SIZES if size <= largest):
         store = str(tmp_path / f"{cells}")
         seeds = [str(seed) for seed in range(cells)]
-        spent[cells] = found = bench(*options, "--seed", *seeds, "--engine", engine, "--store", store)
+        spent[cells] = found = command(*options, "--seed", *seeds, "--engine", engine, "--store", store)
         (start, *_), known = SIZES, [size for size in SIZES[1:] if size < cells]
-        grown = exponent(*((spent[size].cpu_seconds, size) for size in (known[0], cells, start))) if known else None
+        grown = exponent(*((spent[size].machine_seconds, size) for size in (known[0], cells, start))) if known else None
         table.add(
             f"{cells} cells",
-            found.cpu_seconds / cells,
+            found.machine_seconds / cells,
             **{
-                "CPU, s": found.cpu_seconds,
+                "CPU, s": found.machine_seconds,
                 "wall, s": found.wall_seconds,
                 "exponent of CPU": grown,
                 "peak RSS of the command, MiB": found.peak_mib,
@@ -107,12 +67,12 @@ def test_cells(tables: Tables, tmp_path: Path, largest: int, engine: str) -> Non
         )
         if engine == "inline":
             again = tables("bench run where all cells are in the store, and bench report: CPU time a cell")
-            cached = bench(*options, "--seed", *seeds, "--engine", engine, "--store", store)
-            report = bench("report", "--store", store)
+            cached = command(*options, "--seed", *seeds, "--engine", engine, "--store", store)
+            report = command("report", "--store", store)
             again.add(
                 f"{cells} cells",
-                cached.cpu_seconds / cells,
-                **{"run, s": cached.cpu_seconds, "report, s": report.cpu_seconds},
+                cached.machine_seconds / cells,
+                **{"run, s": cached.machine_seconds, "report, s": report.machine_seconds},
             )
 
 
@@ -120,13 +80,13 @@ def test_images(tables: Tables, tmp_path: Path, largest: int) -> None:
     table = tables("bench run over one cell of many images in parts, --engine local: CPU time an image")
     for images in (1_000, 20_000 if largest >= SIZES[-1] else 4_000):
         options, store = drawn(tmp_path / f"{images}", images), tmp_path / f"store{images}"
-        spent = bench(*options, "--store", str(store))
-        report = bench("report", "--store", str(store))
+        spent = command(*options, "--store", str(store))
+        report = command("report", "--store", str(store))
         (cell,) = Store(store).manifests()
         records = Store(store).records(cell)
         table.add(
             f"{images} images",
-            spent.cpu_seconds / images,
+            spent.machine_seconds / images,
             **{
                 "peak RSS of a stage that refines, MiB": float(records["peak_rss_mb"].max()),
                 "of one that makes maps": float(records["base_peak_rss_mb"].max()),

@@ -5,34 +5,19 @@ Everything in one table was measured in one run, one after the other: its ratios
 
 from __future__ import annotations
 
-import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from tabulate import tabulate
 
-from bench.runtime.environment import cpu_name, package_versions
-
-Row = dict[str, str | int | float | None]
-
-
-@dataclass
-class Table:
-    """Contestants of one job; the first to come is what the others are compared with."""
-
-    title: str
-    rows: list[Row] = field(default_factory=list)
-
-    def add(self, name: str, seconds: float, **columns: int | float | None) -> None:
-        """Add a contestant that takes ``seconds``; ``columns`` say more about it."""
-        reference = self.rows[0] if self.rows else {"contestant": name, "ms": 1000 * seconds}
-        faster = float(str(reference["ms"])) / (1000 * seconds)
-        ratio = f"times faster than {reference['contestant']}"
-        self.rows.append({"contestant": name, "ms": 1000 * seconds, ratio: faster, **columns})
+from bench.runtime.allocating import kept
+from tests.benchmarks import page
+from tests.benchmarks.contests import Contest, Entry
+from tests.benchmarks.results import Run, Table, changes, machine, typed, versions
 
 
 class Tables:
@@ -48,7 +33,21 @@ class Tables:
         return list(self._by_title.values())
 
 
-_TABLES = pytest.StashKey[Tables]()
+@dataclass
+class Measured:
+    """What the run has measured so far, and the load that was there before."""
+
+    entries: list[Entry] = field(default_factory=list)
+    tables: Tables = field(default_factory=Tables)
+    load_before: float = field(default_factory=lambda: os.getloadavg()[0])
+
+    def run(self) -> Run:
+        date = datetime.now(UTC).date().isoformat()
+        about = typed(), machine(self.load_before), versions()
+        return Run(date, *about, entries=self.entries, tables=self.tables.finished())
+
+
+_MEASURED = pytest.StashKey[Measured]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -56,44 +55,70 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--device", choices=["cpu", "cuda"], default="cpu", help="where the networks run")
     group.addoption("--repeats", type=int, default=5, help="timed forward passes of a network; the median counts")
     group.addoption("--largest", type=int, default=1_000, help="cells of the largest study that is run")
-    group.addoption("--results", type=Path, help="write the tables to this file: JSON if it ends in .json, or Markdown")
+    group.addoption("--short", action="store_true", help="only the rows that have a bound, in few rounds: CI's guard")
+    text = "write what was measured to this file: JSON if it ends in .json, or Markdown"
+    group.addoption("--results", type=Path, help=text)
+    text = "a JSON file of --results: print how each row's ratio has changed since"
+    group.addoption("--compare", type=Path, help=text)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(1)
-    config.stash[_TABLES] = Tables()
+    # As in the harness's own processes. Otherwise pages that come and go are a large part of either side's time, and
+    # how many do hangs on what the process did before: one job took 3.3 ms or 9.4 ms.
+    os.environ.update(kept())
+    config.stash[_MEASURED] = Measured()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--short"):
+        kept = [item for item in items if _bound(item) is not None]
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = kept
+
+
+def _bound(item: pytest.Item) -> float | None:
+    contest = (
+        item.callspec.params.get("contest")
+        if isinstance(item, pytest.Function) and item.originalname == "test_row"
+        else None
+    )
+    return contest.guard if isinstance(contest, Contest) else None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    tables = config.stash[_TABLES].finished()
-    if not tables:
+    run = config.stash[_MEASURED].run()
+    if not run.entries and not run.tables:
         return
-    machine: dict[str, Any] = {
-        "cpu": cpu_name(),
-        "load_average": round(os.getloadavg()[0], 2),
-        **{name: package_versions().get(name) for name in ("torch", "numpy")},
-    }
-    if torch.cuda.is_available():
-        machine["gpu"] = torch.cuda.get_device_name()
-    text = _markdown(tables, machine)
+    text = page.summary(run)
     terminalreporter.write_line("\n" + text)
     results: Path | None = config.getoption("--results")
-    if results is not None:
-        content = {"machine": machine, "tables": [asdict(table) for table in tables]}
-        results.write_text(json.dumps(content, indent=1) if results.suffix == ".json" else text)
-
-
-def _markdown(tables: list[Table], machine: dict[str, Any]) -> str:
-    parts = [", ".join(f"{key} {value}" for key, value in machine.items())]
-    for table in tables:
-        parts += [f"## {table.title}", tabulate(table.rows, headers="keys", tablefmt="github", floatfmt=".4g")]
-    return "\n\n".join(parts) + "\n"
+    if results is not None and results.suffix == ".json":
+        run.write(results)
+    elif results is not None:
+        results.write_text(text)
+    before: Path | None = config.getoption("--compare")
+    if before is not None:
+        rows = changes(Run.read(before), run)
+        terminalreporter.write_line("\n" + tabulate(rows, headers="keys", tablefmt="github", floatfmt=".3g"))
 
 
 @pytest.fixture
-def tables(request: pytest.FixtureRequest) -> Tables:
+def measured(request: pytest.FixtureRequest) -> Measured:
+    """What the run has measured so far: rows of the table join ``entries``."""
+    return request.config.stash[_MEASURED]
+
+
+@pytest.fixture
+def tables(measured: Measured) -> Tables:
     """Where a benchmark puts what it measured."""
-    return request.config.stash[_TABLES]
+    return measured.tables
+
+
+@pytest.fixture
+def short(request: pytest.FixtureRequest) -> bool:
+    """Only CI's part is wanted."""
+    return bool(request.config.getoption("--short"))
 
 
 @pytest.fixture
