@@ -63,7 +63,7 @@ class PrnFast(Refiner):
         lr: Adam's first learning rate, falls to 0.
         weights: what an earlier fit left, ``weights.safetensors``; then nothing is trained, and size, width, heads and
             encoder are the file's.
-        precision: of inference, as `PatchRefineNet`'s. (Of a training only what is chosen on val is in float32 always.)
+        precision: of inference, as `PatchRefineNet`'s. What val chooses is computed in float32.
 
     Raises:
         UserError: a wrong size or encoder; the file is no finished training of this refiner; or (at `fit`) the

@@ -140,4 +140,5 @@ def _unseen_ious(
 
 
 def _features(batch: Batch) -> list[Tensor]:
-    return [batch[f"features-{level}"].float() for level in range(3)]
+    layout = torch.channels_last  # as the heads' weights
+    return [batch[f"features-{level}"].to(torch.float32, memory_format=layout) for level in range(3)]
