@@ -190,7 +190,7 @@ class FastNetwork(nn.Module):
         both = [torch.cat([feature, feature.flip(-1)]) for feature in features]
         found = []
         for head, start in zip(heads, starts, strict=True):
-            plain, mirrored = self.heads[head](both, torch.cat([start, start.flip(-1)])).chunk(2)
+            plain, mirrored = self.heads[head](both, torch.cat([start, start.flip(-1)])).unflatten(0, (2, -1))
             found += [plain, mirrored.flip(-1)]
         return strength_of(self.strength, len(self.heads), len(heads)) * torch.stack(found).mean(0)
 
