@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint docs bench venv clean
+.PHONY: demo test lint docs bench bench-guard venv clean
 
 demo: venv
 	$(BIN)/bench run --experiment quickstart --store runs/quickstart --keep-maps 12
@@ -19,9 +19,21 @@ JOBS ?= 2
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist worksteal --durations 15
 
-# The speed suite: tables of ratios, on one thread. For example BENCH="--device cuda --results speed.md".
+# The speed suite, on an idle machine: an hour; what it measures as JSON, and docs/performance.md of that, beside an
+# earlier run with BEFORE=FILE.json. With BENCH a part of it, to the terminal alone: BENCH="-k metrics",
+# BENCH="--device cuda --results speed.json", BENCH="--compare FILE.json".
+SPEED := docs/results/speed/$(shell date -u +%F).json
 bench: venv
-	OMP_NUM_THREADS=1 $(BIN)/pytest tests/benchmarks $(BENCH)
+ifdef BENCH
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/benchmarks $(BENCH)
+else
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/benchmarks --results $(SPEED)
+	$(BIN)/python -m tests.benchmarks.page $(SPEED) $(if $(BEFORE),--before $(BEFORE))
+endif
+
+# Under a minute: the rows that have a bound, which fail below it. .ci/run calls it.
+bench-guard: venv
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/benchmarks/bench_table.py --short
 
 lint: venv
 	$(BIN)/ruff check .
@@ -40,7 +52,7 @@ venv: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,test]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,speed,test]'
 	touch $@
 
 clean:

@@ -130,6 +130,18 @@ class Dataset(Protocol):
         ...
 
 
+@runtime_checkable
+class SideBySide(Protocol):
+    """A dataset that says whether several threads may read its samples side by side (optional).
+
+    Attributes:
+        side_by_side: they may; of one that says nothing, a sample is read when the last one has been used.
+    """
+
+    @property
+    def side_by_side(self) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that ``bench data verify`` found.

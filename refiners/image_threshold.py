@@ -30,6 +30,12 @@ from bench.runtime.progress import note, track
 THRESHOLDS = np.arange(1, 40) / 40
 """What a prediction chooses from."""
 
+CHOICES = ("the base's map", "one threshold", "one an image")
+"""The simplest first."""
+
+OWN = 2
+"""The place of the last."""
+
 BINS = 32
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 AREAS = (0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
@@ -68,7 +74,8 @@ class ImageThreshold(Refiner):
         self._of_val: NDArray[np.float64]
 
     def fit(self, val: MapDataset, workdir: Path) -> None:
-        """See `bench.contracts.Refiner`. Leaves ``images.npz``: looks and IoUs of val, from which the trees regrow.
+        """See `bench.contracts.Refiner`. Leaves ``images.npz``: looks and IoUs of val, from which the trees regrow; and
+        ``choice.npz``: what val decided, for which five forests are grown, once.
 
         Raises:
             UserError: val has fewer than two images.
@@ -76,16 +83,22 @@ class ImageThreshold(Refiner):
         check_enough(val, "image-threshold")
         if self.refiner is not None:
             self._unseen = Unseen(self.refiner, val, workdir, self.seed)
-        file = workdir / "images.npz"
+        file, decided = workdir / "images.npz", workdir / "choice.npz"
         first = not file.is_file()
         if first:
             features, curves = self._labelled(val)
-            with replacing(file) as path, path.open("wb") as stream:
-                np.savez(stream, features=features, curves=curves)
+            _save(file, features=features, curves=curves)
         with np.load(file, allow_pickle=False) as stored:
-            said = self._choose(folds(val.ids, FOLDS, self.seed), stored["features"], stored["curves"])
-        if first:
-            note(f"image-threshold: {said}")
+            features, curves = stored["features"], stored["curves"]
+        if not decided.is_file():
+            choice, unseen, said = self._choose(folds(val.ids, FOLDS, self.seed), features, curves)
+            _save(decided, choice=np.array(choice), unseen=unseen)
+            if first:
+                note(f"image-threshold: {said}")
+        with np.load(decided, allow_pickle=False) as stored:
+            choice, self._of_val = int(stored["choice"]), stored["unseen"]
+        self._threshold = float(THRESHOLDS[_centre(curves.mean(axis=0))]) if choice else DECISION
+        self._trees = self._grown(features, curves) if choice == OWN else None
 
     def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
         """See `bench.contracts.Refiner`. Maps stay as they are until `fit`."""
@@ -120,22 +133,21 @@ class ImageThreshold(Refiner):
             curves.append(iou_by_threshold(to_uint16(probs), sample.mask)[codes])
         return np.stack(features), np.stack(curves)
 
-    def _choose(self, fold: NDArray[np.int64], features: Features, curves: NDArray[np.float64]) -> str:
-        """Grow the trees, and keep them if val says so; what it says, in a line."""
+    def _choose(
+        self, fold: NDArray[np.int64], features: Features, curves: NDArray[np.float64]
+    ) -> tuple[int, NDArray[np.float64], str]:
+        """What val decides, of `CHOICES`; each image's threshold by what has not seen it; and that in a line."""
         half = int(np.flatnonzero(THRESHOLDS == DECISION)[0])
-        places = np.full((3, len(fold)), half)  # of nothing moved, one threshold for all, and one an image
+        places = np.full((len(CHOICES), len(fold)), half)
         for here in range(fold.max() + 1):
             seen, unseen = fold != here, fold == here
             places[1, unseen] = _centre(curves[seen].mean(axis=0))
-            places[2, unseen] = self._grown(features[seen], curves[seen]).predict(features[unseen]).argmax(axis=1)
+            places[OWN, unseen] = self._grown(features[seen], curves[seen]).predict(features[unseen]).argmax(axis=1)
         scores = curves[np.arange(len(fold)), places]
-        chosen = one_standard_error(scores)
-        self._of_val = THRESHOLDS[places[chosen]]
-        self._threshold = float(THRESHOLDS[_centre(curves.mean(axis=0))]) if chosen else DECISION
-        self._trees = self._grown(features, curves) if chosen == 2 else None
-        named = ("the base's map", "one threshold", "one an image")[chosen]
+        choice = one_standard_error(scores)
         means = [f"{100 * score.mean():.2f}" for score in scores]
-        return f"val mIoU of base {means[0]}, one threshold {means[1]}, own {means[2]}; it is {named}"
+        said = f"val mIoU of base {means[0]}, one threshold {means[1]}, own {means[2]}; it is {CHOICES[choice]}"
+        return choice, THRESHOLDS[places[choice]], said
 
     def _grown(self, features: Features, curves: NDArray[np.float64]) -> Any:
         from sklearn.ensemble import ExtraTreesRegressor
@@ -162,6 +174,11 @@ def map_features(image: Image, probs: ProbabilityMap) -> Features:
     histogram = np.histogram(probs, BINS, (0, 1))[0] / probs.size
     areas = [float(np.log1p(100 * (probs >= threshold).mean())) for threshold in AREAS]
     return np.array([*histogram, *np.quantile(probs, QUANTILES), *areas, *of_map(small, scene), *scene.numbers()])
+
+
+def _save(file: Path, **arrays: np.ndarray) -> None:
+    with replacing(file) as path, path.open("wb") as stream:
+        np.savez(stream, **arrays)  # type: ignore[arg-type]  # it takes arrays under any name
 
 
 def _centre(means: NDArray[np.float64]) -> int:

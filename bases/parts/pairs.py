@@ -10,6 +10,7 @@ import torch
 
 from bench.bases.parts.framing import Framing, Interpolation, framed, framed_mask
 from bench.contracts import DECISION, Dataset
+from bench.runtime.ahead import in_order
 from bench.training import Augment, TrainingArrays, ious
 from bench.training.augment import Turn, cropped, jointly
 from bench.training.inference import Model, in_batches
@@ -19,8 +20,10 @@ def stored(split: Dataset, folder: Path, side: int, framing: Framing, interpolat
     """The split's pairs, a row each: ``image`` uint8 ``3xSxS`` and ``mask`` bool ``1xSxS``."""
     fields: dict[str, Any] = {"image": ((3, side, side), np.uint8), "mask": ((1, side, side), np.bool_)}
 
+    samples = in_order(split)
+
     def fill(index: int) -> dict[str, np.ndarray]:
-        sample = split[index]
+        sample = next(samples)
         image, mask = framed(sample.image, side, framing, interpolation), framed_mask(sample.mask, side, framing)
         return {"image": image.transpose(2, 0, 1), "mask": mask[None]}
 

@@ -75,9 +75,9 @@ def limit(command: argparse.ArgumentParser) -> None:
     command.add_argument("--limit", metavar="N", help="only a random sample of N of each split, the same in every run")
 
 
-def workers(command: argparse.ArgumentParser) -> None:
-    text = "refine images in N processes side by side, one native thread each"
-    command.add_argument("--workers", metavar="N", help=text)
+def workers(command: argparse.ArgumentParser, does: str = "refine", *, default: str = "") -> None:
+    text = f"{does} images in N processes side by side, one native thread each"
+    command.add_argument("--workers", metavar="N", help=f"{text}; default: {default}" if default else text)
 
 
 def objective(command: argparse.ArgumentParser) -> None:

@@ -28,6 +28,7 @@ def add(commands: Commands) -> None:
     text = "resize a map of another size to its mask's: area averaging where it shrinks, else bilinear"
     score.add_argument("--resize", action="store_true", help=text)
     options.metric(score)
+    options.workers(score, "score", default="as many as there are cores and the images are worth")
     score.add_argument("--out", type=Path, metavar="FILE", help="one CSV row an image")
 
 
@@ -48,6 +49,7 @@ def _score(arguments: argparse.Namespace) -> None:
         classes=arguments.classes,
         ignore=arguments.ignore,
         map_scale=arguments.map_scale,
+        workers=arguments.workers,
         config=arguments.config,
     )
     if arguments.out:

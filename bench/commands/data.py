@@ -16,6 +16,7 @@ from bench.plugins.entry_points import foreign
 from bench.plugins.variants import Variant, resolve
 from bench.redaction import printable
 from bench.registry import load_dataset
+from bench.runtime.ahead import in_order
 from bench.runtime.archives import opened
 from bench.runtime.files import building
 from bench.runtime.isolation import LostError, isolated
@@ -61,8 +62,7 @@ def describe(settings: Settings, name: str, split: Split) -> pd.DataFrame:
     if not len(samples):
         raise UserError(f"its {split} split is empty", name, "name another one: --split")
     rows = []
-    for index in track(range(len(samples)), f"describe {name}"):
-        sample = samples[index]
+    for sample in track(in_order(samples), f"describe {name}", total=len(samples)):
         folder = sample.id.rpartition("/")[0]
         rows.append(
             {

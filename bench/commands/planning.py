@@ -9,8 +9,9 @@ from pathlib import Path
 from bench.config import Defaults, Grid, OnError, Settings, load
 from bench.contracts import TellsReading
 from bench.execution import engines, pictures
+from bench.execution.cell import Cell
 from bench.execution.job import Job
-from bench.execution.plan import Cell, cells
+from bench.execution.plan import cells
 from bench.plugins.entry_points import check_parameters
 from bench.runtime.environment import pick_device
 from bench.runtime.failures import summarised

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.config import Device, Grid, load, unknown
 from bench.contracts import SPLITS, Split, UserError
 from bench.datasets.subset import Subset
-from bench.execution.plan import Opened
+from bench.execution.opened import Opened
 from bench.images import is_whole, write_map
 from bench.plugins.calls import arrays_of, calling
 from bench.plugins.outputs import taken

@@ -14,8 +14,8 @@ from bench.config import Device, EngineName, Grid, OnError, TrainingProtocol
 from bench.contracts import UserError
 from bench.execution import engines
 from bench.execution.advice import advice
+from bench.execution.cell import Cell
 from bench.execution.job import Job
-from bench.execution.plan import Cell
 from bench.execution.run_log import DETACHED, DONE, ENDED, PLANNED, RunLog
 from bench.execution.study import Study
 from bench.metrics.columns import Objective

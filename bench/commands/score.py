@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from bench.config import load
-from bench.contracts import DECISION
+from bench.commands.scoring import Files, Scoring, scored
+from bench.config import Grid, load
 from bench.images import (
     ALL_EMPTY,
     IMAGE_SUFFIXES,
@@ -21,15 +22,13 @@ from bench.images import (
     check_map_size,
     stored_size,
 )
-from bench.images import resize as resized
 from bench.metrics import iou_dataset
 from bench.metrics.columns import COSTS, COUNTS, IMAGE_METRICS, METRICS, SET_IOU
-from bench.metrics.columns import score as score_map
 from bench.metrics.curves import mean_curve, summarised
 from bench.plugins import metrics as plugged_in
 from bench.redaction import cell
 from bench.runtime.names import match, need_partners, side
-from bench.runtime.progress import note, track
+from bench.runtime.progress import note
 from bench.store import PluggedMetric
 
 SCORE_COLUMNS = ("id", *(facts.key for facts in (*METRICS, *COSTS)))
@@ -47,6 +46,7 @@ def score(
     classes: Sequence[int] = (),
     ignore: Sequence[int] = (),
     map_scale: float | None = None,
+    workers: int | None = None,
     config: Path | None = None,
 ) -> pd.DataFrame:
     """Score probability maps against masks, matched by file name without its suffix, see `bench.runtime.names`.
@@ -63,6 +63,8 @@ def score(
             `bench.images.masks`.
         ignore: those whose pixels no metric counts.
         map_scale: the value of the maps that stands for probability 1; None finds out, see `bench.images.maps`.
+        workers: processes that score side by side, one native thread each; it changes no number. None takes as many as
+            there are cores and it is worth: a few images are scored here, by how long they take.
         config: settings instead of ``./bench.toml``.
 
     Returns:
@@ -74,8 +76,9 @@ def score(
         UserError: a folder is missing or empty, names do not match, a map has no mask, is of another size or not a
             map; or a plug-in is unknown or fails.
     """
-    metrics = plugged_in.made(plugged_in.chosen(metric, load(config)))
-    said = plugged_in.columns(metrics)
+    workers = Grid.of(workers=workers).workers
+    metrics = plugged_in.chosen(metric, load(config))
+    said = plugged_in.columns(plugged_in.made(metrics))
     mask_files = side(masks, IMAGE_SUFFIXES, "masks", "--masks", "--mask-pattern", mask_pattern)
     map_files = side(maps, MAP_SUFFIXES, "maps", "--maps", "--map-pattern", map_pattern)
     found = match(mask_files, map_files)
@@ -91,26 +94,16 @@ def score(
             say = "--resize to resize maps to their masks"
             check_map_size(stored_size(map_file), stored_size(mask_file), map_file, whose="mask", say=say)
     note(f"masks: {truths.said()}; maps: {probabilities.said()}")
-    rows = []
-    any_truth = any_found = False
-    other_sizes = 0
-    for sample_id in track(sorted(found.pairs), "score"):
-        mask_file, map_file = found.pairs[sample_id]
-        mask, ignored = truths.read(mask_file)
-        probs = probabilities.read(map_file)
-        if probs.shape != mask.shape:
-            probs = resized(probs, *mask.shape)
-            other_sizes += 1
-        any_truth, any_found = any_truth or bool(mask.any()), any_found or bool((probs >= DECISION).any())
-        own = plugged_in.values(metrics, probs, mask, str(map_file), ignored)
-        rows.append({"id": sample_id, **score_map(probs, mask, ignore=ignored), **own})
-    if not any_truth:
+    files = [Files(sample_id, *found.pairs[sample_id]) for sample_id in sorted(found.pairs)]
+    all_of_them = scored(partial(Scoring, truths, probabilities, metrics), files, workers)
+    if not all_of_them.truth:
         note(f"warning: {ALL_EMPTY}")
-    if not any_found:
+    if not all_of_them.prediction:
         note(f"warning: {NOTHING_FOUND}")
-    scores = pd.DataFrame(rows).reindex(columns=[*SCORE_COLUMNS, *metrics, *COUNTS])
+    scores = pd.DataFrame(all_of_them.rows).reindex(columns=[*SCORE_COLUMNS, *metrics, *COUNTS])
     rule = "area averaging where a map shrinks, else bilinear"
-    scores.attrs["remarks"] = [f"{other_sizes} maps resized to their masks' sizes ({rule})"] if other_sizes else []
+    count = all_of_them.resized
+    scores.attrs["remarks"] = [f"{count} maps resized to their masks' sizes ({rule})"] if count else []
     scores.attrs["metrics"] = said
     return scores
 

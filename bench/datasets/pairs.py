@@ -43,7 +43,10 @@ Digests: TypeAlias = Mapping[str, tuple[bytes, ...]]
 
 
 class PairReader:
-    """How the files of a pair become a sample. A dataset whose files need more derives from this."""
+    """How the files of a pair become a sample. A dataset whose files need more derives from this.
+
+    Several threads may read with one at once.
+    """
 
     def levels(self, path: Path) -> Image:
         """uint8 ``(H, W)``: the mask before it is binarised. Raises UserError for a missing or damaged file."""
@@ -107,6 +110,11 @@ class PairDataset:
     @property
     def ids(self) -> Sequence[str]:
         return self._ids
+
+    @property
+    def side_by_side(self) -> bool:
+        """See `bench.contracts.SideBySide`."""
+        return True
 
     def __len__(self) -> int:
         return len(self._pairs)

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
-from bench.contracts import Dataset, Sample
+from bench.contracts import Dataset, Sample, SideBySide
 from bench.datasets.pairs import Digests, PairDataset
 
 
@@ -22,6 +22,11 @@ class Subset:
     @property
     def ids(self) -> Sequence[str]:
         return [self._dataset.ids[index] for index in self._indices]
+
+    @property
+    def side_by_side(self) -> bool:
+        """See `bench.contracts.SideBySide`."""
+        return _side_by_side(self._dataset)
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -82,6 +87,10 @@ def digests_of(split: Dataset) -> Digests | None:
     return split.digests if isinstance(split, PairDataset | Subset) else None
 
 
+def _side_by_side(split: Dataset) -> bool:
+    return isinstance(split, SideBySide) and split.side_by_side
+
+
 class Joined:
     """The samples of several splits, one after the other, under the first one's name: `bench.contracts.Dataset`.
 
@@ -97,6 +106,11 @@ class Joined:
     @property
     def ids(self) -> Sequence[str]:
         return [sample_id for part in self._parts for sample_id in part.ids]
+
+    @property
+    def side_by_side(self) -> bool:
+        """See `bench.contracts.SideBySide`."""
+        return all(_side_by_side(part) for part in self._parts)
 
     def __len__(self) -> int:
         return len(self._places)

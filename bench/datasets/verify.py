@@ -12,6 +12,8 @@ import numpy as np
 from bench import images
 from bench.contracts import Finding, Image, UserError
 from bench.datasets.pairs import LOSSY_SUFFIXES, Pair, PairReader
+from bench.runtime.ahead import ahead
+from bench.runtime.environment import cores
 from bench.runtime.progress import track
 
 
@@ -27,19 +29,26 @@ def verify_pairs(pairs: Sequence[Pair], reader: PairReader, description: str) ->
     """
     findings: list[Finding] = []
     not_binary: list[Path] = []
-    for pair in track(pairs, description, len(pairs)):
-        levels = _read(reader.levels, pair.mask, findings)
-        like = None if levels is None else levels.shape[:2]
-        image = _read(partial(images.read_image, like=like), pair.image, findings)
-        if levels is not None and not is_binary(levels, lossy=pair.mask.suffix.lower() in LOSSY_SUFFIXES):
-            not_binary.append(pair.mask)
-        if image is not None and levels is not None:
-            size = reader.check_size(pair, image.shape[:2], levels.shape[:2])
-            findings += [size] if size is not None else []
+    verified = ahead(partial(_verified, reader), pairs, cores())
+    for pair, (found, binary) in zip(pairs, track(verified, description, len(pairs)), strict=True):
+        findings += found
+        not_binary += [] if binary else [pair.mask]
     if not_binary:
         message = f"{len(not_binary)} of {len(pairs)} masks, this one first, hold values other than 0 and 255"
         findings.append(Finding("non-binary", str(not_binary[0]), f"{message}: binarised at > 127", error=False))
     return findings
+
+
+def _verified(reader: PairReader, pair: Pair) -> tuple[list[Finding], bool]:
+    """What is wrong with a pair, and whether its mask is binary, as one that cannot be read is taken to be."""
+    findings: list[Finding] = []
+    levels = _read(reader.levels, pair.mask, findings)
+    like = None if levels is None else levels.shape[:2]
+    image = _read(partial(images.read_image, like=like), pair.image, findings)
+    if image is not None and levels is not None:
+        size = reader.check_size(pair, image.shape[:2], levels.shape[:2])
+        findings += [size] if size is not None else []
+    return findings, levels is None or is_binary(levels, lossy=pair.mask.suffix.lower() in LOSSY_SUFFIXES)
 
 
 def _read(read: Callable[[Path], Image], path: Path, findings: list[Finding]) -> Image | None:

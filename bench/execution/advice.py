@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from bench.contracts import BaseNetwork, PartialBase, UserError
-from bench.execution.plan import Cell
+from bench.execution.cell import Cell
 from bench.reports.statistics import FEW
 
 

@@ -27,8 +27,9 @@ from bench.contracts import (
 )
 from bench.datasets.planned import Planned, check_fingerprint, reading_of
 from bench.datasets.subset import Subset
+from bench.execution.cell import Cell
 from bench.execution.maps import MapSplit
-from bench.execution.plan import Cell, training_splits
+from bench.execution.plan import training_splits
 from bench.images import expecting
 from bench.plugins import metrics as plugged_in
 from bench.plugins.calls import calling

@@ -22,9 +22,9 @@ import pyarrow.compute as pc
 
 from bench.contracts import DECISION, AsksBase, Episodic, Split, UserError
 from bench.execution import pictures
+from bench.execution.cell import Cell
 from bench.execution.job import Job
 from bench.execution.measure import Meter
-from bench.execution.plan import Cell
 from bench.execution.refining import Refining
 from bench.images import ALL_EMPTY, NOTHING_FOUND
 from bench.metrics.columns import BASE, score

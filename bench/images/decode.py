@@ -6,6 +6,7 @@ What would be guessed here is refused instead: transparency, several frames, CMY
 from __future__ import annotations
 
 import logging
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ from bench.contracts import UserError
 from bench.images.arrays import SUFFIXES as ARRAY_SUFFIXES
 from bench.images.arrays import array_size, read_array
 from bench.images.expected import check_expected
+from bench.images.jpeg import Frame, jpeg_frame, jpeg_pixels, jpeg_size
+from bench.images.png import png_size
 from bench.runtime.reading import open_regular
 
 SUFFIXES = (
@@ -32,6 +35,8 @@ SUFFIXES = (
     *ARRAY_SUFFIXES,
 )
 """Of the files that are read, lower case."""
+
+Fits: TypeAlias = Callable[[tuple[int, int]], None]
 
 UPRIGHT = 1
 """The EXIF orientation of a picture that is shown as it is stored."""
@@ -99,12 +104,13 @@ class Raster:
         return np.array(PillowImage.fromarray(self.values).convert("L"))
 
 
-def decode(path: Path, fits: Callable[[tuple[int, int]], None] = lambda size: None) -> Raster:
+def decode(path: Path, fits: Fits = lambda size: None, *, luma: bool = False) -> Raster:
     """Read a file by its suffix. Its bytes are read once: they are what `bench.images.expected` looks at.
 
     Args:
         path: of the file.
         fits: is asked of (height, width) by the header, before pixels take memory; raises what is wrong with it.
+        luma: of a JPEG in colours the luma that it stores will do, without the colours.
 
     Raises:
         UserError: it is missing, damaged, no regular file or too large, changed since it was planned for, or holds what
@@ -113,8 +119,10 @@ def decode(path: Path, fits: Callable[[tuple[int, int]], None] = lambda size: No
     with _told_of(path):
         data = _bytes(path)
         check_expected(path, data)
+        if not _is_array(path):
+            return _plain(data, path, fits, luma) or _picture(data, path, fits, luma)
         fits(_size(BytesIO(data), path))
-        return _array(data, path) if _is_array(path) else _picture(data, path)
+        return _array(data, path)
 
 
 def stored_size(path: Path) -> tuple[int, int]:
@@ -163,6 +171,11 @@ def _size(file: BinaryIO, path: Path) -> tuple[int, int]:
         if height * width > MOST_PIXELS:
             raise _too_large(path)
         return height, width
+    head = file.read(_HEAD)
+    size = png_size(head) or jpeg_size(head)
+    if size is not None and size[0] * size[1] <= MOST_PIXELS:
+        return size
+    file.seek(0)
     with _opened(file, path) as picture:
         return picture.height, picture.width
 
@@ -179,9 +192,24 @@ def _too_large(path: Path) -> UserError:
     return UserError(f"a picture of more than {MOST_PIXELS:,} pixels", path, "cut it into tiles")
 
 
-def _picture(data: bytes, path: Path) -> Raster:
-    # Pillow and not OpenCV: OpenCV fills the missing part of a truncated JPEG with grey and goes on.
+def _plain(data: bytes, path: Path, fits: Fits, luma: bool) -> Raster | None:
+    """Of a JPEG that is pixels alone; None of what Pillow is to look at."""
+    frame = jpeg_frame(data)
+    if frame is None or not frame.bare or math.prod(frame.size) > MOST_PIXELS:
+        return None
+    fits(frame.size)
+    return _of_jpeg(data, frame, luma, path)
+
+
+def _of_jpeg(data: bytes, frame: Frame, luma: bool, path: Path, orientation: int = UPRIGHT) -> Raster | None:
+    values = jpeg_pixels(data, frame, luma=luma)
+    what = "8-bit" if frame.channels == 1 else "8-bit RGB"
+    return None if values is None else Raster(values, path, what, lossy=True, orientation=orientation)
+
+
+def _picture(data: bytes, path: Path, fits: Fits, luma: bool) -> Raster:
     with _opened(BytesIO(data), path) as picture:
+        fits((picture.height, picture.width))
         if getattr(picture, "is_animated", False) and picture.format != "MPO":  # a phone's JPEG with a preview
             raise UserError("several pictures in one file", path, "write one picture a file")
         _refuse_transparency(picture, path)
@@ -191,6 +219,11 @@ def _picture(data: bytes, path: Path) -> Raster:
             "orientation": picture.getexif().get(_EXIF_ORIENTATION, UPRIGHT),
         }
         mode = picture.mode
+        frame = jpeg_frame(data)
+        if frame is not None and mode in ("L", "RGB"):
+            found = _of_jpeg(data, frame, luma, path, known["orientation"])
+            if found is not None:
+                return found
         if mode in ("P", "PA"):
             index = np.array(picture if mode == "P" else picture.getchannel("P"), np.uint8)
             return Raster(np.array(picture.convert("RGB")), what="palette", index=index, **known)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -66,17 +68,24 @@ class MapFiles:
         if values.max() > scale or values.min() < 0:
             problem = f"a map with values {values.min()}..{values.max()}, where {scale:g} stands for 1"
             raise UserError(problem, path, f"write all maps of a folder alike, or {SAY_SCALE}")
+        if values.dtype == np.uint8:
+            found: ProbabilityMap = cv2.LUT(values, _probabilities(scale))
+            return found
         return values.astype(np.float32) if scale == 1 else (values / scale).astype(np.float32)
 
     def said(self) -> str:
         """How they are coded, e.g. ``"8-bit, 0..255"``. Raises UserError as `read`, of the first of the sample."""
-        first = decode(sample(self.files)[0])
+        first = decode(self._sample[0])
         scale = self._scale_of(first, _grey(first))
         return f"{first.what}, 0..{scale:g}"
 
+    @cached_property
+    def _sample(self) -> list[Path]:
+        return sample(self.files)
+
     def __getstate__(self) -> dict[str, Any]:
         # What is read elsewhere is of one coding with what is read here; of the files it needs no more.
-        return {**self.__dict__, "files": sample(self.files)}
+        return {**self.__dict__, "files": self._sample}
 
     def _scale_of(self, raster: Raster, values: NDArray[Any]) -> float:
         if self.scale is not None:
@@ -93,7 +102,7 @@ class MapFiles:
         """By the sample; None where that has no such file, or only empty ones."""
         seen: NDArray[Any] | None = None
         where = self.files[0]
-        for path in sample(self.files):
+        for path in self._sample:
             raster = decode(path)
             codes = _grey(raster)
             if _container(codes) == container:
@@ -102,6 +111,12 @@ class MapFiles:
         if seen is None or not seen.any():
             return None
         return _scale(container, seen, where)
+
+
+@lru_cache(maxsize=8)
+def _probabilities(scale: float) -> NDArray[np.float32]:
+    """float32 ``(256,)``: of each code of 8 bits."""
+    return (np.arange(256) / scale).astype(np.float32)
 
 
 def _scale(container: str, seen: NDArray[Any], where: Path) -> float:

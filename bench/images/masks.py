@@ -63,7 +63,7 @@ def read_grey(path: Path) -> Image:
     Raises:
         UserError: as `bench.images.decode.decode`; or it has not 8 bits.
     """
-    raster = decode(path)
+    raster = decode(path, luma=True)
     grey = _whitened(raster.luminance)
     if grey.dtype != np.uint8:
         raise UserError(f"a mask of {raster.what}", path, "the dataset's own has 8 bits: write 0 and 255")
@@ -129,14 +129,18 @@ class MaskFiles:
     def coding(self) -> Coding | None:
         """How the folder's masks are coded, by a sample; None where all of that are empty."""
         found: Coding | None = None
-        for path in sample(self.files):
+        for path in self._sample:
             found = _common(found, _coding(decode(path)), path)
         return found
+
+    @cached_property
+    def _sample(self) -> list[Path]:
+        return sample(self.files)
 
     def __getstate__(self) -> dict[str, Any]:
         # What another process reads is coded as it was found to be here; of the files it needs no more.
         known = not self.classes and self.coding is not None
-        return {**self.__dict__, "files": sample(self.files)} if known else self.__dict__
+        return {**self.__dict__, "files": self._sample} if known else self.__dict__
 
     def _by_class(self, raster: Raster) -> Truth:
         numbers = raster.index if raster.index is not None else raster.grey
@@ -171,7 +175,7 @@ def _coding(raster: Raster) -> Coding | None:
 def _of_grey(grey: NDArray[Any], raster: Raster) -> Coding | None:
     path = raster.path
     grey = _whitened(grey)
-    if not np.isfinite(grey).all() or grey.min() < 0:
+    if grey.dtype.kind != "u" and (not np.isfinite(grey).all() or grey.min() < 0):
         raise UserError("a mask with negative or no numbers", path, "write 0 for background and 255 for foreground")
     values = distinct(grey)
     above = values[values > 0]

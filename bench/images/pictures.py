@@ -52,14 +52,15 @@ def read_image(path: Path, *, like: tuple[int, ...] | None = None) -> Image:
 
 def _eight_bits(raster: Raster) -> NDArray[np.uint8]:
     values, path = raster.values, raster.path
-    high = values.max()
     if values.dtype == np.bool_:
         return values.astype(np.uint8) * np.uint8(255)
     if values.dtype == np.uint8:
-        if high == 1 and values.min() == 0:
+        # Most images say with their first row that they are others.
+        if values[0].max() <= 1 and values.max() == 1 and values.min() == 0:
             raise UserError("an 8-bit image of 0 and 1 alone", path, "multiply it by 255 if 1 is white")
         return values
     if values.dtype == np.uint16:
+        high = values.max()
         if 0 < high <= DIM:
             problem = f"a 16-bit image without a value above {high}"
             raise UserError(problem, path, "write it with 8 bits, or stretched to 0..65535")

@@ -28,9 +28,17 @@ def sample(files: Sequence[Path]) -> list[Path]:
 
 def distinct(values: NDArray[Any]) -> NDArray[Any]:
     """The values that occur, sorted: `numpy.unique`, but without a sort where the dtype is small."""
-    if values.dtype in (np.uint8, np.uint16):
-        return np.flatnonzero(np.bincount(values.ravel())).astype(values.dtype)
-    return np.unique(values)
+    if values.dtype not in (np.uint8, np.uint16) or not values.size:
+        return np.unique(values)
+    high = values.max()
+    above = np.count_nonzero(values != 0)
+    if np.count_nonzero(values == high) == above:  # as in most masks
+        return np.unique(np.array([high, 0 if above < values.size else high], values.dtype))
+    if values.dtype == np.uint8:
+        counts = cv2.calcHist([np.ascontiguousarray(values)], [0], None, [256], [0, 256])
+    else:
+        counts = np.bincount(values.ravel())
+    return np.flatnonzero(counts).astype(values.dtype)
 
 
 def has_regions(values: NDArray[Any], low: int, high: int, tolerance: int = 0) -> bool:

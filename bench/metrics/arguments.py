@@ -49,6 +49,11 @@ def binarised(pred: Prediction, mask: Mask) -> Mask:
         ValueError: see `checked`.
     """
     checked(pred, mask)
+    return decided(pred)
+
+
+def decided(pred: Prediction) -> Mask:
+    """`binarised` of what has been checked."""
     return pred.astype(np.bool_, copy=False) if pred.dtype == np.bool_ else pred >= DECISION
 
 

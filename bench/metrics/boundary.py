@@ -9,12 +9,10 @@ import math
 import operator
 from collections import Counter
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bench.contracts import Mask
 from bench.metrics.arguments import Prediction, cleared
-from bench.metrics.overlap import count_ratio, counts
+from bench.metrics.bits import Bits, count, overlap, packed
+from bench.metrics.overlap import count_ratio
 
 BAND_WIDTH = 15
 """The paper's d, in pixels."""
@@ -68,9 +66,8 @@ def boundary_iou(
         >>> boundary_iou(np.zeros((5, 5), dtype=bool), np.zeros((5, 5), dtype=bool))
         1.0
     """
-    found, truth = cleared(pred, mask, ignore)
-    width = _band_width(mask.shape, d, ratio)
-    return count_ratio(*counts(_inner_band(found, width), _inner_band(truth, width)))
+    found, truth = map(Bits, cleared(pred, mask, ignore))
+    return bands_iou(found, truth, band_width(mask.shape, d, ratio))
 
 
 def boundary_accuracy(pred: Prediction, mask: Mask, *, ignore: Mask | None = None) -> float:
@@ -106,23 +103,34 @@ def boundary_accuracy(pred: Prediction, mask: Mask, *, ignore: Mask | None = Non
         >>> boundary_accuracy(mask, np.ones((1, 4), dtype=bool))
         nan
     """
-    found, truth = cleared(pred, mask, ignore)
-    right = found == truth
-    if truth.all() or not truth.any():
+    found, truth = map(Bits, cleared(pred, mask, ignore))
+    return contour_accuracy(found, truth, ignore)
+
+
+def bands_iou(found: Bits, truth: Bits, d: int) -> float:
+    """`boundary_iou` of packed masks, void cleared, with bands ``d`` pixels wide."""
+    return count_ratio(*overlap(found.inner_band(d), truth.inner_band(d)))
+
+
+def contour_accuracy(found: Bits, truth: Bits, ignore: Mask | None) -> float:
+    """`boundary_accuracy` of packed masks, void cleared."""
+    if truth.area in (0, math.prod(truth.shape)):
         return math.nan
-    radii = Counter(_radii(mask.shape))  # small images repeat a radius: each is computed once
+    wrong = found.words ^ truth.words
+    radii = Counter(_radii(truth.shape))  # small images repeat a radius: each is computed once
     total = 0.0
-    for radius, times in radii.items():
-        region = _contour_region(truth, radius)
+    for times, region in zip(radii.values(), truth.around(list(radii)), strict=True):
         if ignore is not None:
-            region &= ~ignore
-            if not region.any():
-                return math.nan
-        total += times * int(np.count_nonzero(right & region)) / int(np.count_nonzero(region))
+            region &= ~packed(ignore, truth.margin)
+        pixels = count(region)
+        if not pixels:
+            return math.nan
+        total += times * (pixels - count(region & wrong)) / pixels
     return total / radii.total()
 
 
-def _band_width(shape: tuple[int, ...], d: int | None, ratio: float | None) -> int:
+def band_width(shape: tuple[int, ...], d: int | None = None, ratio: float | None = None) -> int:
+    """The ``d`` of `boundary_iou`, whose other arguments are ``d`` and ``ratio``. Raises ValueError."""
     if d is not None and ratio is not None:
         raise ValueError(f"expected d or ratio, got both: d={d!r}, ratio={ratio!r}")
     if ratio is not None:
@@ -138,30 +146,6 @@ def _band_width(shape: tuple[int, ...], d: int | None, ratio: float | None) -> i
     return width
 
 
-def _inner_band(mask: Mask, d: int) -> Mask:
-    # The definition erodes d times with a 3x3 square inside a frame of zeros. A square of side 2d+1 is the Minkowski
-    # sum of d such squares, so one erosion with it is the same; the constant zero border stands for the frame, since
-    # zeros further out could only be reached through it. OpenCV splits an all-ones kernel into a row and a column
-    # pass: about 1 ms at 1024x1024, so cropping to the object would not pay.
-    import cv2  # late: the command line reads the table of metrics, and must not wait for it
-
-    side = 2 * min(d, *mask.shape) + 1  # wider than the image is no different, and the kernel stays small
-    core = cv2.erode(_bytes(mask), np.ones((side, side), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    return mask & (core == 0)
-
-
 def _radii(shape: tuple[int, ...]) -> list[int]:
     largest = sum(shape) / 300
     return [1 + int((largest - 1) / 5 * step) for step in range(5)]
-
-
-def _contour_region(mask: Mask, radius: int) -> Mask:
-    import cv2
-
-    # OpenCV's default border leaves outside pixels out of the minimum and the maximum: no contour arises there.
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    return np.asarray(cv2.morphologyEx(_bytes(mask), cv2.MORPH_GRADIENT, kernel) > 0)
-
-
-def _bytes(mask: Mask) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(mask).view(np.uint8)

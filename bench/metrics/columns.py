@@ -13,10 +13,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from bench.contracts import Mask
-from bench.metrics.arguments import Prediction, binarised
-from bench.metrics.boundary import DIAGONAL_RATIO, boundary_accuracy, boundary_iou
-from bench.metrics.error import mae
-from bench.metrics.overlap import count_ratio, counts
+from bench.metrics.arguments import Prediction, check_ignore, checked, decided
+from bench.metrics.bits import Bits, overlap
+from bench.metrics.boundary import BAND_WIDTH, DIAGONAL_RATIO, band_width, bands_iou, contour_accuracy
+from bench.metrics.error import mean_error
+from bench.metrics.overlap import count_ratio
 
 METRIC_VERSION = 1
 """Part of each cell's identity: raise it when a change changes a number, or when a metric joins."""
@@ -59,21 +60,33 @@ class Scored:
         probs: ``(H, W)`` float map in [0, 1], or a bool mask.
         mask: ``(H, W)`` bool, the ground truth.
         ignore: ``(H, W)`` bool, void pixels; None for none.
+
+    Raises:
+        ValueError: shapes differ, a dtype is ambiguous, or the map has NaN or leaves [0, 1].
     """
 
     probs: Prediction
     mask: Mask
     ignore: Mask | None = None
 
+    def __post_init__(self) -> None:
+        checked(self.probs, self.mask)
+        if self.ignore is not None:
+            check_ignore(self.ignore, self.mask)
+
     @cached_property
-    def pred(self) -> Mask:
-        """The prediction as a mask. Raises ValueError as `bench.metrics.arguments.binarised`."""
-        return binarised(self.probs, self.mask)
+    def bits(self) -> tuple[Bits, Bits]:
+        """Prediction and ground truth, packed, void cleared: see `bench.metrics.arguments.cleared`."""
+        found, truth = decided(self.probs), self.mask
+        if self.ignore is not None:
+            found, truth = found & ~self.ignore, truth & ~self.ignore
+        return Bits(found), Bits(truth)
 
     @cached_property
     def counts(self) -> tuple[int, int]:
         """Pixels in the intersection and in the union."""
-        return counts(self.pred, self.mask, ignore=self.ignore)
+        found, truth = self.bits
+        return overlap(found.words, truth.words)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +133,7 @@ IMAGE_METRICS = (
         digits=2,
         scale=100,
         better="higher",
-        of=lambda scored: boundary_iou(scored.pred, scored.mask, ignore=scored.ignore),
+        of=lambda scored: bands_iou(*scored.bits, BAND_WIDTH),
         objective=True,
     ),
     MetricFacts(
@@ -130,7 +143,7 @@ IMAGE_METRICS = (
         digits=2,
         scale=100,
         better="higher",
-        of=lambda scored: boundary_iou(scored.pred, scored.mask, ratio=DIAGONAL_RATIO, ignore=scored.ignore),
+        of=lambda scored: bands_iou(*scored.bits, band_width(scored.mask.shape, ratio=DIAGONAL_RATIO)),
     ),
     MetricFacts(
         key="boundary_accuracy",
@@ -139,7 +152,7 @@ IMAGE_METRICS = (
         digits=2,
         scale=100,
         better="higher",
-        of=lambda scored: boundary_accuracy(scored.pred, scored.mask, ignore=scored.ignore),
+        of=lambda scored: contour_accuracy(*scored.bits, scored.ignore),
     ),
     MetricFacts(
         key="mae",
@@ -147,7 +160,7 @@ IMAGE_METRICS = (
         meaning="mean absolute error of the map itself, 0..1, lower is better",
         digits=3,
         better="lower",
-        of=lambda scored: mae(scored.probs, scored.mask, ignore=scored.ignore),
+        of=lambda scored: mean_error(scored.probs, scored.mask, scored.ignore),
     ),
 )
 """Those that an image of its own has, in the order of tables and records."""

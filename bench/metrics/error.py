@@ -9,6 +9,9 @@ import numpy as np
 from bench.contracts import Mask
 from bench.metrics.arguments import Prediction, check_ignore, checked
 
+PIECE = 1 << 15
+"""Pixels whose errors are held at once."""
+
 
 def mae(probs: Prediction, mask: Mask, *, ignore: Mask | None = None) -> float:
     """Mean absolute error of the map, not of its binarisation.
@@ -39,8 +42,30 @@ def mae(probs: Prediction, mask: Mask, *, ignore: Mask | None = None) -> float:
         0.5
     """
     checked(probs, mask)
-    errors = np.abs(np.subtract(probs, mask, dtype=np.float64))
+    if ignore is not None:
+        check_ignore(ignore, mask)
+    return mean_error(probs, mask, ignore)
+
+
+def mean_error(probs: Prediction, mask: Mask, ignore: Mask | None) -> float:
+    """`mae` of what has been checked."""
     if ignore is None:
-        return float(errors.mean())
-    check_ignore(ignore, mask)
-    return float(errors[~ignore].mean()) if not ignore.all() else math.nan
+        return _total(probs.ravel(), mask.ravel()) / mask.size
+    counted = ~ignore
+    pixels = int(np.count_nonzero(counted))
+    return _total(probs[counted], mask[counted]) / pixels if pixels else math.nan
+
+
+def _total(probs: Prediction, mask: Mask) -> float:
+    """Sum of |probs - mask|, both ``(N,)``, in the order in which numpy sums: halves, whose first is a multiple of 8.
+
+    So it is numpy's ``abs(probs - mask).sum()`` to the last bit, but a piece at a time, which stays in a processor's
+    cache: half the time at 1024 x 1024.
+    """
+    if len(mask) > PIECE:
+        half = len(mask) // 2
+        half -= half % 8
+        return _total(probs[:half], mask[:half]) + _total(probs[half:], mask[half:])
+    errors = probs.astype(np.float64)
+    errors -= mask.view(np.uint8)
+    return float(np.abs(errors, out=errors).sum())

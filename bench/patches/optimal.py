@@ -7,7 +7,9 @@ every mask that a threshold can make. The 20 thresholds that the released code t
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -30,6 +32,11 @@ Probabilities: TypeAlias = NDArray[np.float32] | NDArray[np.float64] | NDArray[n
 
 GRID_STEPS = 20
 """Thresholds that the released code tries: t / 20 for t = 1..20."""
+
+UNCOMPILED = 1 << 26
+"""Pixels that a process searches without numba first, 256 maps of 512 x 512: it takes half a second to load."""
+
+_searched = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,22 +166,41 @@ def windows(shape: tuple[int, ...], patch: int) -> list[tuple[tuple[int, int], t
 def _exact(probs: np.ndarray, mask: Mask, patch: int, smooth: float) -> PatchLabels:
     levels = 256**probs.dtype.itemsize if probs.dtype.kind == "u" else 0
     scale = max(levels - 1, 1)
-    if 0 < levels <= patch * patch:
-        candidates, truth = by_histogram(probs, mask, patch, levels)
-    elif patch * patch >= 4 * COARSE:  # else most counts would be 0
-        candidates, truth = by_refining(probs, mask, patch, smooth)
-    else:
-        candidates, truth = by_sorting(probs, mask, patch)
-    best, ious = _best(candidates, scale, truth, smooth)
     grid = tuple(-(-side // patch) for side in probs.shape)
-    found = (best >= 0).reshape(grid)
-    chosen = np.zeros(grid, probs.dtype)
-    chosen[found] = candidates.value[best[best >= 0]]
+    if _worth_compiling(probs.size):
+        from bench.patches.compiled import search
+
+        wide = np.ascontiguousarray(probs, np.float32 if probs.dtype == np.float16 else probs.dtype)
+        codes, ious = search(wide, np.ascontiguousarray(mask).view(np.uint8), patch, float(scale), float(smooth))
+        found, chosen = codes >= 0, codes.astype(probs.dtype)
+    else:
+        if 0 < levels <= patch * patch:
+            candidates, truth = by_histogram(probs, mask, patch, levels)
+        elif patch * patch >= 4 * COARSE:  # else most counts would be 0
+            candidates, truth = by_refining(probs, mask, patch, smooth)
+        else:
+            candidates, truth = by_sorting(probs, mask, patch)
+        best, ious = _best(candidates, scale, truth, smooth)
+        found, chosen = (best >= 0).reshape(grid), np.zeros(grid, probs.dtype)
+        chosen[found] = candidates.value[best[best >= 0]]
     # Compare in the map's own type: a threshold of codes / 65535 need not survive the division.
     labels = probs >= spread(chosen, patch, probs.shape)
-    labels &= spread(found, patch, probs.shape)
+    if not found.all():
+        labels &= spread(found, patch, probs.shape)
     limits = np.where(found, chosen.astype(np.float64) / scale, np.inf)
     return PatchLabels(labels, limits, ious.reshape(grid))
+
+
+def _worth_compiling(pixels: int) -> bool:
+    """Whether numba is there, and so many pixels were searched without it that loading it takes no longer."""
+    global _searched
+    _searched += pixels
+    return _searched > UNCOMPILED and _has_numba()
+
+
+@functools.cache
+def _has_numba() -> bool:
+    return find_spec("numba") is not None
 
 
 def _grid(probs: np.ndarray, mask: Mask, patch: int, smooth: float) -> PatchLabels:

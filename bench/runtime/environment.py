@@ -34,7 +34,6 @@ PACKAGES = (
     "onnxruntime",
     "optuna",
     "ray",
-    "pysodmetrics",
     "scikit-image",
 )
 

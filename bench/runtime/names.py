@@ -115,18 +115,18 @@ def side(place: Path, suffixes: Sequence[str], noun: str, named_by: str, option:
     if not files:
         fix = f"files of {', '.join(suffixes)} are read"
         raise UserError(f"no {noun} here", place, fix)
-    files.sort(key=lambda path: [canonical(part) for part in path.relative_to(root).parts])
+    named = [([canonical(part) for part in path.relative_to(root).parts], path) for path in files]
+    named.sort(key=lambda pair: pair[0])
     found: dict[str, Path] = {}
-    for path in files:
-        name = canonical(path.relative_to(root).with_suffix("").as_posix())
-        id_ = _inside(name, pattern)
+    for parts, path in named:
+        id_ = _inside("/".join(parts).removesuffix(path.suffix), pattern)
         if id_ is None:
             continue
         other = found.setdefault(id_, path)
         if other is not path:
             raise _two_of_one_name(other, path)
     if not found:
-        fix = f"the first is {files[0].name}; correct {option.rstrip('=')}, which is of the name without the suffix"
+        fix = f"the first is {named[0][1].name}; correct {option.rstrip('=')}, which is of the name without the suffix"
         raise UserError(f"none of {len(files)} {noun} has a name like {pattern!r}", place, fix)
     return Side(found, place, noun, option, pattern)
 

@@ -79,7 +79,8 @@ def _spelling(action: argparse.Action) -> str:
 def _default(action: argparse.Action) -> str:
     if action.required:
         return "(required)" if action.option_strings else ""
-    if action.option_strings and action.default is None and DEFAULTS.get(action.dest):
+    told = "; default: " in (action.help or "")  # of an option that a command has without bench.toml's default
+    if action.option_strings and action.default is None and DEFAULTS.get(action.dest) and not told:
         return f"{_value(DEFAULTS[action.dest])} *bench.toml*"
     none = action.default is None or action.default is False or action.default == argparse.SUPPRESS
     return "" if none else _value(action.default)

@@ -27,27 +27,33 @@ class Judged:
         features: float64 ``(images, features)``.
         gains: float64 ``(images,)``, points of IoU that refining gained or lost.
         seed: of the folds and of the trees.
+        known: `unseen`, where it was computed before.
     """
 
     ids: tuple[str, ...]
     features: Features
     gains: NDArray[np.float64]
     seed: int
+    known: NDArray[np.float64] | None = None
 
     def save(self, path: Path) -> None:
         """Write what `load` reads."""
+        ids = np.array(self.ids, dtype=np.str_)
         with replacing(path) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, ids=np.array(self.ids, dtype=np.str_), features=self.features, gains=self.gains)
+            np.savez(stream, ids=ids, features=self.features, gains=self.gains, unseen=self.unseen)
 
     @classmethod
     def load(cls, path: Path, seed: int) -> Judged:
-        """What `save` wrote."""
+        """What `save` wrote; files of earlier releases lack ``unseen``."""
         with np.load(path, allow_pickle=False) as stored:
-            return cls(tuple(stored["ids"].tolist()), stored["features"], stored["gains"], seed)
+            ids = tuple(stored["ids"].tolist())
+            return cls(ids, stored["features"], stored["gains"], seed, stored.get("unseen"))
 
     @cached_property
     def unseen(self) -> NDArray[np.float64]:
         """Each image's predicted gain, by trees that have not seen it."""
+        if self.known is not None:
+            return self.known
         fold = folds(self.ids, FOLDS, self.seed)
         predicted = np.empty(len(self.ids))
         for here in range(fold.max() + 1):

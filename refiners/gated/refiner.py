@@ -51,7 +51,7 @@ class Gated(Refiner):
             raise UserError(f"risk={risk:g}", "gated[risk=...]", "give a share of the images, above 0 and at most 1")
         self.refiner, self.risk, self.seed = refiner, risk, seed
         self._trees: Any = None
-        self._line = np.inf
+        self._line: float | None = None
 
     def fit(self, val: MapDataset, workdir: Path) -> None:
         """See `bench.contracts.Refiner`. Leaves ``judged.npz``, from which the trees regrow, and ``refiner/``.
@@ -66,7 +66,8 @@ class Gated(Refiner):
         if first:
             self._judge(val, unseen).save(file)
         judged = Judged.load(file, self.seed)
-        self._trees, self._line = judged.grown(), judged.line(self.risk)
+        self._line = judged.line(self.risk)
+        self._trees = judged.grown() if np.isfinite(self._line) else None
         if first:
             note(f"gated: {_said(judged, self._line)}")
 
@@ -76,10 +77,10 @@ class Gated(Refiner):
 
     def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
         """See `bench.contracts.Refiner`. Raises RuntimeError before `fit`."""
-        if self._trees is None:
+        if self._line is None:
             raise RuntimeError("fit() comes first")
         refined = self.refiner.refine(images, maps)
-        if self._line == np.inf:
+        if self._trees is None:
             return [probs.copy() for probs in maps]
         seen = [features(*one) for one in zip(images, maps, refined, strict=True)]
         kept = self._trees.predict(np.stack(seen)) >= self._line if seen else []

@@ -14,7 +14,6 @@ import pytest
 import torch
 from tabulate import tabulate
 
-from bench.runtime.allocating import kept
 from tests.benchmarks import page
 from tests.benchmarks.contests import Contest, Entry
 from tests.benchmarks.results import Run, Table, changes, machine, typed, versions
@@ -64,9 +63,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(1)
-    # As in the harness's own processes. Otherwise pages that come and go are a large part of either side's time, and
-    # how many do hangs on what the process did before: one job took 3.3 ms or 9.4 ms.
-    os.environ.update(kept())
     config.stash[_MEASURED] = Measured()
 
 
@@ -90,7 +86,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     run = config.stash[_MEASURED].run()
     if not run.entries and not run.tables:
         return
-    text = page.summary(run)
+    text = page.summary(run, short=config.getoption("--short"))
     terminalreporter.write_line("\n" + text)
     results: Path | None = config.getoption("--results")
     if results is not None and results.suffix == ".json":

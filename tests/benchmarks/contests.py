@@ -2,8 +2,8 @@
 
 Both run in turn, in one fresh process and on one thread; the ratio of each round's CPU times is taken, and of these the
 median and the quartiles, over the rounds of several processes. What others do on the machine lengthens both alike. A
-second pass has all cores and takes wall time. Peak memory is that of one call in a fresh process each, over what was
-there when the input was.
+second pass has all cores and takes wall time. Peak memory is that of a second call in a fresh process each, over what
+was there before it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from bench.runtime.allocating import give_back
 from tests.benchmarks.measuring import ALL_CORES, cpu_seconds, in_fresh_process, peak_growth_mib, threads
 
 Job = Callable[[], Any]
@@ -136,15 +137,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class Effort:
-    """How much a run takes: about ``seconds`` of a side in each round, and whether other passes follow the first."""
+    """How much a run takes: rounds and processes at most, about ``seconds`` of a side in each round, and whether other
+    passes follow the first."""
 
     rounds: int
     seconds: float
     beside: bool
+    processes: int = 3
 
 
 WHOLE = Effort(rounds=1000, seconds=0.1, beside=True)
-SHORT = Effort(rounds=9, seconds=0.02, beside=False)
+SHORT = Effort(rounds=7, seconds=0.02, beside=False, processes=1)
 """CI's: the ratios of CPU time alone."""
 
 
@@ -177,8 +180,9 @@ def hold(contest: Contest, folder: Path, effort: Effort = WHOLE) -> Entry:
     try:
         if contest.files:
             contest.files(folder)
-        for _ in range(contest.processes):
-            times.extend(in_fresh_process(_times, contest, folder, -(-rounds // contest.processes), effort.seconds))
+        processes = min(contest.processes, effort.processes)
+        for _ in range(processes):
+            times.extend(in_fresh_process(_times, contest, folder, -(-rounds // processes), effort.seconds))
         if effort.beside and contest.clock == "cpu":
             wall, found = in_fresh_process(_with_all_cores, contest, folder, max(3, rounds // 3), effort.seconds)
             found["peer_wall_ms"] = 1000 * median(wall.peer) / contest.images
@@ -208,13 +212,12 @@ def _times(contest: Contest, folder: Path, rounds: int, seconds: float) -> _Time
 def _with_all_cores(contest: Contest, folder: Path, rounds: int, seconds: float) -> tuple[_Times, dict[str, float]]:
     with threads(ALL_CORES):
         jobs = _prepared(contest, folder)
-        busy = {"peer_cores": _cores(jobs.peer), "ours_cores": _cores(jobs.ours)}
-        return _alternating(jobs, rounds, seconds, time.perf_counter), busy
+        wall = _alternating(jobs, rounds, seconds, time.perf_counter)
+        return wall, {"peer_cores": _cores(jobs.peer), "ours_cores": _cores(jobs.ours)}
 
 
 def _cores(job: Job) -> float:
-    """How many a call keeps busy, the first call aside."""
-    job()
+    """How many a call keeps busy that is not the first."""
     wall, cpu = time.perf_counter(), cpu_seconds()
     while time.perf_counter() - wall < 0.05:
         job()
@@ -223,28 +226,31 @@ def _cores(job: Job) -> float:
 
 def _memory(contest: Contest, folder: Path, side: str) -> float:
     with threads(1):
-        return peak_growth_mib(getattr(_prepared(contest, folder), side), contest.device)
+        job: Job = getattr(_prepared(contest, folder), side)
+        job()  # what the first call imports and compiles is no part of the work
+        give_back()
+        return peak_growth_mib(job, contest.device)
 
 
 def _alternating(jobs: Jobs, rounds: int, seconds: float, clock: Clock | None) -> _Times:
     """Who begins changes from round to round."""
     found = _Times()
-    peer, ours = ((job, _calls(job, seconds, clock)) for job in (jobs.peer, jobs.ours))
+    peer, ours = ((job, calls_in(job, seconds, clock)) for job in (jobs.peer, jobs.ours))
     for number in range(rounds):
         turns = [(found.peer, *peer), (found.ours, *ours)]
         for spent, job, calls in reversed(turns) if number % 2 else turns:
-            spent.append(_seconds_a_call(job, calls, clock))
+            spent.append(seconds_a_call(job, calls, clock))
     return found
 
 
-def _calls(job: Job, seconds: float, clock: Clock | None) -> int:
+def calls_in(job: Job, seconds: float, clock: Clock | None) -> int:
     """How many fill a round: one that is too short would measure the clock."""
     if clock is None:
         return 1
-    return max(1, round(seconds / max(_seconds_a_call(job, 1, clock), 1e-6)))
+    return max(1, round(seconds / max(seconds_a_call(job, 1, clock), 1e-6)))
 
 
-def _seconds_a_call(job: Job, calls: int, clock: Clock | None) -> float:
+def seconds_a_call(job: Job, calls: int, clock: Clock | None) -> float:
     if clock is None:
         return float(job())
     gc.collect()

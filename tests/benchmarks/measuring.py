@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import multiprocessing
 import os
@@ -14,6 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
+from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -23,9 +25,14 @@ from scipy import stats
 from threadpoolctl import threadpool_limits
 
 from bench.execution.measure import MIB, Meter
+from bench.runtime.allocating import kept
 from bench.runtime.environment import cores
 
 T = TypeVar("T")
+
+
+PRELOADED = ["tests.benchmarks.rows", "torchmetrics.functional.classification", "py_sod_metrics"]
+"""What takes seconds to import, once for all processes; what is not installed is passed over."""
 
 
 @contextmanager
@@ -54,12 +61,19 @@ def cpu_seconds() -> float:
 def in_fresh_process(function: Callable[..., T], *arguments: object) -> T:
     """What a module's function returns in a process of its own: memory that others left behind would hide a peak.
 
-    It is forked from one that has done nothing but import.
+    It is forked from one that has done nothing but import, and keeps what memory it frees, as the harness's own do.
+    Otherwise pages that come and go are a large part of a time, and how many do hangs on what the process did before:
+    one job took 3.3 ms or 9.4 ms.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.benchmarks.contests"])
-    with ProcessPoolExecutor(1, mp_context=context) as executor:
-        return executor.submit(function, *arguments).result()
+    context.set_forkserver_preload(PRELOADED)
+    with patch.dict(os.environ, kept()), ProcessPoolExecutor(1, mp_context=context) as executor:
+        return executor.submit(_alone, function, *arguments).result()
+
+
+def _alone(function: Callable[..., T], *arguments: object) -> T:
+    gc.freeze()  # half a million objects of imports: a collection between rounds need not look at them
+    return function(*arguments)
 
 
 def peak_growth_mib(job: Callable[[], object], device: str = "cpu") -> float:

@@ -78,6 +78,13 @@ class Run:
         return cls(**content, entries=entries, tables=tables)
 
 
+def number(value: float | None) -> str:
+    """Three digits, without an exponent; "" for None."""
+    if value is None:
+        return ""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def typed() -> str:
     """The command of this process, as one would type it."""
     return shlex.join(["python", "-m", "pytest", *sys.argv[1:]])

@@ -22,9 +22,13 @@ def test_sizes_of_the_paper(count: int, rest: int, held_out: int) -> None:
     assert [len(part) for part in split_off(range(count))] == [rest, held_out]
 
 
-def test_it_is_scikit_learns_split() -> None:
-    ids = [f"id{number}" for number in range(57)]
-    assert list(split_off(ids)) == train_test_split(ids, test_size=0.2, random_state=29)
+@given(st.integers(2, 3000), st.floats(0.001, 0.999))
+def test_it_is_scikit_learns_split(count: int, fraction: float) -> None:
+    held_out = math.ceil(fraction * count)
+    if held_out < count:
+        ids = [f"id{number}" for number in range(count)]
+        assert list(split_off(ids, fraction)) == train_test_split(ids, test_size=held_out, random_state=29)
+    assert list(split_off(range(57))) == train_test_split(range(57), test_size=0.2, random_state=29)
 
 
 @pytest.mark.parametrize(("count", "rest"), [(0, 0), (1, 1), (2, 1), (3, 2), (6, 4)])

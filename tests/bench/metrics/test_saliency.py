@@ -1,16 +1,18 @@
-"""The measures of salient objects against PySODMetrics, on 8-bit maps as that toolbox reads them."""
+"""The measures of salient objects against PySODMetrics: 8-bit maps as it reads them, others as it takes arrays."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 from bench.contracts import Mask, ProbabilityMap
-from bench.metrics import mae
+from bench.metrics import mae, thresholds
 from bench.metrics.curves import mean_curve, summarised
+from bench.metrics.levels import as_stored, stretched
 from bench.metrics.saliency import (
     AdaptiveF,
     MaxE,
@@ -21,13 +23,11 @@ from bench.metrics.saliency import (
     SMeasure,
     StretchedMae,
     WeightedF,
-    as_stored,
-    stretched,
 )
 from tests.bench.metrics.pairs import Pair, drawn
 from tests.bench.metrics.shapes import empty, full
 
-toolbox: Any = pytest.importorskip("py_sod_metrics", reason="pysodmetrics is not installed: the metrics extra")
+toolbox: Any = pytest.importorskip("py_sod_metrics", reason="pysodmetrics is not installed: the test extra")
 
 EXACT = 1e-12
 MEASURES: dict[str, type[Saliency]] = {
@@ -60,18 +60,16 @@ def test_goldens_of_the_stretched_error(pairs: list[Pair]) -> None:
         assert StretchedMae()(pair.probs, pair.mask) == pytest.approx(pair.expected["sod_mae"], rel=0, abs=EXACT)
 
 
-def of_toolbox(probs: ProbabilityMap, mask: Mask, normalise: bool) -> dict[str, np.ndarray | float]:
+def of_toolbox(pred: np.ndarray, mask: np.ndarray, normalise: bool) -> dict[str, np.ndarray | float]:
     """The toolbox's values, its curves from the lowest threshold to the highest."""
-    levels = np.rint(probs * 255).astype(np.uint8)
-    given = (levels, 255 * mask.astype(np.uint8)) if normalise else (levels / 255, mask)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the one F-measure class that computes all is on its way out
         f = toolbox.Fmeasure(beta=0.3)
-    e, s, w = toolbox.Emeasure(), toolbox.Smeasure(), toolbox.WeightedFmeasure()
+    e, s, w, error = toolbox.Emeasure(), toolbox.Smeasure(), toolbox.WeightedFmeasure(), toolbox.MAE()
     with np.errstate(invalid="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        for measure in (f, e, s, w):
-            measure.step(*given, normalize=normalise)
+        for measure in (f, e, s, w, error):
+            measure.step(pred, mask, normalize=normalise)
     curves = f.get_results()["fm"]["curve"][::-1], e.get_results()["em"]["curve"][::-1]
     return {
         "maxf": curves[0],
@@ -79,23 +77,96 @@ def of_toolbox(probs: ProbabilityMap, mask: Mask, normalise: bool) -> dict[str, 
         "adpf": f.get_results()["fm"]["adp"],
         "sm": s.get_results()["sm"],
         "wf": w.get_results()["wfm"],
+        "mae": error.get_results()["mae"],
     }
 
 
+def check(probs: ProbabilityMap, mask: Mask, wanted: dict[str, np.ndarray | float], normalise: bool) -> bool:
+    """Whether the toolbox's S is undefined, which ours never is."""
+    undefined = bool(np.isnan(wanted["sm"]))
+    for name, expected in wanted.items():
+        if name == "mae":
+            if normalise:
+                assert StretchedMae()(probs, mask) == pytest.approx(expected, rel=0, abs=EXACT)
+            continue
+        found = np.asarray(MEASURES[name](normalise=normalise)(probs, mask))
+        if name == "maxe" and mask.size == 1:
+            assert np.isnan(found).all()
+        elif name == "sm" and undefined:
+            assert 0 <= found <= 1
+        elif name in ("maxf", "maxe", "adpf"):
+            np.testing.assert_array_equal(found, expected)
+        else:
+            np.testing.assert_allclose(found, expected, rtol=0, atol=EXACT)
+    return undefined
+
+
 @pytest.mark.parametrize("normalise", [False, True])
-def test_drawn_pairs_by_threshold(normalise: bool) -> None:
+def test_drawn_pairs_as_files(normalise: bool) -> None:
     undefined = 0
     for probs, mask in drawn():
-        for name, wanted in of_toolbox(probs, mask, normalise).items():
-            found = np.asarray(MEASURES[name](normalise=normalise)(probs, mask))
-            if name == "maxe" and mask.size == 1:
-                assert np.isnan(found).all()
-            elif name == "sm" and np.isnan(wanted):
-                undefined += 1
-                assert 0 <= found <= 1
-            else:
-                np.testing.assert_allclose(found, wanted, rtol=0, atol=EXACT)
+        levels = np.rint(probs * 255).astype(np.uint8)
+        pred, truth = (levels, 255 * mask.astype(np.uint8)) if normalise else (levels / 255, mask)
+        undefined += check(probs, mask, of_toolbox(pred, truth, normalise), normalise)
     assert undefined, "no pair has the object's centre in the last row or column"
+
+
+def of_all_kinds(count: int = 500) -> Iterator[tuple[ProbabilityMap, Mask]]:
+    """Drawn pairs with maps of 8 and 16 bits, of other floats, saturated ones and constant ones; some objects are a
+    single pixel. No array can be written to, as those of a sample."""
+    random = np.random.default_rng(21)
+    for number, (eight_bit, mask) in enumerate(drawn(count)):
+        noisy = np.clip(0.05 + 0.9 * eight_bit + random.normal(0, 0.02, mask.shape), 0, 1)
+        probs = (
+            eight_bit,
+            np.rint(noisy * 65535) / 65535,
+            noisy,
+            np.clip(4 * noisy - 1.5, 0, 1),
+            np.full(mask.shape, random.random()),
+            0.3 + 1e-6 * noisy,
+        )[number % 6].astype(np.float32)
+        if number % 7 == 0:
+            mask = empty(*mask.shape)
+            mask.ravel()[random.integers(mask.size)] = True
+        for array in (probs, mask):
+            array.setflags(write=False)
+        yield probs, mask
+
+
+def by_definition(probs: ProbabilityMap, normalise: bool) -> np.ndarray:
+    """Levels of 16 bits, and so those of 8, exact; other floats as they are; then stretched."""
+    levels = np.rint(probs.astype(np.float64) * 65535) / 65535
+    pred = np.where(levels.astype(np.float32) == probs, levels, probs)
+    low, high = pred.min(), pred.max()
+    return (pred - low) / (high - low) if normalise and low != high else pred
+
+
+@pytest.mark.parametrize("normalise", [False, True])
+def test_maps_of_all_kinds(normalise: bool) -> None:
+    for probs, mask in of_all_kinds():
+        check(probs, mask, of_toolbox(by_definition(probs, normalise), mask, False), normalise)
+
+
+@pytest.mark.parametrize("shape", [(300, 700), (701, 300)])
+def test_a_background_farther_away_than_weights_tell_apart(shape: tuple[int, int]) -> None:
+    probs, mask = np.random.default_rng(22).random(shape).astype(np.float32), empty(*shape)
+    mask[0, :2] = mask[-1, 1] = True
+    check(probs, mask, of_toolbox(by_definition(probs, False), mask, False), False)
+
+
+def test_images_of_more_pixels_than_opencv_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = list(drawn(20))
+    whole = [(MaxF()(*image), MaxE()(*image)) for image in images]
+    monkeypatch.setattr(thresholds, "MOST_COUNTED", 50)
+    np.testing.assert_array_equal([(MaxF()(*image), MaxE()(*image)) for image in images], whole)
+
+
+@pytest.mark.parametrize("kind", [*MEASURES.values(), StretchedMae])
+def test_views_of_arrays(kind: type[Saliency]) -> None:
+    for probs, mask in of_all_kinds(12):
+        turned, other = probs[::-1, ::-1].T, mask[::-1, ::-1].T
+        wanted = kind()(np.ascontiguousarray(turned), np.ascontiguousarray(other))
+        np.testing.assert_array_equal(kind()(turned, other), wanted)
 
 
 def test_a_data_sets_number_is_that_of_the_mean_curve() -> None:

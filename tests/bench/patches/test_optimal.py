@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +11,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.patches import image_optimal, patch_optimal, patch_targets
+from bench.patches import image_optimal, optimal, patch_optimal, patch_targets
 from tests.benchmarks.grid_as_written import grid_as_written, iou_of_booleans, iou_of_floats
+
+
+@pytest.fixture(scope="module", autouse=True, params=["numpy", "numba"])
+def way(request: pytest.FixtureRequest) -> Iterator[None]:
+    """All of it holds with numba and without."""
+    if request.param == "numba":
+        pytest.importorskip("numba", reason="the extra fast is not installed")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(optimal, "UNCOMPILED", 0 if request.param == "numba" else float("inf"))
+        yield
+    if request.param == "numba":
+        assert "bench.patches.compiled" in sys.modules
 
 
 def brute_force(probs: np.ndarray, mask: np.ndarray, smooth: float) -> tuple[float, list[float]]:
@@ -78,6 +92,25 @@ def assert_optimal(probs: np.ndarray, mask: np.ndarray, patch: int, smooth: floa
         chosen = thresholds[len(distances) - 1 - int(np.argmin(distances[::-1]))]  # of two equally near the higher
         assert found.thresholds[row, column] == chosen / scale
         assert np.array_equal(found.labels[window], probs[window] >= chosen)
+
+
+def test_numba_finds_what_numpy_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba", reason="the extra fast is not installed")
+    for case in range(500):
+        draw = np.random.default_rng(case)
+        kind = np.dtype(["u1", "u2", "f2", "f4", "f8"][case % 5])
+        shares = draw.random(tuple(draw.integers(1, 80, 2))) ** draw.choice([0.1, 1, 8])
+        if case % 3 == 0:  # many are alike
+            shares = np.round(shares * 12) / 12
+        probs = (shares * (np.iinfo(kind).max if kind.kind == "u" else 1)).astype(kind)
+        mask = draw.random(shares.shape) < draw.choice([0, 0.01, 0.3, 0.9, 1])
+        patch, smooth = int(draw.integers(1, 40)), float(draw.choice([0, 0.5, 1]))
+        found = []
+        for first in (0, np.inf):
+            monkeypatch.setattr(optimal, "UNCOMPILED", first)
+            found.append(patch_optimal(probs, mask, patch, smooth=smooth))
+        for name in ("labels", "thresholds", "ious"):
+            assert np.array_equal(getattr(found[0], name), getattr(found[1], name)), (case, name)
 
 
 @given(maps_and_masks(), st.integers(1, 14))

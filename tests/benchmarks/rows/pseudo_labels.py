@@ -14,6 +14,8 @@ from tests.benchmarks.rows.examples import Kind, example
 
 SIDE, PATCH = 512, 64
 TARGETS = {"uint8": 50, "float32": 15}
+GUARDS = {"uint8": 9, "float32": 2.4}
+"""Of the drawn objects."""
 
 
 def labels(kind: Kind, stored: str) -> Jobs:
@@ -39,6 +41,7 @@ ROWS = [
         ours="bench.patches.patch_optimal",
         prepare=partial(labels, kind, stored),
         target=TARGETS[stored],
+        guard=GUARDS[stored] if kind == "objects" else None,
         agree=no_patch_worse,
         agreement="as far as they should: ours are exact, in no patch of lower IoU than the best of 20 thresholds",
     )
