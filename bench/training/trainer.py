@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from bench.runtime.allocating import all_kept
 from bench.training.arrays import TrainingArrays
 from bench.training.optimisers import Groups
 from bench.training.recipe import Augment, Loss, Recipe
@@ -68,7 +69,7 @@ def train(
         from bench.training.loop import CHECKPOINT, fit
 
         # The fork keeps the caller's generators as they were.
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(), all_kept():
             best = fit(network, loss, data, recipe, workdir, device, seed, title, validate, augment, groups, least)
         network.load_state_dict(best)
         network.to(device)

@@ -78,6 +78,22 @@ class Residual(nn.Module):
         return F.relu(features + self.second(self.first(features)))
 
 
+class Cells(nn.Conv2d):
+    """Pixel-unshuffle by CELL and a 1x1 convolution of its channels, as one strided convolution: nothing is moved.
+
+    Args:
+        channels: of the maps.
+        outside: of the cells.
+    """
+
+    def __init__(self, channels: int, outside: int) -> None:
+        super().__init__(channels * CELL**2, outside, 1, bias=False)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """``BxchannelsxHxW`` -> ``Bxoutside x H/CELL x W/CELL``."""
+        return F.conv2d(maps, self.weight.view(self.out_channels, -1, CELL, CELL), self.bias, stride=CELL)
+
+
 class Head(nn.Module):
     """The encoder's features and the map -> what to add to the map's logits; zero before the first training step.
 
@@ -93,9 +109,7 @@ class Head(nn.Module):
     def __init__(self, channels: Sequence[int], width: int) -> None:
         super().__init__()
         widths = (width, 2 * width, 2 * width)
-        self.stem = nn.Sequential(
-            nn.Conv2d(3 * CELL**2, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
-        )
+        self.stem = nn.Sequential(Cells(3, width), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
         self.downs = nn.ModuleList(
             nn.Sequential(nn.MaxPool2d(2), convolution(above, below)) for above, below in itertools.pairwise(widths)
         )
@@ -112,7 +126,7 @@ class Head(nn.Module):
         """Features at strides 8, 16 and 32 and ``Bx1xHxW`` probabilities -> ``Bx1xHxW`` logits to add."""
         doubt = 1 - (2 * maps - 1).abs()  # 1 at one half, 0 where the base is certain
         seen = torch.cat([bounded_logits(maps) / CONFIDENT, maps - DECISION, doubt], dim=1)
-        levels = [self.stem(F.pixel_unshuffle(seen, CELL))]
+        levels = [self.stem(seen)]
         for down in self.downs:
             levels.append(down(levels[-1]))
         joined = [
@@ -171,20 +185,17 @@ class FastNetwork(nn.Module):
         """Where a head's correction begins: float32 of ``maps``' shape."""
         return shifted(maps.double(), self.thresholds[head]).float()
 
-    def correction(self, features: Sequence[Tensor], maps: Tensor, heads: Sequence[int]) -> Tensor:
-        """What to add to the logits of the heads' starts, ``Bx1xHxW``: the mean over heads, and over mirror images."""
-        mirrored = [feature.flip(-1) for feature in features]
+    def correction(self, features: Sequence[Tensor], starts: Sequence[Tensor], heads: Sequence[int]) -> Tensor:
+        """What to add to the logits of the heads' `start`, ``Bx1xHxW``: the mean over heads, and over mirror images."""
+        both = [torch.cat([feature, feature.flip(-1)]) for feature in features]
         found = []
-        for head in heads:
-            start = self.start(maps, head)
-            found += [
-                self.heads[head](features, start),
-                self.heads[head](mirrored, start.flip(-1)).flip(-1),
-            ]
+        for head, start in zip(heads, starts, strict=True):
+            plain, mirrored = self.heads[head](both, torch.cat([start, start.flip(-1)])).unflatten(0, (2, -1))
+            found += [plain, mirrored.flip(-1)]
         return strength_of(self.strength, len(self.heads), len(heads)) * torch.stack(found).mean(0)
 
     def forward(self, pixels: Tensor, maps: Tensor) -> Tensor:
         """``Bx3xHxW`` as the encoder wants it and ``Bx1xHxW`` probabilities -> ``Bx1xHxW`` probabilities."""
         every = range(len(self.heads))
-        correction = self.correction(self.features(pixels), maps, every)
-        return corrected([self.start(maps, head) for head in every], correction)
+        starts = [self.start(maps, head) for head in every]
+        return corrected(starts, self.correction(self.features(pixels), starts, every))

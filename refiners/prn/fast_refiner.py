@@ -26,6 +26,7 @@ from bench.refiners.threshold import remap
 from bench.runtime.progress import note
 from bench.training import Recipe, export_onnx, load_finished, load_weights, save_weights, seeded, train
 from bench.training.encoders import EncoderWeights, load_encoder, no_such_encoder, preprocessing
+from bench.training.folding import Precision, folded, lowered, prepared
 from bench.training.inference import whole_float32
 from bench.training.tensors import tensor_of
 from bench.training.weights import WEIGHTS
@@ -62,13 +63,14 @@ class PrnFast(Refiner):
         lr: Adam's first learning rate, falls to 0.
         weights: what an earlier fit left, ``weights.safetensors``; then nothing is trained, and size, width, heads and
             encoder are the file's.
+        precision: of inference, as `PatchRefineNet`'s. What val chooses is computed in float32.
 
     Raises:
         UserError: a wrong size or encoder; the file is no finished training of this refiner; or (at `fit`) the
             encoder's weights are not to be had.
     """
 
-    version = 2
+    version = 3
     requires = ("segmentation_models_pytorch",)
     search_space: ClassVar[SearchSpace] = {"width": (16, 32, 64), "lr": Span(1e-4, 1e-2, log=True)}
     cost: ClassVar[Budget] = Budget(seconds=4, memory_mb=220)
@@ -84,6 +86,7 @@ class PrnFast(Refiner):
         epochs: int | None = None,
         lr: float = 1e-3,
         weights: Path | None = None,
+        precision: Precision = "float32",
         device: str = "cpu",
         seed: int = 0,
     ) -> None:
@@ -106,9 +109,11 @@ class PrnFast(Refiner):
         self.encoder_weights = encoder_weights
         self.epochs = epochs
         self.recipe = Recipe(epochs=EPOCHS if epochs is None else epochs, batch=BATCH, lr=lr, precision="auto")
+        self.precision: Precision = precision
         self.device, self.seed = device, seed
         self.trainable = weights is None
         self._network: FastNetwork | None = None
+        self._ready: FastNetwork | None = None
         self._fold: NDArray[np.int64]
         if weights is not None:
             self._network = self._build(self.heads)
@@ -130,6 +135,7 @@ class PrnFast(Refiner):
         for head in range(len(network.heads)):
             (workdir / f"head-{head}" / WEIGHTS).unlink(missing_ok=True)
         self._network = network.to(self.device).eval()
+        self._ready = None
 
     def check_fit(self) -> None:
         """See `bench.contracts.Checked`."""
@@ -137,16 +143,17 @@ class PrnFast(Refiner):
 
     def refine(self, images: Sequence[Image], maps: Sequence[ProbabilityMap]) -> list[ProbabilityMap]:
         """The maps with the correction added to their logits, at each map's own size."""
-        every = range(len(self._fitted().heads))
-        with torch.inference_mode(), whole_float32():
-            return [self._refine_one(image, probs, every) for image, probs in zip(images, maps, strict=True)]
+        network = self._prepared()
+        every = range(len(network.heads))
+        with torch.inference_mode(), whole_float32(), lowered(self.device, self.precision):
+            return [self._refine_one(network, image, probs, every) for image, probs in zip(images, maps, strict=True)]
 
     def refine_unseen(self, val: MapDataset, index: int) -> ProbabilityMap:
         """See `bench.contracts.CrossFitted`: by the one head that has not seen the image."""
         sample, probs = val[index]
-        head = int(self._fold[index])
-        with torch.inference_mode(), whole_float32():
-            return self._refine_one(sample.image, probs, [head])
+        network, head = self._prepared(), int(self._fold[index])
+        with torch.inference_mode(), whole_float32(), lowered(self.device, self.precision):
+            return self._refine_one(network, sample.image, probs, [head])
 
     def export_onnx(self, path: Path) -> None:
         """Write the network at its square size.
@@ -190,6 +197,17 @@ class PrnFast(Refiner):
             raise RuntimeError("fit() comes first where no weights are given")
         return self._network
 
+    def _prepared(self) -> FastNetwork:
+        if self._ready is None:
+            whole = self._fitted()
+            self._ready = folded(whole)
+            with torch.inference_mode(), whole_float32():
+                same = same_features(self._ready, whole, self.size)
+            if not same:
+                self._ready.encoder = copy.deepcopy(whole.encoder)
+            prepared(self._ready, self.precision)
+        return self._ready
+
     def _build(self, heads: int) -> FastNetwork:
         import segmentation_models_pytorch as smp
 
@@ -206,16 +224,25 @@ class PrnFast(Refiner):
         pixels: Tensor = preprocessing(self.encoder)(small.to(self.device))
         return pixels
 
-    def _refine_one(self, image: Image, probs: ProbabilityMap, heads: Sequence[int]) -> ProbabilityMap:
-        network = self._fitted()
+    def _refine_one(
+        self, network: FastNetwork, image: Image, probs: ProbabilityMap, heads: Sequence[int]
+    ) -> ProbabilityMap:
         starts = [network.thresholds[head].item() for head in heads]
         if network.strength == 0:
             # Exactly what the base, or the refiner `threshold`, says.
             return probs.copy() if starts[0] == DECISION else remap(probs, starts[0])
         small = tensor_of(np.clip(resize(probs, self.size, self.size), 0, 1))[None, None].to(self.device)
-        correction = network.correction(network.features(self._pixels(image)), small, heads)[0, 0].cpu().numpy()
+        features = network.features(self._pixels(image))
+        correction = network.correction(features, [network.start(small, head) for head in heads], heads)
         moved = [tensor_of(remap(probs, start)) for start in starts]
-        return corrected(moved, tensor_of(resize(correction, *probs.shape))).numpy()
+        return corrected(moved, tensor_of(resize(correction[0, 0].float().cpu().numpy(), *probs.shape))).numpy()
+
+
+def same_features(folded: FastNetwork, whole: FastNetwork, size: int) -> bool:
+    """Whether the norms of an encoder, which may be anybody's, could be folded: its features of noise are the same."""
+    noise = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0)).to(whole.strength.device)
+    pairs = zip(folded.features(noise), whole.features(noise), strict=True)
+    return all(torch.allclose(found, wanted, rtol=0, atol=1e-4 * float(wanted.abs().max())) for found, wanted in pairs)
 
 
 class _Whole(nn.Module):

@@ -133,11 +133,12 @@ def _unseen_ious(
         sample = {name: field[None].to(device) for name, field in data.sample(index).items()}
         maps, truth, head = probabilities(sample), sample["truth"].bool(), int(fold[index])
         start = network.start(maps, head)
-        correction = network.correction(_features(sample), maps, [head])
+        correction = network.correction(_features(sample), [start], [head])
         options = [maps, start, *(corrected([start], strength * correction) for strength in STRENGTHS)]
         found.append(torch.cat([ious(option >= DECISION, truth) for option in options]).double().cpu().numpy())
     return np.stack(found, axis=1)
 
 
 def _features(batch: Batch) -> list[Tensor]:
-    return [batch[f"features-{level}"].float() for level in range(3)]
+    layout = torch.channels_last  # as the heads' weights
+    return [batch[f"features-{level}"].to(torch.float32, memory_format=layout) for level in range(3)]

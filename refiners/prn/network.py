@@ -7,6 +7,7 @@ finds its own binarisation.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -26,6 +27,52 @@ def convolution(inside: int, outside: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inside, outside, 3, padding=1, bias=False), nn.BatchNorm2d(outside), nn.ReLU(inplace=True)
     )
+
+
+class OfRepeated(nn.Conv2d):
+    """3x3 convolution of features whose pixels are repeated first, to a larger side (nearest neighbours)."""
+
+    def forward(self, features: Tensor, size: Sequence[int]) -> Tensor:  # type: ignore[override]  # where to is new
+        """``BxCxHxW`` -> ``Bxoutside`` and the two sides of ``size``."""
+        if tuple(size) == tuple(2 * side for side in features.shape[-2:]):
+            return F.conv_transpose2d(features, of_repeated(self.weight), self.bias, stride=2, padding=1)
+        return super().forward(F.interpolate(features, list(size), mode="nearest"))
+
+
+class UpConvolution(nn.Sequential):
+    """`OfRepeated`, batch norm, ReLU."""
+
+    def __init__(self, inside: int, outside: int) -> None:
+        convolve = OfRepeated(inside, outside, 3, padding=1, bias=False)
+        super().__init__(convolve, nn.BatchNorm2d(outside), nn.ReLU(inplace=True))
+
+    def forward(self, features: Tensor, size: Sequence[int]) -> Tensor:  # type: ignore[override]  # where to is new
+        """As `OfRepeated`."""
+        convolve, norm, rectify = self
+        grown: Tensor = rectify(norm(convolve(features, size)))
+        return grown
+
+
+def of_repeated(weight: Tensor) -> Tensor:
+    """The weights with which a transposed convolution of stride 2 is a 3x3 convolution of pixels that are there twice.
+
+    The 3x3 pixels that an output sees are copies of 2x2. With the weights of one's copies added up there are 16
+    products a pixel of the input in place of 36, and the repeated pixels, four times the input, are never written.
+
+    Args:
+        weight: the convolution's, ``outside x inside x 3 x 3``.
+
+    Returns:
+        ``inside x outside x 4 x 4``.
+
+    Example:
+        >>> features, weight = torch.rand(1, 2, 5, 5), torch.rand(3, 2, 3, 3)
+        >>> plain = F.conv2d(F.interpolate(features, scale_factor=2.0, mode="nearest"), weight, padding=1)
+        >>> torch.allclose(F.conv_transpose2d(features, of_repeated(weight), stride=2, padding=1), plain, atol=1e-5)
+        True
+    """
+    summed = 4 * F.avg_pool2d(F.pad(weight.flip(-2, -1), (1, 1, 1, 1)), 2, stride=1)
+    return summed.transpose(0, 1)
 
 
 class ResidualBlock(nn.Module):
@@ -51,11 +98,11 @@ class ResidualBlock(nn.Module):
             self.shortcut = nn.Sequential(nn.Conv2d(inside, outside, 1, bias=False), nn.BatchNorm2d(outside))
 
     def forward(self, features: Tensor) -> Tensor:
-        inner = F.relu(self.first_norm(self.first(features)))
+        inner = F.relu(self.first_norm(self.first(features)), inplace=True)
         # The same as a strided 1x1 convolution, whose backward pass writes past its memory where it has fewer than
         # 16 input channels in channels-last layout (oneDNN issue 6035).
         shortcut = self.shortcut(features[:, :, :: self.stride, :: self.stride])
-        return F.relu(self.second_norm(self.second(inner)) + shortcut)
+        return F.relu(self.second_norm(self.second(inner)).add_(shortcut), inplace=True)
 
 
 class Encoder(nn.Module):
@@ -97,9 +144,13 @@ class PyramidPooling(nn.Module):
         self.mix = nn.Conv2d(5 * channels, channels, 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        size = features.shape[-2:]
-        pooled = [F.interpolate(pool(features), size, mode="bilinear", align_corners=False) for pool in self.pools]
-        return F.relu(self.mix(torch.cat([*pooled, features], dim=1)))
+        *of_pools, of_features = self.mix.weight.split(features.shape[1], dim=1)
+        total = F.conv2d(features, of_features, self.mix.bias)
+        for pool, weight in zip(self.pools, of_pools, strict=True):
+            # Mixed before they are stretched: the two commute, and the regions are few.
+            mixed = F.conv2d(pool(features), weight)
+            total = total + F.interpolate(mixed, features.shape[-2:], mode="bilinear", align_corners=False)
+        return F.relu(total, inplace=True)
 
 
 class AttentionGate(nn.Module):
@@ -113,7 +164,7 @@ class AttentionGate(nn.Module):
         self.gate = nn.Sequential(nn.Conv2d(inner, 1, 1), nn.BatchNorm2d(1), nn.Sigmoid())
 
     def forward(self, decoded: Tensor, skip: Tensor) -> Tensor:
-        return skip * self.gate(F.relu(self.of_decoder(decoded) + self.of_skip(skip)))
+        return skip * self.gate(F.relu(self.of_decoder(decoded).add_(self.of_skip(skip)), inplace=True))
 
 
 class Decoder(nn.Module):
@@ -127,7 +178,7 @@ class Decoder(nn.Module):
     def __init__(self, width: int, classes: int = 1) -> None:
         super().__init__()
         channels = [width * 4, width * 2, width]
-        self.ups = nn.ModuleList(convolution(2 * c, c) for c in channels)
+        self.ups = nn.ModuleList(UpConvolution(2 * c, c) for c in channels)
         self.gates = nn.ModuleList(AttentionGate(c) for c in channels)
         self.blocks = nn.ModuleList(nn.Sequential(convolution(2 * c, c), convolution(c, c)) for c in channels)
         self.head = nn.Conv2d(width, classes, 3, padding=1)
@@ -136,17 +187,20 @@ class Decoder(nn.Module):
         """What `Encoder` gives, the last one pooled -> ``BxCxSxS``."""
         decoded = levels[-1]
         for up, gate, block, skip in zip(self.ups, self.gates, self.blocks, reversed(levels[:-1]), strict=True):
-            decoded = up(F.interpolate(decoded, skip.shape[-2:], mode="nearest"))
+            decoded = up(decoded, skip.shape[-2:])
             decoded = block(torch.cat([gate(decoded, skip), decoded], dim=1))
         return self.head(decoded)
 
 
 def cut(features: Tensor, grid: int) -> Tensor:
-    """``BxCxHxW`` -> ``B*grid*grid x C x H/grid x W/grid``: disjoint patches, row-major, folded into the batch."""
-    batch, channels, height, width = features.shape
-    high, wide = height // grid, width // grid
-    patches = features.reshape(batch, channels, grid, high, grid, wide).permute(0, 2, 4, 1, 3, 5)
-    return patches.reshape(batch * grid * grid, channels, high, wide)
+    """``BxCxHxW`` -> ``B*grid*grid x C x H/grid x W/grid``: disjoint patches, row-major, folded into the batch.
+
+    In channels-last layout where the features are.
+    """
+    places = features.unflatten(3, (grid, -1)).unflatten(2, (grid, -1))
+    if features.is_contiguous(memory_format=torch.channels_last):
+        return places.permute(0, 2, 4, 3, 5, 1).flatten(0, 2).permute(0, 3, 1, 2)
+    return places.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
 
 
 def tile(patches: Tensor, grid: int) -> Tensor:

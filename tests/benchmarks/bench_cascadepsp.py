@@ -27,6 +27,8 @@ from tests.benchmarks.conftest import Tables
 SIZE = 512
 
 VARIANTS: dict[str, dict[str, Any]] = {
+    "L=512,fast=true": {"L": 512, "fast": True},
+    "L=512,fast=true,precision=bf16": {"L": 512, "fast": True, "precision": "bf16"},
     "L=512": {"L": 512},
     "L=512,levels=1": {"L": 512, "levels": 1},
     "L=512,precision=bf16": {"L": 512, "precision": "bf16"},

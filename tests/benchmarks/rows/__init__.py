@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from tests.benchmarks.contests import Contest
-from tests.benchmarks.rows import loading, metrics, pseudo_labels, saliency, scoring, workers
+from tests.benchmarks.rows import loading, metrics, networks, pseudo_labels, saliency, scoring, workers
 
 TABLE: list[Contest] = [
     *metrics.ROWS,
     *pseudo_labels.ROWS,
     *saliency.ROWS,
+    *networks.ROWS,
     *workers.ROWS,
     *loading.ROWS,
     *scoring.ROWS,

@@ -13,12 +13,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from safetensors import safe_open
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from bench.contracts import Sample, UserError
-from bench.refiners.prn.fast_network import CONFIDENT, bounded_logits, corrected, shifted, strength_of
-from bench.refiners.prn.fast_refiner import PrnFast
+from bench.refiners.prn.fast_network import (
+    CELL,
+    CONFIDENT,
+    Cells,
+    FastNetwork,
+    bounded_logits,
+    corrected,
+    shifted,
+    strength_of,
+)
+from bench.refiners.prn.fast_refiner import PrnFast, same_features
 from bench.refiners.prn.fast_training import bce_iou
 from bench.refiners.threshold import Threshold, remap
+from bench.training import seeded
+from bench.training.folding import folded
 from tests.refiners.prn.test_refiner import biased, mean_iou
 from tests.toys import Pair, ToyMaps
 from tests.weights import changed
@@ -152,6 +165,47 @@ def test_more_heads_are_trusted_more_by_the_odds(strength: float, heads: int, ot
         # In exact fractions: near 1, the odds of a float are mostly its rounding.
         odds = Fraction(strength) / (1 - Fraction(strength)) * others / heads
         assert found == pytest.approx(float(odds / (1 + odds)), rel=1e-12, abs=1e-300)
+
+
+def test_cells_are_unshuffled_pixels_and_a_convolution_of_them() -> None:
+    with seeded(0):
+        cells, maps = Cells(3, 5).double(), torch.rand(2, 3, 3 * CELL, 2 * CELL, dtype=torch.float64)
+    found, plain = cells(maps), F.conv2d(F.pixel_unshuffle(maps, CELL), cells.weight)
+    torch.testing.assert_close(found, plain)
+    (own,), (theirs,) = (torch.autograd.grad(output.square().sum(), (cells.weight,)) for output in (found, plain))
+    torch.testing.assert_close(own, theirs)
+
+
+@pytest.mark.parametrize("between", [nn.Identity(), nn.ReLU()])
+def test_an_encoder_that_cannot_be_folded_is_noticed(between: nn.Module) -> None:
+    class Encoder(nn.Module):
+        out_channels = (3, 4, 4, 4, 4, 4)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolve, self.norm, self.between = nn.Conv2d(3, 4, 8, stride=8), nn.BatchNorm2d(4), between
+            nn.init.normal_(self.norm.weight)
+
+        def forward(self, pixels: Tensor) -> list[Tensor]:
+            features = self.norm(self.between(self.convolve(pixels)))
+            levels = [features, F.avg_pool2d(features, 2), F.avg_pool2d(features, 4)]
+            return [pixels, pixels, pixels, *levels]
+
+    with seeded(0), torch.no_grad():
+        network = FastNetwork(Encoder(), width=4, heads=2).eval()
+        assert same_features(folded(network), network, 32) == isinstance(between, nn.Identity)
+
+
+def test_bfloat16_says_nearly_the_same(tmp_path: Path) -> None:
+    exact = miniature()
+    exact.fit(biased(8, seed=1), tmp_path)
+    rounded = PrnFast(weights=tmp_path / "weights.safetensors", precision="bf16")
+    for refiner in (exact, rounded):
+        refiner._fitted().strength.fill_(1)  # whatever val chose
+    test = biased(4, seed=2)
+    pairs = zip(rounded.refine(test.images, test.maps), exact.refine(test.images, test.maps), strict=True)
+    differences = [np.abs(found - wanted).max() for found, wanted in pairs]
+    assert min(differences) > 0 and max(differences) < 0.02
 
 
 def test_saturated_maps_have_bounded_logits() -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn import functional as F
 
 from bench.contracts import UserError
-from bench.refiners.prn.network import Branches, PrnNetwork, cut, patch_sides, tile
+from bench.refiners.prn.network import Branches, OfRepeated, PrnNetwork, PyramidPooling, cut, patch_sides, tile
 from bench.training import seeded
 
 SIZE, PATCH = 32, 16
@@ -72,6 +75,45 @@ def test_cut_gives_the_patches_row_by_row_and_tile_puts_them_back() -> None:
     assert torch.equal(patches[5], features[0, :, 2:4, 3:6])
     assert torch.equal(patches[31], features[1, :, 6:, 9:])
     assert torch.equal(tile(patches, 4), features)
+
+
+def test_patches_keep_the_layout_of_the_features() -> None:
+    features = torch.rand(2, 5, 8, 12)
+    patches = cut(features.contiguous(memory_format=torch.channels_last), 4)
+    assert patches.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(patches, cut(features, 4))
+    assert cut(features, 4).is_contiguous()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 6), st.integers(1, 6), st.integers(1, 3), st.integers(1, 3), st.booleans(), st.integers(0, 99))
+def test_a_convolution_of_repeated_pixels_is_that_whatever_the_side(
+    rows: int, columns: int, inside: int, outside: int, doubled: bool, seed: int
+) -> None:
+    """Against pixels repeated and convolved in float64, and so are its gradients."""
+    with seeded(seed):
+        layer = OfRepeated(inside, outside, 3, padding=1).double()
+        features = torch.randn(2, inside, rows, columns, dtype=torch.float64, requires_grad=True)
+    size = (2 * rows, 2 * columns) if doubled else (2 * rows + 1, 3 * columns)
+    index = [torch.arange(side) * own // side for side, own in zip(size, (rows, columns), strict=True)]
+    repeated = features[:, :, index[0]][:, :, :, index[1]]
+    plain = F.conv2d(repeated, layer.weight, layer.bias, padding=1)
+    found = layer(features, size)
+    torch.testing.assert_close(found, plain)
+    assert layer.bias is not None
+    wanted = (features, layer.weight, layer.bias)
+    own, theirs = (torch.autograd.grad(output.square().sum(), wanted) for output in (found, plain))
+    for gradient, expected in zip(own, theirs, strict=True):
+        torch.testing.assert_close(gradient, expected)
+
+
+@torch.no_grad()
+def test_pooled_features_are_mixed_with_the_features_themselves() -> None:
+    with seeded(0):
+        pooling, features = PyramidPooling(6).double(), torch.randn(2, 6, 12, 20, dtype=torch.float64)
+    stretched = [F.interpolate(pool(features), (12, 20), mode="bilinear") for pool in pooling.pools]
+    expected = F.relu(pooling.mix(torch.cat([*stretched, features], dim=1)))
+    torch.testing.assert_close(pooling(features), expected)
 
 
 @torch.no_grad()

@@ -134,12 +134,22 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
         PatchRefineNet(terms="focal+edge")
 
 
+def test_bfloat16_says_nearly_the_same(tmp_path: Path) -> None:
+    trained = miniature()
+    trained.fit(biased(4, seed=1), tmp_path)
+    test = biased(4, seed=2)
+    rounded = PatchRefineNet(weights=tmp_path / "weights.safetensors", precision="bf16")
+    pairs = zip(rounded.refine(test.images, test.maps), trained.refine(test.images, test.maps), strict=True)
+    differences = [np.abs(found - exact).max() for found, exact in pairs]
+    assert min(differences) > 0 and max(differences) < 0.02
+
+
 def test_weights_of_version_1_load(tmp_path: Path) -> None:
     network = miniature().network
     said = {"size": "32", "patch": "16", "width": "4", "branches": "both"}  # all that a fit of version 1 wrote
     save_weights(network, tmp_path / "weights.safetensors", said)
     given = PatchRefineNet(weights=tmp_path / "weights.safetensors", seed=7)
-    assert PatchRefineNet.version == 2
+    assert PatchRefineNet.version == 3
     assert not given.trainable
     for name, value in network.state_dict().items():
         assert torch.equal(given.network.state_dict()[name], value), name
