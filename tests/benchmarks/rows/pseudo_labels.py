@@ -15,7 +15,7 @@ from tests.benchmarks.rows.examples import Kind, example
 
 SIDE, PATCH = 512, 64
 TARGETS = {"uint8": 50, "float32": 15}
-GUARDS = {"uint8": 9, "float32": 2.4}
+GUARDS = {"uint8": 20, "float32": 7}
 """Of the drawn objects."""
 
 

@@ -78,7 +78,7 @@ ROWS = [
         ours=", ".join(f"bench.metrics.saliency.{MEASURES[name].__name__}" for name in names),
         prepare=partial(measures, names, kind, side),
         target=3,
-        guard=0.4 if len(names) > 1 and kind == "objects" else None,
+        guard=2 if len(names) > 1 and kind == "objects" else None,
         agree=agree,
         agreement="to 1e-6, of a curve at each threshold",
         note="All maps as they are, in float64 for the peer; MAE as the toolbox reads 8-bit files."
