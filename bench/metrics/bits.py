@@ -14,44 +14,40 @@ from numpy.typing import NDArray
 from bench.contracts import Mask
 
 Words = NDArray[np.uint64]
-"""``(H, words)``: bit ``k`` of word ``j`` is column ``64 j + k``."""
+"""``(..., H, words)``: bit ``k`` of word ``j`` is column ``64 j + k``."""
 
 WORD = 64
 
 
 class Bits:
-    """A packed mask, and what has been computed of it.
+    """Packed masks of one shape, and what has been computed of them; side by side, as one call moves all of them.
 
     Args:
-        mask: ``(H, W)`` bool.
+        masks: ``(H, W)`` bool each.
 
     Attributes:
-        words: the mask's pixels; behind each row at least `margin` bits are zero.
+        words: the masks' pixels, ``(masks, H, words)``; behind each row at least `margin` bits are zero.
         margin: pixels by which a row can be widened without reaching the next one.
-        shape: the mask's ``(H, W)``.
+        shape: the masks' ``(H, W)``.
 
     Example:
         >>> import numpy as np
         >>> from bench.metrics.bits import Bits, count
         >>> square = np.zeros((5, 5), dtype=bool)
         >>> square[1:4, 1:4] = True
-        >>> count(Bits(square).inner_band(1)), count(Bits(square).around([1])[0])
+        >>> bits = Bits(square)
+        >>> count(bits.inner_band(1)[0]), count(bits.around(0, [1])[0])
         (8, 20)
     """
 
-    def __init__(self, mask: Mask) -> None:
-        self.shape = mask.shape
+    def __init__(self, *masks: Mask) -> None:
+        self.shape = masks[0].shape
         self.margin = 1 + sum(self.shape) // WORD
-        self.words = packed(mask, self.margin)
+        self.words = packed(self.margin, *masks)
         self._blocks = [self.words]
 
-    @functools.cached_property
-    def area(self) -> int:
-        """Pixels of the mask."""
-        return count(self.words)
-
     def inner_band(self, d: int) -> Words:
-        """The mask's pixels that have a pixel outside the mask at most ``d`` rows and ``d`` columns away.
+        """Each mask's pixels that have a pixel outside the mask at most ``d`` rows and ``d`` columns away.
 
         All outside the image is outside the mask.
         """
@@ -63,22 +59,23 @@ class Bits:
         block = self._block(level)
         if rest := d + 1 - (1 << level):
             block = _and_block(block, rest)
-        core = block.copy()
-        core[:d] = 0
-        core[d:] &= block[:-d]
+        core = np.empty_like(block)
+        core[:, :d] = 0
+        np.bitwise_and(block[:, d:], block[:, :-d], out=core[:, d:])
         core &= forward(core, d)
         return np.bitwise_and(self.words, np.bitwise_not(core, out=core), out=core)
 
-    def around(self, radii: list[int]) -> list[Words]:
-        """For each radius, the image's pixels that have both a pixel of the mask and one outside it close by.
+    def around(self, which: int, radii: list[int]) -> list[Words]:
+        """For each radius, the image's pixels that have both a pixel of a mask and one outside it close by.
 
         Close by is under OpenCV's elliptic kernel of that radius. The image's border is no contour.
 
         Args:
+            which: of the masks.
             radii: in pixels, at most `margin`.
         """
-        inside = packed(np.ones((1, self.shape[1]), np.bool_), self.margin)
-        both = np.stack([self.words, self.words ^ inside])
+        mask, inside = self.words[which], packed(self.margin, np.ones((1, self.shape[1]), np.bool_))[0]
+        both = np.stack([mask, mask ^ inside])
         wide = [both]
         for radius in range(1, max(radii) + 1):
             wider = forward(wide[-1], 1)
@@ -93,7 +90,7 @@ class Bits:
                 near[:, rows:] |= wide[width][:, :-rows]
                 near[:, :-rows] |= wide[width][:, rows:]
             near[0] &= near[1]
-            near[0] &= inside[0]
+            near[0] &= inside
             found.append(near[0])
         return found
 
@@ -104,11 +101,12 @@ class Bits:
         return self._blocks[level]
 
 
-def packed(mask: Mask, margin: int) -> Words:
-    """``(H, W)`` bool -> `Words` with at least ``margin`` zeros behind each row."""
-    height, width = mask.shape
-    words = np.zeros((height, -(-(width + margin) // WORD)), "<u8")
-    words.view(np.uint8)[:, : -(-width // 8)] = np.packbits(mask, axis=1, bitorder="little")
+def packed(margin: int, *masks: Mask) -> Words:
+    """``(H, W)`` bool each -> ``(masks, H, words)`` with at least ``margin`` zeros behind each row."""
+    height, width = masks[0].shape
+    words = np.zeros((len(masks), height, -(-(width + margin) // WORD)), "<u8")
+    for mask, own in zip(masks, words.view(np.uint8), strict=True):
+        own[:, : -(-width // 8)] = np.packbits(mask, axis=1, bitorder="little")
     return words.astype(np.uint64, copy=False)
 
 
@@ -117,9 +115,9 @@ def count(words: Words) -> int:
     return int(np.bitwise_count(words).sum())
 
 
-def overlap(first: Words, second: Words) -> tuple[int, int]:
-    """Pixels in the intersection and in the union."""
-    return count(first & second), count(first | second)
+def overlap(pair: Words) -> tuple[int, int]:
+    """Pixels in the intersection and in the union of two, ``(2, H, words)``."""
+    return count(pair[0] & pair[1]), count(pair[0] | pair[1])
 
 
 def forward(words: Words, by: int) -> Words:
@@ -155,8 +153,8 @@ def _reach(radius: int) -> list[int]:
 
 def _and_block(block: Words, by: int) -> Words:
     """Where four blocks are set: the one here, and those ``by`` rows below, ``by`` columns behind, and both."""
-    four = block.copy()
-    four[-by:] = 0
-    four[:-by] &= block[by:]
+    four = np.empty_like(block)
+    four[:, -by:] = 0
+    np.bitwise_and(block[:, :-by], block[:, by:], out=four[:, :-by])
     four &= backward(four, by)
     return four

@@ -66,8 +66,8 @@ def boundary_iou(
         >>> boundary_iou(np.zeros((5, 5), dtype=bool), np.zeros((5, 5), dtype=bool))
         1.0
     """
-    found, truth = map(Bits, cleared(pred, mask, ignore))
-    return bands_iou(found, truth, band_width(mask.shape, d, ratio))
+    pair = Bits(*cleared(pred, mask, ignore))
+    return bands_iou(pair, band_width(mask.shape, d, ratio))
 
 
 def boundary_accuracy(pred: Prediction, mask: Mask, *, ignore: Mask | None = None) -> float:
@@ -103,25 +103,25 @@ def boundary_accuracy(pred: Prediction, mask: Mask, *, ignore: Mask | None = Non
         >>> boundary_accuracy(mask, np.ones((1, 4), dtype=bool))
         nan
     """
-    found, truth = map(Bits, cleared(pred, mask, ignore))
-    return contour_accuracy(found, truth, ignore)
+    return contour_accuracy(Bits(*cleared(pred, mask, ignore)), ignore)
 
 
-def bands_iou(found: Bits, truth: Bits, d: int) -> float:
-    """`boundary_iou` of packed masks, void cleared, with bands ``d`` pixels wide."""
-    return count_ratio(*overlap(found.inner_band(d), truth.inner_band(d)))
+def bands_iou(pair: Bits, d: int) -> float:
+    """`boundary_iou` of a packed prediction and ground truth, void cleared, with bands ``d`` pixels wide."""
+    return count_ratio(*overlap(pair.inner_band(d)))
 
 
-def contour_accuracy(found: Bits, truth: Bits, ignore: Mask | None) -> float:
-    """`boundary_accuracy` of packed masks, void cleared."""
-    if truth.area in (0, math.prod(truth.shape)):
+def contour_accuracy(pair: Bits, ignore: Mask | None) -> float:
+    """`boundary_accuracy` of a packed prediction and ground truth, void cleared."""
+    found, truth = pair.words
+    if count(truth) in (0, math.prod(pair.shape)):
         return math.nan
-    wrong = found.words ^ truth.words
-    radii = Counter(_radii(truth.shape))  # small images repeat a radius: each is computed once
+    wrong = found ^ truth
+    radii = Counter(_radii(pair.shape))  # small images repeat a radius: each is computed once
     total = 0.0
-    for times, region in zip(radii.values(), truth.around(list(radii)), strict=True):
+    for times, region in zip(radii.values(), pair.around(1, list(radii)), strict=True):
         if ignore is not None:
-            region &= ~packed(ignore, truth.margin)
+            region &= ~packed(pair.margin, ignore)[0]
         pixels = count(region)
         if not pixels:
             return math.nan

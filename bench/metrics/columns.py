@@ -75,18 +75,17 @@ class Scored:
             check_ignore(self.ignore, self.mask)
 
     @cached_property
-    def bits(self) -> tuple[Bits, Bits]:
+    def bits(self) -> Bits:
         """Prediction and ground truth, packed, void cleared: see `bench.metrics.arguments.cleared`."""
         found, truth = decided(self.probs), self.mask
         if self.ignore is not None:
             found, truth = found & ~self.ignore, truth & ~self.ignore
-        return Bits(found), Bits(truth)
+        return Bits(found, truth)
 
     @cached_property
     def counts(self) -> tuple[int, int]:
         """Pixels in the intersection and in the union."""
-        found, truth = self.bits
-        return overlap(found.words, truth.words)
+        return overlap(self.bits.words)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +132,7 @@ IMAGE_METRICS = (
         digits=2,
         scale=100,
         better="higher",
-        of=lambda scored: bands_iou(*scored.bits, BAND_WIDTH),
+        of=lambda scored: bands_iou(scored.bits, BAND_WIDTH),
         objective=True,
     ),
     MetricFacts(
@@ -143,7 +142,7 @@ IMAGE_METRICS = (
         digits=2,
         scale=100,
         better="higher",
-        of=lambda scored: bands_iou(*scored.bits, band_width(scored.mask.shape, ratio=DIAGONAL_RATIO)),
+        of=lambda scored: bands_iou(scored.bits, band_width(scored.mask.shape, ratio=DIAGONAL_RATIO)),
     ),
     MetricFacts(
         key="boundary_accuracy",
@@ -152,7 +151,7 @@ IMAGE_METRICS = (
         digits=2,
         scale=100,
         better="higher",
-        of=lambda scored: contour_accuracy(*scored.bits, scored.ignore),
+        of=lambda scored: contour_accuracy(scored.bits, scored.ignore),
     ),
     MetricFacts(
         key="mae",

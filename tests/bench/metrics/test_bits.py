@@ -50,29 +50,32 @@ def test_every_case_is_packed_and_counted() -> None:
     for case in CASES:
         mask, draw = drawn(case)
         other = draw.random(mask.shape) < 0.5
-        one, two = Bits(mask), Bits(other)
-        assert np.array_equal(pixels(one.words, mask.shape), mask), case
-        assert one.area == mask.sum(), case
-        assert overlap(one.words, two.words) == ((mask & other).sum(), (mask | other).sum()), case
+        bits = Bits(mask, other)
+        for words, one in zip(bits.words, (mask, other), strict=True):
+            assert np.array_equal(pixels(words, mask.shape), one), case
+            assert count(words) == one.sum(), case
+        assert overlap(bits.words) == ((mask & other).sum(), (mask | other).sum()), case
 
 
 def test_every_case_has_the_band_that_the_definition_has() -> None:
     for case in CASES:
         mask, draw = drawn(case)
-        bits = Bits(mask)
-        # Several widths of one mask share what they are made of.
+        other = draw.random(mask.shape) < 0.9
+        bits = Bits(mask, other)
+        # Several widths share what they are made of.
         for d in map(int, [*draw.integers(1, draw.choice([4, 20, 115]), 3), 63, 64]):
-            band, wanted = bits.inner_band(d), mask & ~square(mask, d)
-            assert np.array_equal(pixels(band, mask.shape), wanted), (case, d)
-            assert count(band) == wanted.sum()
+            for band, one in zip(bits.inner_band(d), (mask, other), strict=True):
+                wanted = one & ~square(one, d)
+                assert np.array_equal(pixels(band, mask.shape), wanted), (case, d)
+                assert count(band) == wanted.sum()
 
 
 def test_every_case_has_the_contour_that_the_definition_has() -> None:
     for case in CASES:
         mask, draw = drawn(case)
-        bits = Bits(mask)
+        bits = Bits(~mask, mask)
         radii = sorted({int(radius) for radius in draw.integers(1, bits.margin + 1, 2)})
-        for radius, region in zip(radii, bits.around(radii), strict=True):
+        for radius, region in zip(radii, bits.around(1, radii), strict=True):
             wanted = ellipse(mask, radius) & ellipse(~mask, radius)
             assert np.array_equal(pixels(region, mask.shape), wanted), (case, radius)
 
