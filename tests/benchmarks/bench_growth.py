@@ -52,7 +52,7 @@ def prn(side: int, folder: Path) -> Job:
 
 def scores(maps: int, folder: Path) -> Job:
     scoring.draw(folder, maps)
-    return lambda: bench.score(folder / "masks", folder / "maps")
+    return lambda: bench.score(folder / "masks", folder / "maps", workers=1)
 
 
 def store(cells: int, folder: Path) -> Job:

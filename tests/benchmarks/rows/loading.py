@@ -59,6 +59,8 @@ ROWS = [
         agree=same_pictures,
         agreement=f"on the first {COMPARED}: masks bit for bit, images within 3 levels of 255",
         images=PAIRS,
+        clock="wall",
+        note="Threads read ahead of whoever uses the samples: as many as there are cores.",
         rounds=3,
         processes=1,
     )

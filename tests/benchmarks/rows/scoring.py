@@ -53,6 +53,7 @@ ROWS = [
         agree=as_many,
         agreement="on how many there are",
         images=MAPS,
+        clock="wall",
         rounds=3,
         processes=1,
         note="The peer is the floor: one thread of OpenCV that decodes both files of each pair and does nothing else.",
