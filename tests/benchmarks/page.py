@@ -169,11 +169,11 @@ def _said(entries: Sequence[Entry]) -> str:
         rows = [contest for contest in TABLE if contest.work == work]
         agreement = [f"Results agree {said}." for said in dict.fromkeys(row.agreement for row in rows) if said]
         notes = [*dict.fromkeys(row.note for row in rows if row.note)]
-        missed = [
-            f"Missed at {row.setting}: {row.missed or 'not yet explained'}"
-            for row in rows
-            if "no" in verdict(row, _entry(row, entries))
-        ]
+        where: dict[str, list[str]] = {}
+        for row in rows:
+            if "no" in verdict(row, _entry(row, entries)):
+                where.setdefault(row.missed or "not yet explained", []).append(row.setting)
+        missed = [f"**Missed** ({'; '.join(settings)}): {why}" for why, settings in where.items()]
         ours = ", ".join(dict.fromkeys(f"`{row.ours}`" for row in rows))
         lines.append(f"- **{work}**: {ours}. " + " ".join([*notes, *agreement, *missed]))
     return "\n".join(line.strip() for line in lines)
