@@ -36,7 +36,6 @@ def compiled(function: _Function) -> _Function:
     return faster
 
 
-@compiled
 def search(
     probs: np.ndarray, mask: np.ndarray, patch: int, scale: float, smooth: float
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -52,42 +51,68 @@ def search(
     Returns:
         Two of float64 ``(rows, columns)``: a value of ``probs``, or `EMPTY`; and the IoU.
     """
-    height, width = probs.shape
-    grid = (-(-height // patch), -(-width // patch))
-    thresholds, ious = np.empty(grid), np.empty(grid)
-    levels = np.empty((min(patch, height), width), np.uint8)
+    among = _among_codes if probs.dtype == np.uint8 else _among_values
+    return among(probs, mask, patch, scale, smooth)
+
+
+@compiled
+def _among_codes(
+    probs: np.ndarray, mask: np.ndarray, patch: int, scale: float, smooth: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """`search` of 8-bit codes, which are their own levels."""
+    rows, columns = -(-probs.shape[0] // patch), -(-probs.shape[1] // patch)
+    thresholds, ious = np.empty((rows, columns)), np.empty((rows, columns))
     halves = np.empty((2, 2, LEVELS), np.int32)
-    places, counts = halves.reshape(-1), halves[0]
-    for row in range(grid[0]):
-        top, bottom = row * patch, min(height, (row + 1) * patch)
-        _level(probs[top:bottom], scale, levels)
-        for column in range(grid[1]):
-            at = (top, bottom, column * patch, min(width, (column + 1) * patch))
-            _count(levels, mask, at, places)
-            truth = 0
-            for level in range(LEVELS):
-                counts[0, level] += halves[1, 0, level]
-                counts[1, level] += halves[1, 1, level]
-                truth += counts[1, level]
-            # Every candidate predicts a pixel or more, so 0/0 arises for the empty mask alone.
-            none = smooth / (truth + smooth) if truth + smooth > 0 else 1.0
-            best = (EMPTY, none)
-            if truth > 0 and probs.itemsize == 1:
-                best = _of_codes(counts, truth, scale, smooth, best)
-            elif truth > 0:
-                first = _promising(counts, truth, smooth, none)
-                others, own = _picked(probs, mask, levels, first, counts, at)
-                best = _of_values(others, own, first, counts, truth, scale, smooth, best)
+    for row in range(rows):
+        for column in range(columns):
+            at = _window(probs.shape, patch, row, column)
+            truth = _count(probs, 0, mask, at, halves)
+            best = (EMPTY, _of_none(truth, smooth))
+            if truth > 0:
+                best = _of_codes(halves[0], truth, scale, smooth, best)
             thresholds[row, column], ious[row, column] = best
     return thresholds, ious
 
 
 @compiled
+def _among_values(
+    probs: np.ndarray, mask: np.ndarray, patch: int, scale: float, smooth: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """`search` of what has more values than there are levels."""
+    rows, columns = -(-probs.shape[0] // patch), -(-probs.shape[1] // patch)
+    thresholds, ious = np.empty((rows, columns)), np.empty((rows, columns))
+    levels = np.empty((min(patch, probs.shape[0]), probs.shape[1]), np.uint8)
+    halves = np.empty((2, 2, LEVELS), np.int32)
+    for row in range(rows):
+        _level(probs[row * patch : (row + 1) * patch], scale, levels)
+        for column in range(columns):
+            at = _window(probs.shape, patch, row, column)
+            truth = _count(levels, row * patch, mask, at, halves)
+            none = _of_none(truth, smooth)
+            best = (EMPTY, none)
+            if truth > 0:
+                first = _promising(halves[0], truth, smooth, none)
+                others, own = _picked(probs, mask, levels, first, halves[0], at)
+                best = _of_values(others, own, first, halves[0], truth, scale, smooth, best)
+            thresholds[row, column], ious[row, column] = best
+    return thresholds, ious
+
+
+@compiled
+def _window(shape: tuple[int, int], patch: int, row: int, column: int) -> Window:
+    bottom, right = min(shape[0], (row + 1) * patch), min(shape[1], (column + 1) * patch)
+    return row * patch, bottom, column * patch, right
+
+
+@compiled
+def _of_none(truth: int, smooth: float) -> float:
+    """The empty mask's IoU. Every candidate predicts a pixel or more, so 0/0 arises here alone."""
+    return smooth / (truth + smooth) if truth + smooth > 0 else 1.0
+
+
+@compiled
 def _level(values: np.ndarray, scale: float, levels: np.ndarray) -> None:
-    """A uint8 that never falls where the value rises: codes as they are, else one that resolves both ends."""
-    if values.itemsize == 1:
-        levels[: len(values)] = values
-        return
+    """Fill levels with a uint8 that never falls where the value rises, and that resolves both ends."""
     for line in range(len(values)):
         for column in range(uint64(values.shape[1])):
             share = np.float32(values[line, column]) / np.float32(scale)
@@ -97,8 +122,17 @@ def _level(values: np.ndarray, scale: float, levels: np.ndarray) -> None:
 
 
 @compiled
-def _count(levels: np.ndarray, mask: np.ndarray, at: Window, counts: np.ndarray) -> None:
-    """Fill counts, int32 ``(2 * 2 * LEVELS,)``: even and odd columns' pixels, outside the mask and in it, by level."""
+def _count(levels: np.ndarray, first: int, mask: np.ndarray, at: Window, halves: np.ndarray) -> int:
+    """Fill ``halves[0]``, int32 ``(2, LEVELS)``: the patch's pixels outside the mask and in it, by level.
+
+    Args:
+        levels: uint8 ``(rows, W)``.
+        first: row of the map that is its first one.
+
+    Returns:
+        The number of pixels in the mask.
+    """
+    counts = halves.reshape(-1)
     counts[:] = 0
     top, bottom, left, right = at
     # Unsigned, as numba looks at each signed index whether it counts from the end. Neighbours, whose level is often the
@@ -106,7 +140,13 @@ def _count(levels: np.ndarray, mask: np.ndarray, at: Window, counts: np.ndarray)
     for line in range(uint64(top), uint64(bottom)):
         for column in range(uint64(left), uint64(right)):
             half = (column & uint64(1)) << uint64(9) | uint64(mask[line, column]) << uint64(8)
-            counts[half | uint64(levels[line - uint64(top), column])] += 1
+            counts[half | uint64(levels[line - uint64(first), column])] += 1
+    truth = 0
+    for level in range(LEVELS):
+        halves[0, 0, level] += halves[1, 0, level]
+        halves[0, 1, level] += halves[1, 1, level]
+        truth += halves[0, 1, level]
+    return truth
 
 
 @compiled

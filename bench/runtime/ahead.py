@@ -36,7 +36,7 @@ def in_order(split: Readable[Result]) -> Iterator[Result]:
         UserError: as to read a sample.
     """
     together = isinstance(split, SideBySide) and split.side_by_side
-    return ahead(split.__getitem__, range(len(split)), cores() if together else 1)
+    return ahead(split.__getitem__, range(len(split)), cores() if together else 1, at_a_time=2)
 
 
 def ahead(

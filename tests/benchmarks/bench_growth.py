@@ -73,7 +73,14 @@ def report(cells: int, folder: Path) -> Job:
 
 
 GROWTHS = [
-    Growth(work="all default metrics of an image", unit="pixel", sizes=(256, 512, 1024, 2048), job=metrics, rounds=15),
+    Growth(
+        work="all default metrics of an image",
+        unit="pixel",
+        sizes=(256, 512, 1024, 2048),
+        job=metrics,
+        rounds=15,
+        note="calls of numpy weigh on small images; on large ones mBA's radii, which grow with the side",
+    ),
     *(
         Growth(
             work=f"patch-optimal labels, P = 64, {stored}",
@@ -81,10 +88,20 @@ GROWTHS = [
             sizes=(256, 512, 1024, 2048),
             job=partial(pseudo_labels, stored),
             rounds=15,
+            note=""
+            if stored == "uint8"
+            else "the smallest map lies in the second cache, we believe, larger ones do not",
         )
         for stored in ("uint8", "float32")
     ),
-    Growth(work="prn, forward, P = 64", unit="pixel", sizes=(128, 256, 512, 1024), job=prn, rounds=1),
+    Growth(
+        work="prn, forward, P = 64",
+        unit="pixel",
+        sizes=(128, 256, 512, 1024),
+        job=prn,
+        rounds=1,
+        note="at 1024 px features of 128 MiB exceed what a process keeps, and are cleared anew, we believe",
+    ),
     Growth(work="bench score, 64x64", unit="map", sizes=(1_000, 2_000, 4_000, 8_000), job=scores, rounds=3),
     Growth(work="store: write and read", unit="cell", sizes=(100, 200, 400, 800), job=store, rounds=3),
     Growth(work="bench report", unit="cell", sizes=(400, 800, 1_600, 3_200), job=report, start=20, rounds=3),

@@ -89,4 +89,5 @@ def row(growth: Growth, found: Grown) -> dict[str, str]:
         "each": f"{', '.join(each)} {unit} a{'n' * (growth.unit[0] in 'aeiou')} {growth.unit}",
         "exponent": f"{found.fit.exponent:.2f} ({found.fit.low:.2f} to {found.fit.high:.2f})",
         "within 0.9..1.1": "yes" if low <= found.fit.exponent <= high else "**no**",
+        "note": growth.note,
     }

@@ -99,6 +99,8 @@ ROWS = [
         memory=False,
         rounds=3,
         processes=1,
+        missed="Each image is one call into the library. What is missing to twice as fast is, we believe, what two "
+        "processes share: the last cache and the way to memory.",
         note="Of the command it is the pace between the first images of both processes and the last one, without its "
         "start. The loop reads, refines and writes with the same class.",
     )
