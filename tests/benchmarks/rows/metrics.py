@@ -192,8 +192,8 @@ ROWS = [
         ours="bench.metrics.mae",
         note="As it is called, the peer reads 8-bit levels and stretches each map first, which gives another number.",
         missed="Four passes in float64 over pieces that stay in the cache; at 512 px, the map widened 0.04 ms, the "
-        "mask taken off 0.06, absolute values 0.04, the sum 0.04. It is summed in numpy's order, so that no stored number "
-        "moves in its last bit; in float32, as the peer without the stretch, it would be half the bytes.",
+        "mask taken off 0.06, absolute values 0.04, the sum 0.04. It is summed in numpy's order, so that no stored "
+        "number moves in its last bit; in float32, as the peer without the stretch, it would be half the bytes.",
     ),
     *rows(
         toolbox_mae,
