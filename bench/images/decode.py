@@ -216,7 +216,7 @@ def _picture(data: bytes, path: Path, fits: Fits, luma: bool) -> Raster:
         known: dict[str, Any] = {
             "path": path,
             "lossy": _is_lossy(picture.format, data[:_HEAD]),
-            "orientation": picture.getexif().get(_EXIF_ORIENTATION, UPRIGHT),
+            "orientation": _orientation(picture),
         }
         mode = picture.mode
         frame = jpeg_frame(data)
@@ -230,9 +230,9 @@ def _picture(data: bytes, path: Path, fits: Fits, luma: bool) -> Raster:
         if mode == "1":
             return Raster(np.array(picture), what="1-bit", **known)
         if mode in ("L", "LA"):
-            return Raster(np.array(picture.convert("L")), what="8-bit", **known)
+            return Raster(np.array(picture if mode == "L" else picture.convert("L")), what="8-bit", **known)
         if mode in ("RGB", "RGBA", "RGBX"):
-            return Raster(np.array(picture.convert("RGB")), what="8-bit RGB", **known)
+            return Raster(np.array(picture if mode == "RGB" else picture.convert("RGB")), what="8-bit RGB", **known)
         if mode.startswith("I;16"):
             return Raster(np.array(picture).astype(np.uint16), what="16-bit", **known)
         if mode == "I":
@@ -243,6 +243,16 @@ def _picture(data: bytes, path: Path, fits: Fits, luma: bool) -> Raster:
         if mode == "F":
             return Raster(np.array(picture), what="float", **known)
         raise UserError(f"a picture in {mode}", path, "convert it to grey or RGB")
+
+
+def _orientation(picture: PillowImage.Image) -> int:
+    """EXIF's. A PNG may have it behind its pixels; one that has nothing beside them is not searched for it."""
+    if picture.format == "PNG":
+        picture.load()
+        if not picture.info:
+            return UPRIGHT
+    found: int = picture.getexif().get(_EXIF_ORIENTATION, UPRIGHT)
+    return found
 
 
 def _is_lossy(format: str | None, head: bytes) -> bool:
