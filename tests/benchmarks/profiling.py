@@ -1,17 +1,17 @@
-"""Where a command's time goes, by areas of the code: a thread that looks at the main thread's stack every 2 ms.
+"""Where a command's time goes, by areas of the code: a timer that looks at the stack every 2 ms.
 
-Unlike a profiler that counts calls, it lengthens nothing that it measures. ``python -m tests.benchmarks.profiling
-bench's arguments`` prints the areas' shares and seconds as JSON on the last line.
+Unlike a profiler that counts calls, it lengthens nothing that it measures. And it is no thread, which would come to
+look mostly where the interpreter's lock is free: while files are read and decoded. ``python -m
+tests.benchmarks.profiling bench's arguments`` prints the areas' seconds as JSON on the last line.
 """
 
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
-import threading
 import time
-from collections import Counter
 from types import FrameType
 
 from bench.cli import main
@@ -41,12 +41,6 @@ def area(frame: FrameType | None) -> str:
     return found
 
 
-def sample(seen: Counter[str], thread: int, ended: threading.Event) -> None:
-    """Count where the thread is, until it has ended."""
-    while not ended.wait(EVERY):
-        seen[area(sys._current_frames().get(thread))] += 1
-
-
 def profiled(*arguments: str) -> dict[str, float]:
     """Seconds of a ``bench`` command by area, in a process of its own. Raises CalledProcessError where it fails."""
     line = [sys.executable, "-m", "tests.benchmarks.profiling", *arguments]
@@ -56,17 +50,22 @@ def profiled(*arguments: str) -> dict[str, float]:
 
 
 def _main() -> int:
-    seen: Counter[str] = Counter()
-    ended = threading.Event()
-    sampler = threading.Thread(target=sample, args=(seen, threading.get_ident(), ended), daemon=True)
-    begin = time.perf_counter()
-    sampler.start()
+    spent = dict.fromkeys((*AREAS, HARNESS, IMPORTS), 0.0)
+    last = time.perf_counter()
+
+    def look(_: int, frame: FrameType | None) -> None:
+        # Called once the call that the timer fell into has come back, with the frame that called: all since the last
+        # look is its, however long.
+        nonlocal last
+        now = time.perf_counter()
+        spent[area(frame)] += now - last
+        last = now
+
+    signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, EVERY, EVERY)
     code = main(sys.argv[1:])
-    seconds = time.perf_counter() - begin
-    ended.set()
-    sampler.join()
-    names = (*AREAS, HARNESS, IMPORTS)
-    print("\n" + json.dumps({name: seconds * seen[name] / seen.total() for name in names}))
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    print("\n" + json.dumps(spent))
     return code
 
 
