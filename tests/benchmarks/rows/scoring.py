@@ -56,7 +56,7 @@ ROWS = [
         clock="wall",
         rounds=3,
         processes=1,
-        note="The peer is the floor: one thread of OpenCV that decodes both files of each pair and does nothing else. At "
-        "this size a third of ours is metrics, whose calls weigh more than what they move.",
+        note="The peer is the floor: one thread of OpenCV that decodes both files of each pair and does nothing else. "
+        "At this size a third of ours is metrics, whose calls weigh more than what they move.",
     )
 ]
