@@ -77,10 +77,14 @@ def cleared(pred: Prediction, mask: Mask, ignore: Mask | None) -> tuple[Mask, Ma
         ValueError: as `checked`, of ``ignore`` too.
     """
     found = binarised(pred, mask)
-    if ignore is None:
-        return found, mask
-    check_ignore(ignore, mask)
-    return found & ~ignore, mask & ~ignore
+    if ignore is not None:
+        check_ignore(ignore, mask)
+    return without_void(found, mask, ignore)
+
+
+def without_void(found: Mask, mask: Mask, ignore: Mask | None) -> tuple[Mask, Mask]:
+    """`cleared` of what has been checked and binarised."""
+    return (found, mask) if ignore is None else (found & ~ignore, mask & ~ignore)
 
 
 def check_ignore(ignore: Mask, mask: Mask) -> None:

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from bench.contracts import Mask
-from bench.metrics.arguments import Prediction, check_ignore, checked, decided
+from bench.metrics.arguments import Prediction, check_ignore, checked, decided, without_void
 from bench.metrics.bits import Bits, overlap
 from bench.metrics.boundary import BAND_WIDTH, DIAGONAL_RATIO, band_width, bands_iou, contour_accuracy
 from bench.metrics.error import mean_error
@@ -77,10 +77,7 @@ class Scored:
     @cached_property
     def bits(self) -> Bits:
         """Prediction and ground truth, packed, void cleared: see `bench.metrics.arguments.cleared`."""
-        found, truth = decided(self.probs), self.mask
-        if self.ignore is not None:
-            found, truth = found & ~self.ignore, truth & ~self.ignore
-        return Bits(found, truth)
+        return Bits(*without_void(decided(self.probs), self.mask, self.ignore))
 
     @cached_property
     def counts(self) -> tuple[int, int]:
